@@ -1,0 +1,1 @@
+"""Static facts about Pyro programs.  Nothing here imports torch, pyro or libcst."""

@@ -1,0 +1,324 @@
+"""Evaluate expressions to abstract values."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pyro_fix.analysis import calls, flow
+from pyro_fix.analysis.names import canonical
+from pyro_fix.analysis.scopes import Module, Scope
+from pyro_fix.analysis.values import (
+    Applied,
+    Arithmetic,
+    Attribute,
+    Class,
+    Collection,
+    Const,
+    Function,
+    Instance,
+    Item,
+    Join,
+    Library,
+    Loop,
+    Made,
+    Mapping,
+    Opaque,
+    ProjectModule,
+    SiteValue,
+    StepLoss,
+    SviValue,
+    Value,
+    join,
+)
+
+if TYPE_CHECKING:
+    from pyro_fix.analysis.interpreter import Interpreter
+
+#: Methods that need one plain number, or one particle's shape: they break when a batch dimension is added (tip 8).
+_SCALAR_METHODS = frozenset({"item", "tolist", "numpy", "t"})
+
+
+class Evaluator:
+    """Expressions; statements are in :class:`~pyro_fix.analysis.interpreter.Interpreter`, which extends this."""
+
+    module: Module
+    scope: Scope
+    loops: list[Loop]
+    nesting: list[Loop | ast.AST]
+    functions: list[ast.AST]
+
+    def evaluate(self: Any, node: ast.expr) -> Value:
+        """The value of an expression; facts about the calls in it are recorded."""
+        handler = _EXPRESSIONS.get(type(node))
+        value: Value = handler(self, node) if handler is not None else self._unknown(node)
+        return value
+
+    def _unknown(self, node: ast.AST) -> Value:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.evaluate(child)
+        return Opaque()
+
+    def _constant(self, node: ast.Constant) -> Value:
+        return Const(node.value)
+
+    def _name(self, node: ast.Name) -> Value:
+        found = self.scope.lookup(node.id)
+        return found if found is not None else Opaque()
+
+    def _attribute(self, node: ast.Attribute) -> Value:
+        return self.get_attribute(self.evaluate(node.value), node.attr)
+
+    def get_attribute(self: Any, base: Value, name: str) -> Value:
+        """``base.name``; a property of the project's own classes is run."""
+        if isinstance(base, Library):
+            return Library(canonical(f"{base.name}.{name}"))
+        if isinstance(base, Join):
+            return join(*(self.get_attribute(option, name) for option in base.options))
+        found: Value = base.attribute(name)
+        if isinstance(base, Instance) and isinstance(found, Function):
+            names = {d.name.rpartition(".")[2] for d in found.decorators if isinstance(d, Library)}
+            if names & {"property", "cached_property"}:
+                result: Value = self.call_function(found, [], {}, None)
+                return result
+        return found
+
+    def _call(self: Any, node: ast.Call) -> Value:
+        callee = self.evaluate(node.func)
+        arguments, keywords, spread = self._arguments(node)
+        return join(*(self._apply(c, node, arguments, keywords, spread) for c in _alternatives(callee)))
+
+    def _arguments(self, node: ast.Call) -> tuple[list[Value], dict[str, Value], bool]:
+        arguments: list[Value] = []
+        keywords: dict[str, Value] = {}
+        spread = False
+        for arg in node.args:
+            if isinstance(arg, ast.Starred):
+                inner = self.evaluate(arg.value)
+                if isinstance(inner, Collection) and not spread:
+                    arguments.extend(inner.items)
+                else:
+                    spread = True
+            else:
+                arguments.append(self.evaluate(arg))
+        for keyword in node.keywords:
+            value = self.evaluate(keyword.value)
+            if keyword.arg is not None:
+                keywords[keyword.arg] = value
+            elif isinstance(value, Mapping) and value.whole:
+                keywords |= {key: item for key, item in value.items.items() if isinstance(key, str)}
+            else:
+                spread = True
+        return arguments, keywords, spread
+
+    def _apply(
+        self: Any, callee: Value, node: ast.Call, arguments: list[Value], keywords: dict[str, Value], spread: bool
+    ) -> Value:
+        run: Interpreter = self
+        if isinstance(callee, Library):
+            made = Made(
+                callee.name, node, arguments, keywords, spread, run.module, run.scope, tuple(run.loops)
+            )
+            return calls.library_call(run, made)
+        if isinstance(callee, Function):
+            if spread:
+                arguments, keywords = [], {"**": Opaque()}
+            return run.call_function(callee, arguments, keywords, node)
+        if isinstance(callee, Class):
+            return run.instantiate(callee, [] if spread else arguments, keywords, node)
+        if isinstance(callee, Instance):
+            for name in ("__call__", "forward"):
+                member = callee.cls.member(name)
+                if isinstance(member, Function):
+                    bound = Function(member.node, member.scope, member.module, member.decorators, callee)
+                    return run.call_function(bound, arguments, keywords, node)
+        if isinstance(callee, Attribute):
+            return self._method(callee, node, arguments, keywords)
+        return Applied(callee, arguments, keywords)
+
+    def _method(
+        self: Any, callee: Attribute, node: ast.Call, arguments: list[Value], keywords: dict[str, Value]
+    ) -> Value:
+        base, name = callee.base, callee.name
+        if isinstance(base, SviValue) and name == "step":
+            return calls.step(self, base.svi, node, arguments, keywords)
+        if name in _SCALAR_METHODS and flow.reaches(base, SiteValue):
+            self.hazard(node, f".{name}() of a sampled value")
+        if isinstance(base, Collection) and name in ("append", "add") and len(arguments) == 1:
+            base.items.append(arguments[0])
+            return Const(None)
+        if isinstance(base, Mapping):
+            if name == "get" and arguments and isinstance(arguments[0], Const):
+                return base.items.get(arguments[0].value, Opaque())
+            if name in ("update", "pop", "setdefault", "clear"):
+                base.whole = False
+        return Applied(callee, arguments, keywords)
+
+    def arithmetic(self, operator: str, *operands: Value) -> Value:
+        """An operator applied; what is done to a step's loss is remembered for tip 10."""
+        if operator in ("Div", "FloorDiv"):
+            for part in _losses(operands[0]):
+                part.svi.loss_divided = True
+        return Arithmetic(operator, operands)
+
+    def _bin_op(self, node: ast.BinOp) -> Value:
+        return self.arithmetic(type(node.op).__name__, self.evaluate(node.left), self.evaluate(node.right))
+
+    def _unary_op(self, node: ast.UnaryOp) -> Value:
+        operand = self.evaluate(node.operand)
+        if isinstance(node.op, ast.USub) and isinstance(operand, Const) and isinstance(operand.value, (int, float)):
+            return Const(-operand.value)
+        return Arithmetic(type(node.op).__name__, (operand,))
+
+    def _bool_op(self, node: ast.BoolOp) -> Value:
+        return join(*[self.evaluate(value) for value in node.values])
+
+    def _compare(self, node: ast.Compare) -> Value:
+        operands = tuple(self.evaluate(value) for value in (node.left, *node.comparators))
+        for operand in operands:
+            for part in _losses(operand):
+                part.svi.loss_compared = True
+        return Arithmetic("Compare", operands)
+
+    def _if_exp(self, node: ast.IfExp) -> Value:
+        self.evaluate(node.test)
+        self.nesting.append(node)
+        value = join(self.evaluate(node.body), self.evaluate(node.orelse))
+        self.nesting.pop()
+        return value
+
+    def _sequence(self, node: ast.Tuple | ast.List | ast.Set) -> Value:
+        items = [self.evaluate(e) for e in node.elts]
+        if any(isinstance(e, ast.Starred) for e in node.elts):
+            return Opaque()
+        return Collection(items)
+
+    def _dict(self, node: ast.Dict) -> Value:
+        items: dict[object, Value] = {}
+        whole = True
+        for key, value in zip(node.keys, node.values, strict=True):
+            inner = self.evaluate(value)
+            if key is None:
+                if isinstance(inner, Mapping) and inner.whole:
+                    items |= inner.items
+                else:
+                    whole = False
+                continue
+            literal = self.evaluate(key)
+            if isinstance(literal, Const) and isinstance(literal.value, (str, int)):
+                items[literal.value] = inner
+            else:
+                whole = False
+        return Mapping(items, whole, node)
+
+    def _subscript(self, node: ast.Subscript) -> Value:
+        base, index = self.evaluate(node.value), self.evaluate(node.slice)
+        if isinstance(index, Const):
+            if isinstance(base, Mapping) and base.whole and index.value in base.items:
+                return base.items[index.value]
+            if isinstance(base, Collection) and isinstance(index.value, int):
+                try:
+                    return base.items[index.value]
+                except IndexError:
+                    return Opaque()
+        if isinstance(base, (Collection, Mapping)):
+            return join(*base.parts()) if base.parts() else Opaque()
+        return Item(base, index)
+
+    def store_item(self, base: Value, index: ast.expr, value: Value) -> None:
+        """``base[index] = value``."""
+        key = self.evaluate(index)
+        if isinstance(base, Mapping):
+            if isinstance(key, Const) and isinstance(key.value, (str, int)):
+                known = base.items.get(key.value)
+                base.items[key.value] = join(known, value) if known is not None else value
+            else:
+                base.whole = False
+        elif isinstance(base, Collection):
+            base.items = [join(item, value) for item in base.items]
+
+    def _lambda(self, node: ast.Lambda) -> Value:
+        return Function(node, self.scope, self.module)
+
+    def _joined_str(self, node: ast.JoinedStr) -> Value:
+        return Arithmetic("JoinedStr", tuple(self.evaluate(value) for value in node.values))
+
+    def _formatted(self, node: ast.FormattedValue) -> Value:
+        inner = self.evaluate(node.value)
+        return inner if isinstance(inner, Const) and isinstance(inner.value, str) else Opaque()
+
+    def _comprehension(self: Any, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Value:
+        run: Interpreter = self
+        outer = run.scope
+        run.scope = Scope(run.module, outer, outer.function)
+        depth = 0
+        for part in node.generators:
+            iterable = run.evaluate(part.iter)
+            loop = calls.loop_over(run, part.iter, iterable, ends_early=bool(part.ifs))
+            run.loops.append(loop)
+            run.nesting.append(loop)
+            depth += 1
+            for name in ast.walk(part.target):
+                if isinstance(name, ast.Name):
+                    run.scope.names[name.id] = Opaque()
+            for test in part.ifs:
+                run.evaluate(test)
+        items = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
+        values = [run.evaluate(item) for item in items]
+        del run.loops[len(run.loops) - depth :]
+        del run.nesting[len(run.nesting) - depth :]
+        run.scope = outer
+        # of a comprehension only the kind of its items is known, not their number
+        return Item(Collection(values), Opaque())
+
+    def _named(self, node: ast.NamedExpr) -> Value:
+        value = self.evaluate(node.value)
+        self.scope.bind(node.target.id, value)
+        return value
+
+    def _starred(self, node: ast.Starred) -> Value:
+        self.evaluate(node.value)
+        return Opaque()
+
+
+def _alternatives(callee: Value) -> tuple[Value, ...]:
+    return callee.options if isinstance(callee, Join) else (callee,)
+
+
+def _losses(value: Value) -> list[StepLoss]:
+    """The step losses that a value was made from, a few operations back: enough for ``sum(losses) / n``."""
+    found: list[StepLoss] = []
+    level: tuple[Value, ...] = (value,)
+    for _ in range(8):
+        found += [part for part in level if isinstance(part, StepLoss)]
+        level = tuple(inner for part in level[:32] for inner in part.parts())
+    return found
+
+
+_EXPRESSIONS: dict[type[ast.expr], Callable[[Any, Any], Value]] = {
+    ast.Constant: Evaluator._constant,
+    ast.Name: Evaluator._name,
+    ast.Attribute: Evaluator._attribute,
+    ast.Call: Evaluator._call,
+    ast.BinOp: Evaluator._bin_op,
+    ast.UnaryOp: Evaluator._unary_op,
+    ast.BoolOp: Evaluator._bool_op,
+    ast.Compare: Evaluator._compare,
+    ast.IfExp: Evaluator._if_exp,
+    ast.Tuple: Evaluator._sequence,
+    ast.List: Evaluator._sequence,
+    ast.Set: Evaluator._sequence,
+    ast.Dict: Evaluator._dict,
+    ast.Subscript: Evaluator._subscript,
+    ast.Lambda: Evaluator._lambda,
+    ast.JoinedStr: Evaluator._joined_str,
+    ast.FormattedValue: Evaluator._formatted,
+    ast.ListComp: Evaluator._comprehension,
+    ast.SetComp: Evaluator._comprehension,
+    ast.GeneratorExp: Evaluator._comprehension,
+    ast.DictComp: Evaluator._comprehension,
+    ast.NamedExpr: Evaluator._named,
+    ast.Starred: Evaluator._starred,
+}

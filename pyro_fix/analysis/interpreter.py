@@ -1,0 +1,530 @@
+"""Read a program the way Python would run it, with abstract values in place of tensors.
+
+A module runs from top to bottom, calls of the project's own functions are followed into their bodies, branches are
+taken both ways and joined, loops are run through once with everything that they change unknown at their start.
+Functions that nothing calls are run on their own afterwards, with unknown arguments.  What is not understood becomes
+:class:`~pyro_fix.analysis.values.Opaque`, and an opaque value is never rewritten.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from pyro_fix.analysis import calls, flow
+from pyro_fix.analysis.expressions import Evaluator
+from pyro_fix.analysis.names import canonical
+from pyro_fix.analysis.program import Hazard, Param, Program
+from pyro_fix.analysis.scopes import Module, Scope
+from pyro_fix.analysis.values import (
+    Argument,
+    Class,
+    Collection,
+    Const,
+    Function,
+    Instance,
+    Library,
+    Loop,
+    Opaque,
+    ProjectModule,
+    SiteValue,
+    Value,
+    join,
+)
+
+#: How deep calls are followed, and how often one function is: this keeps the cost linear in the code.
+MAX_DEPTH = 8
+MAX_CALLS = 24
+
+#: What a function has to mention for its body to be worth running.
+_RELEVANT = re.compile(
+    r"param|sample|svi|step|optim|adam|sgd|elbo|auto[a-z]|guide|plate|dist\b|distributions|constraint|loader|epoch",
+    re.IGNORECASE,
+)
+
+#: What is put aside while another module or function is run from scratch.
+_STATE = ("module", "scope", "entry", "loops", "contexts", "functions", "nesting", "_exits", "_returns")
+
+
+class Importer(Protocol):
+    """Finds the file behind an import."""
+
+    def find(self, name: str, importing: Module) -> Module | None:
+        """The module that ``name`` (dots in front: relative) means in ``importing``; ``None`` if not the project's."""
+
+
+class Interpreter(Evaluator):
+    """Runs modules and records facts into a :class:`Program`."""
+
+    def __init__(self, program: Program, importer: Importer) -> None:
+        self.program = program
+        self.importer = importer
+        self.module: Module
+        self.scope: Scope
+        self.params: dict[int, Param] = {}
+        self.loops: list[Loop] = []
+        self.contexts: list[Value] = []
+        self.functions: list[ast.AST] = []
+        self.nesting: list[Loop | ast.AST] = []
+        """Loops and branches that are being run through, outermost first."""
+        self.entry = False
+        self._returns: list[list[Value]] = []
+        self._exits: list[list[dict[str, Value]]] = []
+        self._called: dict[int, int] = {}
+        self._relevant: dict[int, bool] = {}
+        self._instances: dict[int, Instance] = {}
+        self._assigned: dict[int, frozenset[str]] = {}
+
+    # -- modules and functions -----------------------------------------------------------------------------------
+
+    def run_module(self, module: Module) -> None:
+        """Run ``module`` once; a module that imports itself in a circle sees what is there so far."""
+        if module.state != "new":
+            return
+        saved = self._leave()
+        module.state = "running"
+        self.module, self.scope, self.entry = module, module.scope, True
+        self._run(module.tree.body)
+        self._restore(saved)
+        module.state = "done"
+
+    def run_rest(self, module: Module) -> None:
+        """Run the functions of ``module`` that no call has reached, with unknown arguments."""
+        saved = self._leave()
+        self.module, self.scope = module, module.scope
+        self._run_functions(module.tree.body, module.scope, None)
+        self._restore(saved)
+
+    def _run_functions(self, body: Iterable[ast.stmt], scope: Scope, owner: Class | None) -> None:
+        for node in body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                bound = self._standalone(owner) if owner else None
+                function = Function(node, scope, scope.module, self._decorators(node), bound)
+                if id(node) not in self._called and self._is_relevant(node, scope.module):
+                    self.call_function(function, [], {}, None)
+            elif isinstance(node, ast.ClassDef):
+                value = scope.names.get(node.name)
+                if isinstance(value, Class) and value.node is node and self._is_relevant(node, scope.module):
+                    self._standalone(value)
+                    self._run_functions(node.body, scope, value)
+            elif isinstance(node, (ast.If, ast.Try, ast.With)):
+                self._run_functions([n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)], scope, owner)
+
+    def _standalone(self, cls: Class) -> Instance:
+        """The one object of ``cls`` that stands for all whose making was not seen."""
+        if id(cls.node) not in self._instances:
+            instance = self._instances[id(cls.node)] = Instance(cls)
+            start = cls.member("__init__")
+            if isinstance(start, Function) and self._is_relevant(cls.node, cls.module):
+                self.call_function(
+                    Function(start.node, start.scope, start.module, start.decorators, instance), [], {}, None
+                )
+        return self._instances[id(cls.node)]
+
+    def instantiate(self, cls: Class, arguments: list[Value], keywords: dict[str, Value], node: ast.Call) -> Value:
+        """``Class(...)`` of the project."""
+        if not self._is_relevant(cls.node, cls.module):
+            return Instance(cls)
+        instance = Instance(cls)
+        start = cls.member("__init__")
+        if isinstance(start, Function):
+            self._instances.setdefault(id(cls.node), instance)
+            bound = Function(start.node, start.scope, start.module, start.decorators, instance)
+            self.call_function(bound, arguments, keywords, node)
+        return instance
+
+    def call_function(
+        self, function: Function, arguments: list[Value], keywords: dict[str, Value], node: ast.Call | None
+    ) -> Value:
+        """Run the body of ``function``; ``node`` is ``None`` when it is looked at on its own."""
+        body = function.node
+        count = self._called.get(id(body), 0)
+        if body in self.functions or len(self.functions) >= MAX_DEPTH or count >= MAX_CALLS:
+            return Opaque()
+        if not isinstance(body, ast.Lambda) and not self._is_relevant(body, function.module):
+            return Opaque()
+        self._called[id(body)] = count + 1
+        saved = self.module, self.scope
+        self.module = function.module
+        self.scope = Scope(function.module, function.scope, body)
+        self._bind_arguments(function, arguments, keywords, known=node is not None)
+        self.functions.append(body)
+        self._returns.append([])
+        exits, self._exits = self._exits, []
+        if isinstance(body, ast.Lambda):
+            self._returns[-1].append(self.evaluate(body.body))
+        elif not self._run(body.body):
+            self._returns[-1].append(Const(None))
+        self._exits = exits
+        self.functions.pop()
+        returned = self._returns.pop()
+        inner = self.scope
+        self.module, self.scope = saved
+        if node is None and not isinstance(body, ast.Lambda):
+            self._run_nested(body, inner)
+        return join(*returned) if returned else Opaque()
+
+    def _run_nested(self, body: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
+        """Functions inside a function that was looked at on its own, and that it did not call itself."""
+        for value in list(scope.names.values()):
+            if isinstance(value, Function) and value.scope is scope and id(value.node) not in self._called:
+                self.call_function(value, [], {}, None)
+
+    def _bind_arguments(
+        self, function: Function, arguments: list[Value], keywords: dict[str, Value], known: bool
+    ) -> None:
+        spec, scope = function.node.args, self.scope
+        positional = [*spec.posonlyargs, *spec.args]
+        given = list(arguments)
+        names = {_last_name(d) for d in function.decorators}
+        if function.bound is not None and "staticmethod" not in names:
+            given.insert(0, function.bound)
+        defaults: dict[str, ast.expr] = dict(
+            zip([a.arg for a in positional[len(positional) - len(spec.defaults) :]], spec.defaults, strict=True)
+        )
+        defaults |= {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
+        outer = Scope(function.module, function.scope)
+        for index, arg in enumerate([*positional, *spec.kwonlyargs]):
+            if index < min(len(given), len(positional)):
+                scope.names[arg.arg] = given[index]
+            elif arg.arg in keywords:
+                scope.names[arg.arg] = keywords[arg.arg]
+            else:
+                default = self._in(outer, defaults[arg.arg]) if arg.arg in defaults else None
+                usable = known and default is not None and "**" not in keywords
+                scope.names[arg.arg] = default if usable and default else Argument(function.node, arg.arg, default)
+        for rest in (spec.vararg, spec.kwarg):
+            if rest is not None:
+                scope.names[rest.arg] = Opaque()
+
+    def _in(self, scope: Scope, node: ast.expr) -> Value:
+        saved, self.scope = self.scope, scope
+        value = self.evaluate(node)
+        self.scope = saved
+        return value
+
+    def _is_relevant(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, module: Module) -> bool:
+        if id(node) not in self._relevant:
+            text = "".join(module.source.lines[node.lineno - 1 : node.end_lineno])
+            self._relevant[id(node)] = _RELEVANT.search(text) is not None
+        return self._relevant[id(node)]
+
+    def _leave(self) -> dict[str, object]:
+        """Put what is being run aside, to run something else from scratch."""
+        saved = {name: getattr(self, name, None) for name in _STATE}
+        self.entry = False
+        self.loops, self.contexts, self.functions, self.nesting = [], [], [], []
+        self._exits, self._returns = [], []
+        return saved
+
+    def _restore(self, saved: dict[str, object]) -> None:
+        for name, value in saved.items():
+            setattr(self, name, value)
+
+    # -- facts ---------------------------------------------------------------------------------------------------
+
+    def hazard(self, node: ast.AST, what: str) -> None:
+        """Something that a change of batch shape would break, in every function that is running."""
+        line = getattr(node, "lineno", 0)
+        self.program.hazards.extend(Hazard(function, line, what) for function in self.functions)
+
+    # -- statements ----------------------------------------------------------------------------------------------
+
+    def _run(self, body: Sequence[ast.stmt]) -> bool:
+        """Run statements in order; True when control leaves the block (return, raise, break, continue)."""
+        for statement in body:
+            handler = _STATEMENTS.get(type(statement))
+            if handler is not None and handler(self, statement):
+                return True
+        return False
+
+    def _expr(self, node: ast.Expr) -> None:
+        value = node.value
+        self.evaluate(value)
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr.endswith("_"):
+            self._mutate(value.func.value)
+
+    def _mutate(self, node: ast.expr) -> None:
+        """``x.clamp_(…)``: whatever ``x`` was made from is no longer what it was."""
+        for origin in flow.origins(self.evaluate(node)):
+            origin.param.param.mutated = True
+        if isinstance(node, ast.Name):
+            self.scope.bind(node.id, Opaque())
+
+    def _assign(self, node: ast.Assign) -> None:
+        value = self.evaluate(node.value)
+        for target in node.targets:
+            self._bind(target, value)
+
+    def _ann_assign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self._bind(node.target, self.evaluate(node.value))
+
+    def _aug_assign(self, node: ast.AugAssign) -> None:
+        value = self.arithmetic(type(node.op).__name__, self.evaluate(node.target), self.evaluate(node.value))
+        self._bind(node.target, value)
+
+    def _bind(self, target: ast.expr, value: Value) -> None:
+        if isinstance(target, ast.Name):
+            self.scope.bind(target.id, value)
+        elif isinstance(target, ast.Attribute):
+            base = self.evaluate(target.value)
+            known = getattr(base, "_attributes", {}).get(target.attr)
+            # an attribute that several places assign may hold any of their values
+            base.set_attribute(target.attr, value if known is None or not self.functions else join(known, value))
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            items = value.items if isinstance(value, Collection) and len(value.items) == len(target.elts) else None
+            for index, element in enumerate(target.elts):
+                self._bind(element, items[index] if items else Opaque())
+        elif isinstance(target, ast.Starred):
+            self._bind(target.value, Opaque())
+        elif isinstance(target, ast.Subscript):
+            base = self.evaluate(target.value)
+            self.evaluate(target.slice)
+            for origin in flow.origins(base):
+                origin.param.param.mutated = True
+            self.store_item(base, target.slice, value)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        scope = self.scope
+        self.scope.bind(node.name, Function(node, scope, self.module, self._decorators(node)))
+
+    def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Value, ...]:
+        return tuple(self.evaluate(decorator) for decorator in node.decorator_list)
+
+    def _class(self, node: ast.ClassDef) -> None:
+        bases = tuple(self.evaluate(base) for base in node.bases)
+        outer = self.scope
+        self.scope = Scope(self.module, outer)
+        self._run(node.body)
+        members = self.scope.names
+        self.scope = outer
+        for member in members.values():  # a method sees the names around the class, not those in it
+            if isinstance(member, Function):
+                member.scope = outer
+        outer.bind(node.name, Class(node, self.module, bases, members))
+
+    def _return(self, node: ast.Return) -> bool:
+        value = self.evaluate(node.value) if node.value is not None else Const(None)
+        if self._returns:
+            self._returns[-1].append(value)
+        return True
+
+    def _raise(self, node: ast.Raise) -> bool:
+        if node.exc is not None:
+            self.evaluate(node.exc)
+        return True
+
+    def _jump(self, node: ast.stmt) -> bool:
+        if self._exits:
+            self._exits[-1].append(self.scope.names)
+        return True
+
+    def _if(self, node: ast.If) -> bool:
+        test = self.evaluate(node.test)
+        if _is_main_guard(node.test):
+            return self._run(node.body)
+        if flow.reaches(test, SiteValue):
+            self.hazard(node, "a branch on a sampled value")
+        self.nesting.append(node)
+        ended = self._branch([node.body, node.orelse])
+        self.nesting.pop()
+        return ended
+
+    def _branch(self, blocks: Sequence[Sequence[ast.stmt]]) -> bool:
+        """Run each block from the same start and join where they meet again."""
+        start = self.scope.names
+        ends = []
+        for block in blocks:
+            self.scope.names = dict(start)
+            if not self._run(block):
+                ends.append(self.scope.names)
+        self.scope.names = _join_names(ends) if ends else start
+        return not ends
+
+    def _for(self, node: ast.For | ast.AsyncFor) -> None:
+        iterable = self.evaluate(node.iter)
+        self._loop(calls.loop_over(self, node, iterable, _ends_early(node)), node.body, node.target)
+        self._run(node.orelse)
+
+    def _while(self, node: ast.While) -> None:
+        if flow.reaches(self.evaluate(node.test), SiteValue):
+            self.hazard(node, "a branch on a sampled value")
+        self._loop(Loop(node, None, True), node.body, None)
+        self._run(node.orelse)
+
+    def _loop(self, loop: Loop, body: Sequence[ast.stmt], target: ast.expr | None) -> None:
+        before = dict(self.scope.names)
+        for name in self._names_assigned(loop.node):
+            if name in before:  # the last round may have left anything here
+                self.scope.names[name] = join(before[name], Opaque())
+        if target is not None:
+            self._bind(target, Opaque())
+        self.loops.append(loop)
+        self.nesting.append(loop)
+        self._exits.append([])
+        ended = self._run(body)
+        self.nesting.pop()
+        self.loops.pop()
+        exits = self._exits.pop()
+        ends = [before, *exits] if ended else [before, self.scope.names, *exits]
+        self.scope.names = _join_names(ends)
+
+    def _names_assigned(self, node: ast.AST) -> frozenset[str]:
+        if id(node) not in self._assigned:
+            self._assigned[id(node)] = frozenset(
+                inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
+            )
+        return self._assigned[id(node)]
+
+    def _with(self, node: ast.With | ast.AsyncWith) -> bool:
+        for item in node.items:
+            context = self.evaluate(item.context_expr)
+            self.contexts.append(context)
+            if item.optional_vars is not None:
+                self._bind(item.optional_vars, Opaque())
+        ended = self._run(node.body)
+        del self.contexts[len(self.contexts) - len(node.items) :]
+        return ended
+
+    def _try(self, node: ast.Try) -> bool:
+        start = dict(self.scope.names)
+        ended = self._run(node.body) or self._run(node.orelse)
+        ends = [] if ended else [self.scope.names]
+        imports_only = all(isinstance(s, (ast.Import, ast.ImportFrom)) for s in node.body)
+        for handler in node.handlers:
+            self.scope.names = dict(start) if imports_only else _join_names([start, *ends]) if ends else dict(start)
+            if not self._run(handler.body) and not imports_only:
+                ends.append(self.scope.names)
+        self.scope.names = _join_names(ends) if ends else start
+        return self._run(node.finalbody) or not ends
+
+    def _match(self, node: ast.Match) -> bool:
+        self.evaluate(node.subject)
+        self.nesting.append(node)
+        ended = self._branch([*(case.body for case in node.cases), []])
+        self.nesting.pop()
+        return ended
+
+    def _delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self.scope.names.pop(target.id, None)
+
+    def _global(self, node: ast.Global) -> None:
+        if self.scope.parent is not None:
+            self.scope.globals.update(node.names)
+
+    def _assert(self, node: ast.Assert) -> None:
+        self.evaluate(node.test)
+
+    def _import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            if alias.asname is not None:
+                self.scope.bind(alias.asname, self._imported(alias.name))
+            else:
+                self._imported(alias.name)  # ``import a.b`` runs a.b and binds a
+                root = alias.name.partition(".")[0]
+                self.scope.bind(root, self._imported(root))
+
+    def _imported(self, name: str) -> Value:
+        found = self.importer.find(name, self.module)
+        if found is None:
+            return Library(name)
+        self.module.imports |= {found} | found.imports
+        return ProjectModule(found)
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
+        if node.module == "__future__":
+            return
+        name = "." * node.level + (node.module or "")
+        found = self.importer.find(name, self.module)
+        if found is not None:
+            self.module.imports |= {found} | found.imports
+        for alias in node.names:
+            if alias.name == "*":
+                if found is not None:
+                    found.exported("*")
+                    self.module.star_modules.append(found)
+                else:
+                    self.module.stars.append(name)
+                continue
+            value: Value | None
+            if found is not None:
+                value = found.exported(alias.name)
+                if value is None and (inner := self.importer.find(_child(name, alias.name), self.module)):
+                    value = ProjectModule(inner)
+                if value is None:
+                    value = Opaque()
+            elif node.level:
+                inner = self.importer.find(_child(name, alias.name), self.module)
+                value = ProjectModule(inner) if inner else Opaque()
+            else:
+                value = Library(canonical(f"{name}.{alias.name}"))
+            self.scope.bind(alias.asname or alias.name, value)
+
+
+def _child(package: str, name: str) -> str:
+    return package + name if package.endswith(".") else f"{package}.{name}"
+
+
+def _last_name(value: Value) -> str:
+    return value.name.rpartition(".")[2] if isinstance(value, Library) else ""
+
+
+def _is_main_guard(test: ast.expr) -> bool:
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.left, ast.Name)
+        and test.left.id == "__name__"
+        and len(test.ops) == 1
+        and isinstance(test.ops[0], ast.Eq)
+    )
+
+
+def _ends_early(node: ast.For | ast.AsyncFor) -> bool:
+    return any(isinstance(inner, (ast.Break, ast.Return)) for inner in ast.walk(node))
+
+
+def _join_names(ends: Sequence[dict[str, Value]]) -> dict[str, Value]:
+    """The names after branches that ended in ``ends``; one that is missing somewhere keeps the values it has."""
+    first, *rest = ends
+    joined = dict(first)
+    for end in rest:
+        for name, value in end.items():
+            known = joined.get(name)
+            if known is None:
+                joined[name] = value
+            elif known is not value:
+                joined[name] = join(known, value)
+    return joined
+
+
+_STATEMENTS: dict[type[ast.stmt], Callable[[Interpreter, Any], bool | None]] = {
+    ast.Expr: Interpreter._expr,
+    ast.Assign: Interpreter._assign,
+    ast.AnnAssign: Interpreter._ann_assign,
+    ast.AugAssign: Interpreter._aug_assign,
+    ast.FunctionDef: Interpreter._function,
+    ast.AsyncFunctionDef: Interpreter._function,
+    ast.ClassDef: Interpreter._class,
+    ast.Return: Interpreter._return,
+    ast.Raise: Interpreter._raise,
+    ast.Break: Interpreter._jump,
+    ast.Continue: Interpreter._jump,
+    ast.If: Interpreter._if,
+    ast.For: Interpreter._for,
+    ast.AsyncFor: Interpreter._for,
+    ast.While: Interpreter._while,
+    ast.With: Interpreter._with,
+    ast.AsyncWith: Interpreter._with,
+    ast.Try: Interpreter._try,
+    ast.Match: Interpreter._match,
+    ast.Delete: Interpreter._delete,
+    ast.Global: Interpreter._global,
+    ast.Assert: Interpreter._assert,
+    ast.Import: Interpreter._import,
+    ast.ImportFrom: Interpreter._import_from,
+}

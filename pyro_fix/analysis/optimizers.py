@@ -1,0 +1,82 @@
+"""The options of an optimiser, and how to write others (tips 1 to 3)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyro_fix import edits
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.values import Const, Made, Mapping, Value
+from pyro_fix.transform import Edit
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that an optimiser of ``pyro.optim`` was given, where they can be read and written."""
+
+    items: dict[str, Value]
+    node: ast.Dict | ast.Call
+    """The dict literal, or the ``dict(...)`` call."""
+
+    def number(self, key: str) -> float | None:
+        """The literal number of an option; ``None`` when it is not given or not literal."""
+        value = self.items.get(key)
+        if isinstance(value, Const) and isinstance(value.value, (int, float)):
+            return float(value.value)
+        return None
+
+    def is_off(self, key: str) -> bool:
+        """Whether an option is given as something false: ``amsgrad=False``."""
+        value = self.items.get(key)
+        return isinstance(value, Const) and not value.value
+
+    def add(self, made: Made, key: str, value: str) -> Edit:
+        """Add an option."""
+        if isinstance(self.node, ast.Dict):
+            return edits.add_entry(made.module, self.node, key, value)
+        return edits.add_keyword(made.module, self.node, key, value)
+
+
+def given_to_svi(program: Program) -> Iterator[Made]:
+    """Every optimiser of ``pyro.optim`` that an SVI object uses, each once."""
+    seen = set()
+    for made in program.made:
+        if made.name.startswith("pyro.optim.") and id(made) not in seen:
+            seen.add(id(made))
+            if any(True for _ in program.makers_of(made)):
+                yield made
+
+
+def options_of(made: Made) -> Options | str:
+    """The options of an optimiser, or why they cannot be rewritten."""
+    if made.spread:
+        return "its arguments are passed by * or **"
+    given = made.argument(0, "optim_args")
+    if given is None:
+        return "it is given no options"
+    if made.argument(1, "clip_args") is not None:
+        return "it clips gradients already, through clip_args"
+    if not isinstance(given, Mapping):
+        return "its options are not a dict that the source spells out (a function of the parameter, perhaps)"
+    if not given.whole:
+        return "its options are put together at run time"
+    node = _argument_node(made)
+    if isinstance(node, ast.Name):
+        uses = [n for n in ast.walk(made.module.tree) if isinstance(n, ast.Name) and n.id == node.id]
+        if len(uses) != 2:
+            return f"its options are in the variable {node.id}, which has other uses"
+        node = given.node
+    if not isinstance(node, (ast.Dict, ast.Call)) or node is not given.node:
+        return "its options are built somewhere else"
+    if isinstance(node, ast.Dict) and not all(isinstance(key, ast.Constant) for key in node.keys):
+        return "its options have keys that are not literals"
+    return Options({str(key): value for key, value in given.items.items()}, node)
+
+
+def _argument_node(made: Made) -> ast.expr | None:
+    for keyword in made.node.keywords:
+        if keyword.arg == "optim_args":
+            return keyword.value
+    return made.node.args[0] if made.node.args else None

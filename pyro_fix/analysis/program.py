@@ -1,0 +1,190 @@
+"""The facts of a program: what the interpreter found, and what a transform asks for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyro_fix.analysis.values import Function, Instance, Made, Value, options
+
+if TYPE_CHECKING:
+    from pyro_fix.analysis.scopes import Module, Scope
+    from pyro_fix.analysis.values import Loop
+
+
+@dataclass(eq=False)
+class Use:
+    """A distribution argument that is fed by a param."""
+
+    distribution: Made
+    """The distribution."""
+    argument: str
+    required: str
+    """The constraint of the argument, as source without its module: ``positive``, ``interval(0, 1)``."""
+    unchanged: bool
+    """Whether the param's value arrives as it is (shapes aside), not through exp, softplus, ``+ eps`` …"""
+    reshaped: bool
+    """Whether its shape was changed on the way, which matters to constraints on vectors and matrices."""
+    functions: frozenset[ast.AST]
+    """The functions that were running: a helper called from a guide counts for the guide too."""
+
+
+@dataclass(eq=False)
+class Param:
+    """One ``pyro.param(...)`` or ``PyroParam(...)`` call."""
+
+    module: Module
+    call: ast.Call
+    kind: str
+    """``param`` or ``PyroParam``."""
+    name: str | None
+    """The literal name; the varying parts of an f-string are ``{}``; ``None`` when it is computed."""
+    initial: Value | None
+    """The initial value; ``None`` makes the call a getter."""
+    constraint: Value | None
+    scope: Scope
+    uses: list[Use] = field(default_factory=list)
+    mutated: bool = False
+    """Whether its value is changed in place (``.data.clamp_``), as people do to keep it valid."""
+
+    @property
+    def initial_node(self) -> ast.expr | None:
+        """The expression of the initial value, where it was given in the call itself."""
+        position = 1 if self.kind == "param" else 0
+        for keyword in self.call.keywords:
+            if keyword.arg in ("init_tensor", "init_value"):
+                return keyword.value
+        return self.call.args[position] if len(self.call.args) > position else None
+
+
+@dataclass(eq=False)
+class Site:
+    """One ``pyro.sample(...)`` call."""
+
+    module: Module
+    call: ast.Call
+    name: str | None
+    distribution: Value | None
+    observed: bool
+    plates: tuple[Made, ...]
+    """The ``pyro.plate`` contexts around it, outermost first."""
+    contexts: tuple[Value, ...]
+    """Every context manager around it."""
+    functions: frozenset[ast.AST]
+
+
+@dataclass(eq=False)
+class Step:
+    """One ``svi.step(...)`` call."""
+
+    module: Module
+    call: ast.Call
+    arguments: tuple[Value, ...]
+    keywords: dict[str, Value]
+    loops: tuple[Loop, ...]
+    """The loops around it that the SVI object was not built in, outermost first."""
+    conditional: bool
+    """Whether a branch inside the loops decides if it runs."""
+    entry: bool
+    """Whether running the file as a script reaches it."""
+
+
+@dataclass(eq=False)
+class Svi:
+    """One ``SVI(...)`` call."""
+
+    module: Module
+    call: ast.Call
+    model: Value | None
+    guide: Value | None
+    optimizer: Value | None
+    loss: Value | None
+    scope: Scope
+    loops: tuple[Loop, ...]
+    steps: list[Step] = field(default_factory=list)
+    loss_divided: bool = False
+    """Whether the program divides what ``step`` returned."""
+    loss_compared: bool = False
+    """Whether the program compares what ``step`` returned with something."""
+
+    def node(self, position: int, keyword: str) -> ast.expr | None:
+        """The expression of one of its arguments; ``None`` when it was not given or hidden by a ``*``."""
+        for given in self.call.keywords:
+            if given.arg == keyword:
+                return given.value
+        args = self.call.args
+        if any(isinstance(arg, ast.Starred) for arg in args[: position + 1]):
+            return None
+        return args[position] if len(args) > position else None
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """Something in a function that does not survive a change of batch shape (tip 8)."""
+
+    function: ast.AST
+    line: int
+    what: str
+
+
+@dataclass(eq=False)
+class Program:
+    """All facts of the files that were read."""
+
+    modules: dict[Path, Module] = field(default_factory=dict)
+    params: list[Param] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    svis: list[Svi] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+    """ELBOs, optimisers and autoguides, in the order in which they were met."""
+    hazards: list[Hazard] = field(default_factory=list)
+
+    def same_name(self, param: Param) -> list[Param]:
+        """Every call that may name the same entry of the parameter store, ``param`` included.
+
+        That is one with the same name in the same file, or in a file that imports or is imported by it.
+        """
+        if param.kind != "param" or param.name is None:
+            return [param]
+        return [
+            other
+            for other in self.params
+            if other.kind == "param" and other.name == param.name and _linked(other.module, param.module)
+        ]
+
+    def roles(self, function: ast.AST) -> set[str]:
+        """Which of ``model`` and ``guide`` a function is, for the SVI objects that were found."""
+        found = set()
+        for svi in self.svis:
+            for role, value in (("model", svi.model), ("guide", svi.guide)):
+                if any(node is function for node in functions_of(value)):
+                    found.add(role)
+        return found
+
+    def makers_of(self, made: Made) -> Iterator[Svi]:
+        """The SVI objects that ``made`` (an optimiser, an ELBO) was given to."""
+        for svi in self.svis:
+            if any(made is option for value in (svi.optimizer, svi.loss) for option in options(value)):
+                yield svi
+
+
+def functions_of(value: Value | None) -> Iterator[ast.AST]:
+    """The functions that run when ``value``, a model or a guide, is called; wrappers are looked through."""
+    for option in options(value):
+        if isinstance(option, Function):
+            yield option.node
+        elif isinstance(option, Instance):
+            for name in ("forward", "__call__", "model", "guide"):
+                member = option.cls.member(name)
+                if isinstance(member, Function) and name in ("forward", "__call__"):
+                    yield member.node
+        elif isinstance(option, Made) and option.name.startswith(("pyro.poutine.", "pyro.infer.")):
+            for inner in (*option.arguments[:1], *option.keywords.values()):
+                yield from functions_of(inner)
+
+
+def _linked(left: Module, right: Module) -> bool:
+    return left is right or right in left.imports or left in right.imports

@@ -1,0 +1,112 @@
+"""Read the files of a project into a :class:`Program`."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from pyro_fix import sources
+from pyro_fix.analysis import names
+from pyro_fix.analysis.interpreter import Interpreter
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.scopes import Module
+from pyro_fix.sources import Source, SourceError
+
+#: Bytes without which a file cannot hold a finding, so that it is never parsed.
+_PYRO = re.compile(rb"\bpyro\b")
+_TRIGGER = re.compile(rb"\bparam\s*\(|PyroParam|\bSVI\s*\(|num_particles|init_scale")
+
+
+def concerns(data: bytes) -> bool:
+    """Whether a file with these bytes can hold a finding."""
+    return _PYRO.search(data) is not None and _TRIGGER.search(data) is not None
+
+
+class Project:
+    """Finds and reads modules; one object a run of pyro-fix."""
+
+    def __init__(self) -> None:
+        self.program = Program()
+        self.unreadable: dict[Path, str] = {}
+        """File -> why it cannot be read as Python, in one line."""
+        self._interpreter = Interpreter(self.program, self)
+        self._modules: dict[Path, Module | None] = {}
+        self._roots: dict[Path, tuple[Path, ...]] = {}
+        self._exists: dict[Path, bool] = {}
+
+    def read(self, files: Iterable[Source]) -> Program:
+        """Gather the facts of ``files`` and of what they import from the project."""
+        modules = [module for source in files if (module := self._add(source)) is not None]
+        for module in modules:
+            self._interpreter.run_module(module)
+        for module in modules:
+            self._interpreter.run_rest(module)
+        return self.program
+
+    def _add(self, source: Source) -> Module | None:
+        path = source.path
+        if path not in self._modules:
+            try:
+                tree = ast.parse(source.data, str(path))
+            except (SyntaxError, ValueError, RecursionError) as error:
+                where = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
+                self.unreadable[path] = f"cannot be parsed: {where}"
+                self._modules[path] = None
+                return None
+            module = Module(source, tree, path.stem, self._interpreter.run_module)
+            self._modules[path] = module
+            self.program.modules[path] = module
+        return self._modules[path]
+
+    def find(self, name: str, importing: Module) -> Module | None:
+        """The project's file behind an import, read only when it can matter (see ``Importer``)."""
+        if name.partition(".")[0] in names.ROOTS:
+            return None
+        level = len(name) - len(name.lstrip("."))
+        parts = [part for part in name[level:].split(".") if part]
+        if level:
+            folder = importing.path.parent
+            for _ in range(level - 1):
+                folder = folder.parent
+            return self._at(folder.joinpath(*parts))
+        if parts[0] in sys.stdlib_module_names:
+            return None
+        for root in self._search_path(importing.path):
+            if (found := self._at(root.joinpath(*parts))) is not None:
+                return found
+        return None
+
+    def _search_path(self, path: Path) -> tuple[Path, ...]:
+        """Where absolute imports of the file at ``path`` may lead: its own folder, and the root of its package."""
+        folder = path.parent
+        if folder not in self._roots:
+            root = folder
+            while self._is_file(root / "__init__.py") and root != root.parent:
+                root = root.parent
+            near = [folder, root, root / "src", *list(root.parents)[:2]]
+            self._roots[folder] = tuple(dict.fromkeys(near))
+        return self._roots[folder]
+
+    def _at(self, base: Path) -> Module | None:
+        for path in (base.with_name(base.name + ".py"), base / "__init__.py"):
+            if path in self._modules:
+                return self._modules[path]
+            if self._is_file(path):
+                try:
+                    source = sources.read(path)
+                except SourceError:
+                    self._modules[path] = None
+                    return None
+                if _PYRO.search(source.data) is None and b"torch" not in source.data:
+                    self._modules[path] = None
+                    return None
+                return self._add(source)
+        return None
+
+    def _is_file(self, path: Path) -> bool:
+        if path not in self._exists:
+            self._exists[path] = path.is_file()
+        return self._exists[path]

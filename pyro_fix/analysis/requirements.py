@@ -1,0 +1,139 @@
+"""What the distributions that a param feeds ask of it (tips 5 and 16)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyro_fix.analysis import distributions
+from pyro_fix.analysis.program import Param, Program, Use
+from pyro_fix.analysis.tensors import Extent, extent
+from pyro_fix.analysis.values import Applied, Attribute, Const, Library, Made, Value
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """The constraint that a param needs, and every call that has to get it."""
+
+    calls: tuple[Param, ...]
+    """The calls of one name that give an initial value, in file order."""
+    uses: tuple[Use, ...]
+    """The uses that ask for more than a real number."""
+    required: str
+    """The strictest constraint asked for, as in :mod:`pyro_fix.analysis.distributions`."""
+    doubt: str = ""
+    """Why the requirement may be a misreading; a fix has to be held back then."""
+
+    def wish(self) -> str:
+        """For a message: ``Normal's scale, which must be positive``."""
+        use = next(u for u in self.uses if u.required == self.required)
+        return f"{use.distribution.name.rpartition('.')[2]}'s {use.argument}, which must be {readable(self.required)}"
+
+
+def requirement(program: Program, param: Param) -> Requirement | None:
+    """What is asked of ``param``; ``None`` when nothing is, or when it never arrives unchanged."""
+    same_name = program.same_name(param)
+    uses = tuple(
+        use for call in same_name for use in call.uses if distributions.implies("real", use.required) is False
+    )
+    if not any(use.unchanged for use in uses):
+        return None
+    calls = tuple(sorted((c for c in same_name if c.initial is not None), key=lambda c: (c.module.path, c.call.lineno)))
+    strictest = _strictest([use.required for use in uses if use.unchanged])
+    if strictest is None:
+        needs = sorted({readable(use.required) for use in uses})
+        return Requirement(calls, uses, uses[0].required, f"its uses ask for different things: {', '.join(needs)}")
+    return Requirement(calls, uses, strictest, _doubt(calls, uses, strictest))
+
+
+def _doubt(calls: Sequence[Param], uses: Sequence[Use], required: str) -> str:
+    if not all(use.unchanged for use in uses):
+        return "it reaches another argument only after a transformation, so its plain value may be meant as it is"
+    if any(call.mutated for call in calls):
+        return "the program changes its value in place, perhaps to keep it valid"
+    if is_structured(required) and any(use.reshaped for use in uses):
+        return f"its shape is changed on the way, and being {readable(required)} depends on the shape"
+    return ""
+
+
+def starts_inside(param: Param, constraint: str) -> bool | None:
+    """Whether the initial value of ``param`` surely satisfies ``constraint``; ``None`` when the source cannot tell."""
+    known = extent(param.initial)
+    if is_structured(constraint):
+        return _starts_structured(param.initial, known, constraint)
+    if known is None:
+        return None
+    answers = [distributions.satisfies(bound, constraint) for bound in (known.low, known.high)]
+    if _is_uniform_draw(known) and answers[-1] is not False:
+        answers[0] = True  # torch.rand hits its bound with probability 2 ** -24
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
+def _is_uniform_draw(known: Extent) -> bool:
+    return known.low == 0.0 and known.high > 0.0
+
+
+def _starts_structured(value: Value | None, known: Extent | None, constraint: str) -> bool | None:
+    if known is not None and constraint == "simplex":
+        if known.structure == "simplex" or (known.low == known.high > 0):
+            return True  # equal entries mean the uniform distribution, normalised or not
+        return False
+    if known is not None and known.structure == "identity" and known.high > 0:
+        return constraint in ("lower_cholesky", "positive_definite", "corr_cholesky", "unit_lower_cholesky") or None
+    if constraint == "simplex" and isinstance(value, Applied) and isinstance(value.callee, Attribute):
+        made = value.callee.base
+        if isinstance(made, Made) and made.name == "pyro.distributions.Dirichlet":
+            return True
+    return None
+
+
+def is_structured(constraint: str) -> bool:
+    """Whether a constraint binds the elements of a tensor to each other."""
+    return any(word in constraint for word in ("simplex", "cholesky", "definite", "ordered", "corr", "sphere"))
+
+
+def readable(constraint: str) -> str:
+    """A constraint in words that fit behind "must be"."""
+    words = {
+        "positive": "positive",
+        "nonnegative": "non-negative",
+        "unit_interval": "between 0 and 1",
+        "simplex": "a simplex",
+        "lower_cholesky": "a lower Cholesky factor",
+        "positive_definite": "positive definite",
+        "independent(positive, 1)": "positive",
+    }
+    return words.get(constraint, constraint)
+
+
+def constraint_text(value: Value | None) -> str | None:
+    """A constraint as source without its module: ``positive``, ``greater_than(0.1)``; ``None`` when it is not known."""
+    if isinstance(value, Library) and value.name.startswith("pyro.distributions.constraints."):
+        return value.name.rpartition(".")[2]
+    if isinstance(value, Made) and value.name.startswith("pyro.distributions.constraints.") and not value.spread:
+        arguments = []
+        for keyword, argument in [(None, a) for a in value.arguments] + list(value.keywords.items()):
+            if not isinstance(argument, Const):
+                return None
+            arguments.append(f"{keyword}={argument.value!r}" if keyword else repr(argument.value))
+        return f"{value.name.rpartition('.')[2]}({', '.join(arguments)})"
+    return None
+
+
+def constraint_node(param: Param) -> ast.expr | None:
+    """The expression of the constraint, where the call gives it."""
+    for keyword in param.call.keywords:
+        if keyword.arg == "constraint":
+            return keyword.value
+    position = 2 if param.kind == "param" else 1
+    return param.call.args[position] if len(param.call.args) > position else None
+
+
+def _strictest(required: Sequence[str]) -> str | None:
+    for one in required:
+        if all(distributions.implies(one, other) for other in required):
+            return one
+    return None

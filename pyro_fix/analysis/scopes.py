@@ -1,0 +1,106 @@
+"""Modules and scopes: where names live while a program is read."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable
+from typing import Any
+
+from pyro_fix.analysis import names
+from pyro_fix.analysis.values import Library, Value, join
+from pyro_fix.sources import Source
+
+BUILTINS = frozenset(dir(builtins))
+
+
+class Scope:
+    """The names of a module, a class body or one activation of a function.
+
+    ``names`` is replaced, not changed, when the program branches, so that a branch can be taken back.
+    """
+
+    __slots__ = ("function", "globals", "module", "names", "parent")
+
+    def __init__(self, module: Module, parent: Scope | None, function: ast.AST | None = None) -> None:
+        self.module, self.parent, self.function = module, parent, function
+        self.names: dict[str, Value] = {}
+        self.globals: set[str] = set()
+
+    def lookup(self, name: str) -> Value | None:
+        """What ``name`` stands for here; ``None`` when nothing is known to have bound it."""
+        if name in self.names:
+            return self.names[name]
+        scope = self.parent
+        while scope is not None:
+            if scope.parent is None:
+                return scope.module.global_value(name)
+            if name in scope.names:
+                return scope.names[name]
+            scope = scope.parent
+        return self.module.global_value(name)
+
+    def bind(self, name: str, value: Value) -> None:
+        """Assign ``name``."""
+        if name in self.globals:
+            self.module.scope.bind(name, value)
+            return
+        self.names[name] = value
+        if self.parent is None:
+            self.module.history.setdefault(name, []).append(value)
+
+    def visible(self) -> dict[str, Value]:
+        """Every name that can be read here, with its value now; inner ones hide outer ones."""
+        found: dict[str, Value] = {}
+        scope: Scope | None = self
+        while scope is not None:
+            for name, value in scope.names.items():
+                found.setdefault(name, value)
+            scope = scope.parent
+        return found
+
+    def frozen(self) -> Scope:
+        """A copy that later assignments do not reach, for a fact to remember where it was found."""
+        copy = Scope(self.module, self.parent, self.function)
+        copy.names = dict(self.names)
+        copy.globals = self.globals
+        return copy
+
+
+class Module:
+    """One file: its text, its tree, its global names."""
+
+    def __init__(self, source: Source, tree: ast.Module, name: str, load: Callable[[Module], Any]) -> None:
+        self.source, self.tree, self.name = source, tree, name
+        self.path = source.path
+        self.scope = Scope(self, None)
+        self.history: dict[str, list[Value]] = {}
+        self.stars: list[str] = []
+        self.star_modules: list[Module] = []
+        self.imports: set[Module] = set()
+        """Modules of the project that it imports, directly or not."""
+        self.state = "new"
+        """``new``, ``running`` or ``done``."""
+        self._load = load
+
+    def global_value(self, name: str) -> Value | None:
+        """A global as a function sees it: once the module has run to its end, any value it ever had."""
+        if self.state == "done":
+            bound = self.history.get(name)
+            if bound:
+                return bound[-1] if len(bound) == 1 else join(*bound)
+        elif name in self.scope.names:
+            return self.scope.names[name]
+        for star in self.star_modules:
+            if (value := star.exported(name)) is not None:
+                return value
+        for prefix in self.stars:
+            if (full := names.star_exports(prefix, name)) is not None:
+                return Library(full)
+        return Library(f"builtins.{name}") if name in BUILTINS else None
+
+    def exported(self, name: str) -> Value | None:
+        """What ``from this import name`` gives; reads the file the first time."""
+        if self.state == "new":
+            self._load(self)
+        return self.scope.names.get(name)

@@ -1,0 +1,114 @@
+"""The range of a tensor that the source spells out: initial values of params, as far as they can be read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pyro_fix.analysis.values import Applied, Arithmetic, Attribute, Collection, Const, Join, Made, Value
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The least and greatest element that a tensor can have; ``structure`` is what else is known of it."""
+
+    low: float
+    high: float
+    structure: str = ""
+    """``identity`` for an identity matrix, ``simplex`` for rows that sum to one."""
+
+
+_RANDOM = {
+    "torch.rand": (0.0, 1.0),
+    "torch.rand_like": (0.0, 1.0),
+    "torch.randn": (-math.inf, math.inf),
+    "torch.randn_like": (-math.inf, math.inf),
+}
+_CONSTANT = {"torch.ones": 1.0, "torch.ones_like": 1.0, "torch.zeros": 0.0, "torch.zeros_like": 0.0}
+_KEEPING = frozenset(
+    {"to", "cuda", "cpu", "float", "double", "clone", "detach", "expand", "view", "reshape", "repeat", "unsqueeze"}
+    | {"requires_grad_", "type", "type_as", "squeeze"}
+)
+
+
+def extent(value: Value | None) -> Extent | None:
+    """The extent of ``value``; ``None`` when it cannot be read from the source."""
+    if isinstance(value, Const):
+        if isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
+            return Extent(float(value.value), float(value.value))
+    elif isinstance(value, Collection):
+        return _of_list(value)
+    elif isinstance(value, Join):
+        return _hull([extent(option) for option in value.options])
+    elif isinstance(value, Made):
+        return _of_call(value)
+    elif isinstance(value, Arithmetic):
+        return _of_arithmetic(value)
+    elif isinstance(value, Applied) and isinstance(value.callee, Attribute):
+        if value.callee.name in _KEEPING:
+            return extent(value.callee.base)
+        if value.callee.name == "new_tensor" and value.arguments:
+            return extent(value.arguments[0])
+        if value.callee.name in ("new_ones", "new_zeros"):
+            constant = float(value.callee.name == "new_ones")
+            return Extent(constant, constant)
+    return None
+
+
+def _of_list(value: Collection) -> Extent | None:
+    hull = _hull([extent(item) for item in value.items])
+    if hull is None or not all(isinstance(item, Const) for item in value.items):
+        return hull
+    total = sum(float(item.value) for item in value.items if isinstance(item, Const) and _is_number(item.value))
+    return Extent(hull.low, hull.high, "simplex" if abs(total - 1) < 1e-6 and hull.low >= 0 else "")
+
+
+def _of_call(value: Made) -> Extent | None:
+    if value.name in ("torch.tensor", "torch.as_tensor", "torch.FloatTensor", "torch.Tensor"):
+        return extent(value.arguments[0]) if value.arguments and not value.spread else None
+    if value.name in _CONSTANT:
+        return Extent(_CONSTANT[value.name], _CONSTANT[value.name])
+    if value.name in ("torch.full", "torch.full_like"):
+        return extent(value.argument(1, "fill_value"))
+    if value.name in _RANDOM:
+        return Extent(*_RANDOM[value.name])
+    if value.name == "torch.eye":
+        return Extent(0.0, 1.0, "identity")
+    if value.name in ("torch.softmax", "torch.nn.functional.softmax"):
+        return Extent(0.0, 1.0, "simplex")
+    return None
+
+
+def _of_arithmetic(value: Arithmetic) -> Extent | None:
+    operands = [extent(operand) for operand in value.operands]
+    if any(operand is None for operand in operands):
+        return None
+    if value.operator == "USub" and operands[0]:
+        return Extent(-operands[0].high, -operands[0].low)
+    if len(operands) != 2 or operands[0] is None or operands[1] is None:
+        return None
+    left, right = operands
+    if value.operator == "Add":
+        return Extent(left.low + right.low, left.high + right.high)
+    if value.operator == "Sub":
+        return Extent(left.low - right.high, left.high - right.low)
+    if value.operator == "Div" and right.low == right.high != 0:
+        # torch.ones(k) / k: whether k is the length is for the run to say
+        right = Extent(1 / right.low, 1 / right.low)
+    elif value.operator != "Mult":
+        return None
+    corners = [a * b if a and b else 0.0 for a in (left.low, left.high) for b in (right.low, right.high)]
+    scaled = "identity" if "identity" in (left.structure, right.structure) and min(corners) >= 0 else ""
+    return Extent(min(corners), max(corners), scaled)
+
+
+def _hull(extents: list[Extent | None]) -> Extent | None:
+    known = [e for e in extents if e is not None]
+    if not known or len(known) < len(extents):
+        return None
+    structure = known[0].structure if len({e.structure for e in known}) == 1 else ""
+    return Extent(min(e.low for e in known), max(e.high for e in known), structure)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

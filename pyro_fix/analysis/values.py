@@ -1,0 +1,337 @@
+"""What a name may stand for while a program is read: abstract values.
+
+The interpreter never computes with tensors.  It builds small trees that say where a value comes from, so that a
+transform can ask later: is this the value of a ``pyro.param``, unchanged?  Two values are "the same" when they are
+the same object (or equal constants), which is how a name found elsewhere in the program is known to hold it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:
+    from pyro_fix.analysis.program import Param, Site, Svi
+    from pyro_fix.analysis.scopes import Module, Scope
+
+Constant = Union[int, float, complex, str, bytes, bool, None]
+
+
+class Value:
+    """Something that an expression may evaluate to.  Attributes of the same object are remembered."""
+
+    __slots__ = ("_attributes",)
+    _attributes: dict[str, Value]
+
+    def attribute(self, name: str) -> Value:
+        """The value of ``self.name``, the same object every time it is asked for."""
+        try:
+            known = self._attributes
+        except AttributeError:
+            known = self._attributes = {}
+        if name not in known:
+            known[name] = Attribute(self, name)
+        return known[name]
+
+    def set_attribute(self, name: str, value: Value) -> None:
+        """Remember an assignment ``self.name = value``."""
+        try:
+            self._attributes[name] = value
+        except AttributeError:
+            self._attributes = {name: value}
+
+    def parts(self) -> tuple[Value, ...]:
+        """The values that this one was made from."""
+        return ()
+
+
+class Opaque(Value):
+    """A value that nothing is known of."""
+
+    __slots__ = ()
+
+
+class Argument(Opaque):
+    """A parameter of a function that is looked at on its own."""
+
+    __slots__ = ("default", "function", "name")
+
+    def __init__(self, function: ast.AST, name: str, default: Value | None = None) -> None:
+        self.function, self.name, self.default = function, name, default
+
+
+class Const(Value):
+    """A literal."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+class Library(Value):
+    """Something of a library, by its canonical dotted name (see :mod:`pyro_fix.analysis.names`)."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Collection(Value):
+    """A tuple, list or set."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: list[Value]) -> None:
+        self.items = items
+
+    def parts(self) -> tuple[Value, ...]:
+        return tuple(self.items)
+
+
+class Mapping(Value):
+    """A dict whose keys are literals; ``whole`` is False when it may hold more than is known."""
+
+    __slots__ = ("items", "node", "whole")
+
+    def __init__(self, items: dict[object, Value], whole: bool, node: ast.expr | None) -> None:
+        self.items, self.whole, self.node = items, whole, node
+
+    def parts(self) -> tuple[Value, ...]:
+        return tuple(self.items.values())
+
+
+class Function(Value):
+    """A function or lambda of the project; ``bound`` is its ``self``."""
+
+    __slots__ = ("bound", "decorators", "module", "node", "scope")
+
+    def __init__(
+        self,
+        node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
+        scope: Scope,
+        module: Module,
+        decorators: tuple[Value, ...] = (),
+        bound: Value | None = None,
+    ) -> None:
+        self.node, self.scope, self.module, self.decorators, self.bound = node, scope, module, decorators, bound
+
+
+class Class(Value):
+    """A class of the project."""
+
+    __slots__ = ("bases", "members", "module", "node")
+
+    def __init__(self, node: ast.ClassDef, module: Module, bases: tuple[Value, ...], members: dict[str, Value]) -> None:
+        self.node, self.module, self.bases, self.members = node, module, bases, members
+
+    def member(self, name: str) -> Value | None:
+        """Look ``name`` up here and in the bases, left to right."""
+        if name in self.members:
+            return self.members[name]
+        for base in self.bases:
+            if isinstance(base, Class) and (found := base.member(name)) is not None:
+                return found
+        return None
+
+
+class Instance(Value):
+    """An object of a class of the project.  Attributes that were assigned are in ``_attributes``."""
+
+    __slots__ = ("cls",)
+
+    def __init__(self, cls: Class) -> None:
+        self.cls = cls
+
+    def attribute(self, name: str) -> Value:
+        known = getattr(self, "_attributes", None)
+        if known and name in known:
+            return known[name]
+        member = self.cls.member(name)
+        if isinstance(member, Function):
+            return Function(member.node, member.scope, member.module, member.decorators, bound=self)
+        return member if member is not None else super().attribute(name)
+
+
+class ProjectModule(Value):
+    """A file of the project that was imported; it is read when something is asked of it."""
+
+    __slots__ = ("module",)
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    def attribute(self, name: str) -> Value:
+        return self.module.exported(name) or super().attribute(name)
+
+
+class Made(Value):
+    """The result of calling something of a library: a tensor, a distribution, an optimiser, a plate …"""
+
+    __slots__ = ("arguments", "keywords", "loops", "module", "name", "node", "scope", "spread")
+
+    def __init__(
+        self,
+        name: str,
+        node: ast.Call,
+        arguments: list[Value],
+        keywords: dict[str, Value],
+        spread: bool,
+        module: Module,
+        scope: Scope,
+        loops: tuple[Loop, ...],
+    ) -> None:
+        self.name, self.node, self.arguments, self.keywords = name, node, arguments, keywords
+        self.spread, self.module, self.scope, self.loops = spread, module, scope, loops
+
+    def argument(self, position: int, keyword: str) -> Value | None:
+        """The argument that was given by position or by keyword; ``None`` when it was not given."""
+        if keyword in self.keywords:
+            return self.keywords[keyword]
+        return self.arguments[position] if 0 <= position < len(self.arguments) else None
+
+    def parts(self) -> tuple[Value, ...]:
+        return (*self.arguments, *self.keywords.values())
+
+
+class ParamValue(Made):
+    """What a ``pyro.param`` or ``PyroParam`` evaluates to."""
+
+    __slots__ = ("param",)
+    param: Param
+
+
+class SiteValue(Made):
+    """What a ``pyro.sample`` evaluates to."""
+
+    __slots__ = ("site",)
+    site: Site
+
+
+class SviValue(Made):
+    """An SVI object."""
+
+    __slots__ = ("svi",)
+    svi: Svi
+
+
+class Applied(Value):
+    """The result of calling something unknown, or a method of a value: ``callee(...)``."""
+
+    __slots__ = ("arguments", "callee", "keywords")
+
+    def __init__(self, callee: Value, arguments: list[Value], keywords: dict[str, Value]) -> None:
+        self.callee, self.arguments, self.keywords = callee, arguments, keywords
+
+    def parts(self) -> tuple[Value, ...]:
+        return (self.callee, *self.arguments, *self.keywords.values())
+
+
+class StepLoss(Value):
+    """What ``svi.step(...)`` returns."""
+
+    __slots__ = ("svi",)
+
+    def __init__(self, svi: Svi) -> None:
+        self.svi = svi
+
+
+class Attribute(Value):
+    """``base.name``."""
+
+    __slots__ = ("base", "name")
+
+    def __init__(self, base: Value, name: str) -> None:
+        self.base, self.name = base, name
+
+    def parts(self) -> tuple[Value, ...]:
+        return (self.base,)
+
+
+class Item(Value):
+    """``base[index]``."""
+
+    __slots__ = ("base", "index")
+
+    def __init__(self, base: Value, index: Value) -> None:
+        self.base, self.index = base, index
+
+    def parts(self) -> tuple[Value, ...]:
+        return (self.base, self.index)
+
+
+class Arithmetic(Value):
+    """An operator applied to operands; ``operator`` is the name of its ``ast`` class (``Mult``, ``USub``)."""
+
+    __slots__ = ("operands", "operator")
+
+    def __init__(self, operator: str, operands: tuple[Value, ...]) -> None:
+        self.operator, self.operands = operator, operands
+
+    def parts(self) -> tuple[Value, ...]:
+        return self.operands
+
+
+class Join(Value):
+    """One of several values, depending on the way that the program took."""
+
+    __slots__ = ("options",)
+
+    def __init__(self, options: tuple[Value, ...]) -> None:
+        self.options = options
+
+    def parts(self) -> tuple[Value, ...]:
+        return self.options
+
+
+class Loop:
+    """A loop that is being run through; ``count`` is the value of its number of rounds, where there is one."""
+
+    __slots__ = ("count", "ends_early", "node")
+
+    def __init__(self, node: ast.AST, count: Value | None, ends_early: bool) -> None:
+        self.node, self.count, self.ends_early = node, count, ends_early
+
+
+def same(left: Value, right: Value) -> bool:
+    """Whether two values are known to be equal: one object, or equal literals of one type."""
+    if left is right:
+        return True
+    if isinstance(left, Const) and isinstance(right, Const):
+        return type(left.value) is type(right.value) and left.value == right.value
+    if isinstance(left, Library) and isinstance(right, Library):
+        return left.name == right.name
+    return False
+
+
+def join(*values: Value) -> Value:
+    """The value that stands for any of ``values``."""
+    options: list[Value] = []
+    for value in values:
+        for option in value.options if isinstance(value, Join) else (value,):
+            if not any(same(option, known) for known in options):
+                options.append(option)
+    if len(options) == 1:
+        return options[0]
+    return Join(tuple(options)) if len(options) <= 8 else Opaque()
+
+
+def options(value: Value | None) -> tuple[Value, ...]:
+    """The alternatives of a value; empty for ``None``."""
+    if value is None:
+        return ()
+    return value.options if isinstance(value, Join) else (value,)
+
+
+def walk(value: Value) -> Iterator[Value]:
+    """``value`` and everything it was made from, each once."""
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        current = stack.pop()
+        if id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            stack.extend(current.parts())

@@ -1,0 +1,177 @@
+"""Build edits: LibCST changes the slice of source that an expression covers, and only the characters that differ
+become an :class:`~pyro_fix.transform.Edit`, so that everything else stays as it was and edits compose."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyro_fix.analysis.scopes import Module
+from pyro_fix.sources import Source
+from pyro_fix.transform import Edit
+
+if TYPE_CHECKING:  # libcst takes 0.4 s to import: only a run that rewrites something pays for it
+    import libcst
+
+
+def span(source: Source, node: ast.expr | ast.stmt) -> tuple[int, int]:
+    """The characters that ``node`` covers."""
+    assert node.end_lineno is not None and node.end_col_offset is not None
+    return source.offset(node.lineno, node.col_offset), source.offset(node.end_lineno, node.end_col_offset)
+
+
+def text_of(module: Module, node: ast.expr) -> str:
+    """The source of ``node``."""
+    start, end = span(module.source, node)
+    return module.source.text[start:end]
+
+
+def replace(module: Module, node: ast.expr, text: str) -> Edit:
+    """Put ``text`` in the place of an expression."""
+    start, end = span(module.source, node)
+    return _splice(module.source, start, end, text)
+
+
+def wrap(module: Module, node: ast.expr, before: str, after: str) -> tuple[Edit, Edit]:
+    """Put text around an expression; what is inside can be edited by others at the same time."""
+    start, end = span(module.source, node)
+    return Edit(module.path, start, start, before), Edit(module.path, end, end, after)
+
+
+def rename(module: Module, callee: ast.expr, name: str) -> Edit:
+    """Change the last part of a dotted name."""
+    start, end = span(module.source, callee)
+    old = callee.attr if isinstance(callee, ast.Attribute) else module.source.text[start:end]
+    return Edit(module.path, end - len(old), end, name)
+
+
+def add_keyword(module: Module, call: ast.Call, name: str, value: str) -> Edit:
+    """Add ``name=value`` as the last argument of a call, in the call's own style."""
+    import libcst
+
+    def change(node: libcst.Call) -> libcst.Call:
+        equal = libcst.AssignEqual(libcst.SimpleWhitespace(""), libcst.SimpleWhitespace(""))
+        added = libcst.Arg(libcst.parse_expression(value), keyword=libcst.Name(name), equal=equal)
+        args = list(node.args)
+        # ``**options`` may follow keywords only, and is written last
+        index = next((i for i, arg in enumerate(args) if arg.star == "**"), len(args))
+        if index < len(args):
+            return node.with_changes(args=[*args[:index], added.with_changes(comma=_comma()), *args[index:]])
+        return node.with_changes(args=_appended(args, added, node.whitespace_before_args))
+
+    return _change(module.source, call, change)
+
+
+def remove_keyword(module: Module, call: ast.Call, name: str) -> Edit:
+    """Remove the argument ``name=…`` of a call."""
+    return _change(
+        module.source,
+        call,
+        lambda node: node.with_changes(args=_without(node.args, lambda a: a.keyword and a.keyword.value == name)),
+    )
+
+
+def add_entry(module: Module, literal: ast.Dict, key: str, value: str) -> Edit:
+    """Add ``"key": value`` as the last entry of a dict literal, in its own style."""
+    import libcst
+
+    quote = "'" if "'" in text_of(module, literal) and '"' not in text_of(module, literal) else '"'
+
+    def change(node: libcst.Dict) -> libcst.Dict:
+        added = libcst.DictElement(
+            libcst.SimpleString(f"{quote}{key}{quote}"), libcst.parse_expression(value)
+        )
+        return node.with_changes(elements=_appended(list(node.elements), added, node.lbrace.whitespace_after))
+
+    return _change(module.source, literal, change)
+
+
+def remove_entries(module: Module, literal: ast.Dict, keys: Sequence[str]) -> Edit:
+    """Remove entries of a dict literal by their literal keys."""
+
+    def is_one(element: Any) -> bool:
+        key = getattr(element, "key", None)
+        return key is not None and getattr(key, "evaluated_value", None) in keys
+
+    return _change(
+        module.source, literal, lambda node: node.with_changes(elements=_without(node.elements, is_one))
+    )
+
+
+def _change(source: Source, node: ast.expr, change: Any) -> Edit:
+    import libcst
+
+    start, end = span(source, node)
+    parsed = libcst.parse_expression(source.text[start:end])
+    changed = libcst.Module([], default_newline=_newline(source)).code_for_node(change(parsed))
+    return _splice(source, start, end, changed)
+
+
+def _splice(source: Source, start: int, end: int, new: str) -> Edit:
+    """The smallest edit that turns ``text[start:end]`` into ``new``."""
+    old = source.text[start:end]
+    head = 0
+    while head < min(len(old), len(new)) and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    return Edit(source.path, start + head, end - tail, new[head : len(new) - tail])
+
+
+def _newline(source: Source) -> str:
+    return "\r\n" if source.lines and source.lines[0].endswith("\r\n") else "\n"
+
+
+def _comma() -> libcst.Comma:
+    import libcst
+
+    return libcst.Comma(whitespace_after=libcst.SimpleWhitespace(" "))
+
+
+def _appended(elements: list[Any], added: Any, opening: Any) -> list[Any]:
+    """``elements`` and ``added``, separated the way the others are; a trailing comma stays one.
+
+    ``opening`` is the white space after the opening bracket: what a lone element is indented by.
+    """
+    import libcst
+
+    if not elements:
+        return [added]
+    last = elements[-1]
+    trailing = isinstance(last.comma, libcst.Comma)
+    closing = last.comma.whitespace_after if trailing else getattr(last, "whitespace_after_arg", None)
+    if len(elements) > 1:
+        style = elements[-2].comma.whitespace_after
+    else:
+        style = opening
+    if isinstance(style, libcst.ParenthesizedWhitespace):
+        separator: Any = style.with_changes(first_line=libcst.TrailingWhitespace(), empty_lines=[])
+    else:
+        separator = style if style.value else libcst.SimpleWhitespace(" ")
+    if trailing and isinstance(closing, libcst.ParenthesizedWhitespace):
+        # a comment behind the last element stays behind it
+        if isinstance(separator, libcst.ParenthesizedWhitespace):
+            separator = separator.with_changes(first_line=closing.first_line)
+            closing = closing.with_changes(first_line=libcst.TrailingWhitespace())
+        added = added.with_changes(comma=libcst.Comma(whitespace_after=closing))
+    elif isinstance(closing, libcst.ParenthesizedWhitespace):
+        if isinstance(separator, libcst.ParenthesizedWhitespace):
+            separator = separator.with_changes(first_line=closing.first_line)
+            closing = closing.with_changes(first_line=libcst.TrailingWhitespace())
+        last = last.with_changes(whitespace_after_arg=libcst.SimpleWhitespace(""))
+        added = added.with_changes(whitespace_after_arg=closing)
+    last = last.with_changes(comma=libcst.Comma(whitespace_after=separator))
+    return [*elements[:-1], last, added]
+
+
+def _without(elements: Sequence[Any], unwanted: Any) -> list[Any]:
+    import libcst
+
+    kept = [element for element in elements if not unwanted(element)]
+    if kept and unwanted(elements[-1]):
+        kept[-1] = kept[-1].with_changes(comma=elements[-1].comma)
+        if isinstance(elements[-1].comma, libcst.MaybeSentinel):
+            kept[-1] = kept[-1].with_changes(comma=libcst.MaybeSentinel.DEFAULT)
+    return kept

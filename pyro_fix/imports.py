@@ -1,0 +1,105 @@
+"""Reach a name of a library from a place in a file: by what is imported already, or by an import that is added."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from pyro_fix.analysis.scopes import Module, Scope
+from pyro_fix.analysis.values import Library
+from pyro_fix.transform import Edit
+
+#: Packages that ``import pyro`` itself loads, so that ``pyro.poutine`` can be written after it.
+_LOADED = frozenset({"pyro.poutine", "pyro.distributions", "pyro.infer", "pyro.optim"})
+#: One thing under two names.
+_ALIASES = {
+    "pyro.distributions": ("pyro.distributions", "torch.distributions"),
+    "pyro.distributions.constraints": ("pyro.distributions.constraints", "torch.distributions.constraints"),
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How to write a name, and the import that has to be added for it."""
+
+    text: str
+    edits: tuple[Edit, ...] = ()
+
+
+def reference(module: Module, scope: Scope, name: str, before: ast.expr) -> Reference | None:
+    """How to write the library's ``name`` (``pyro.poutine.scale``) in ``scope`` of ``module``.
+
+    An import that has to be added goes in front of the statement of ``before``.  ``None`` when the short name is
+    taken by something else and there is no other way.
+    """
+    visible = {key: value.name for key, value in scope.visible().items() if isinstance(value, Library)}
+    rest: list[str] = []
+    wanted = name
+    while wanted:
+        for alias, known in visible.items():
+            if known in _ALIASES.get(wanted, (wanted,)) and (not rest or wanted != "pyro" or _loaded(name)):
+                return Reference(".".join([alias, *rest]))
+        wanted, _, last = wanted.rpartition(".")
+        rest.insert(0, last)
+    package, _, short = name.rpartition(".")
+    if package == "pyro.poutine":  # people write poutine.scale, not scale
+        package, short, tail = "pyro", "poutine", f".{short}"
+    else:
+        tail = ""
+    if scope.lookup(short) is not None or any(short in m.names for m in _enclosing(scope)):
+        return None
+    edit = _added(module, f"from {package} import {short}", before)
+    return Reference(short + tail, (edit,)) if edit else None
+
+
+def _loaded(name: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in _LOADED)
+
+
+def _enclosing(scope: Scope | None) -> list[Scope]:
+    found = []
+    while scope is not None:
+        found.append(scope)
+        scope = scope.parent
+    return found
+
+
+def _added(module: Module, statement: str, before: ast.expr) -> Edit | None:
+    source = module.source
+    newline = "\r\n" if source.lines and source.lines[0].endswith("\r\n") else "\n"
+    body = module.tree.body
+    top = next((s for s in body if s.lineno <= before.lineno <= (s.end_lineno or s.lineno)), None)
+    earlier = body[: body.index(top)] if top is not None else body
+    imports = [s for s in earlier if isinstance(s, (ast.Import, ast.ImportFrom)) and _alone(module, s)]
+    if imports:
+        line = imports[-1].end_lineno or imports[-1].lineno
+        at = source.offset(line, 0) + len(source.lines[line - 1])
+        lead = "" if source.lines[line - 1].endswith(("\n", "\r")) else newline
+        return Edit(module.path, at, at, f"{lead}{statement}{newline}")
+    after = [s for s in earlier if _is_docstring(s)]
+    if after and _alone(module, after[0]):
+        line = after[0].end_lineno or 1
+        at = source.offset(line, 0) + len(source.lines[line - 1])
+        return Edit(module.path, at, at, f"{newline}{statement}{newline}")
+    first = body[0]
+    if isinstance(first, ast.Expr) and first is not top:
+        return None
+    at = source.offset(min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", []))]), 0)
+    return Edit(module.path, at, at, f"{statement}{newline}{newline}")
+
+
+def _alone(module: Module, statement: ast.stmt) -> bool:
+    """Whether nothing else stands on the statement's lines."""
+    end = statement.end_lineno or statement.lineno
+    return not any(
+        other is not statement and other.lineno <= end and (other.end_lineno or other.lineno) >= statement.lineno
+        for other in module.tree.body
+    )
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

@@ -1,0 +1,49 @@
+"""What one run of pyro-fix over a set of files came to; every report format, ``apply`` and the exit code read this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyro_fix.sources import Source
+from pyro_fix.transform import Proposal, Verdict
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A proposal with its verdict."""
+
+    proposal: Proposal
+    verdict: Verdict
+    diff: str = ""
+    """Unified diff of this fix alone; empty when there is none."""
+    included: bool = False
+    """Whether the fix is part of :attr:`Result.changes`."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """The new text of one file: all included fixes of it together."""
+
+    source: Source
+    text: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was left alone."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything there is to report."""
+
+    findings: tuple[Finding, ...]
+    """By path, line, column, code."""
+    changes: tuple[Change, ...]
+    skipped: tuple[Skipped, ...]
+    files: int
+    """How many files were looked at."""

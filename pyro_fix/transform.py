@@ -1,0 +1,172 @@
+"""The API that a transform is written against.
+
+A transform reads facts (:class:`pyro_fix.analysis.program.Program`) and yields proposals.  It knows nothing of
+files, processes, reports or other transforms.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import ast
+
+    from pyro_fix.analysis.program import Program
+    from pyro_fix.analysis.scopes import Module
+
+
+class Promise(enum.Flag):
+    """What paired runs of the original and the patched program must show for a fix to be verified."""
+
+    RUNS_CLEAN = enum.auto()
+    """Supports and arguments are valid at every site; no exception, NaN or infinity in the patched run."""
+    SAME_START = enum.auto()
+    """Every parameter and site starts at the original's constrained value; the losses of step 0 agree."""
+    SAME_OBJECTIVE = enum.auto()
+    """At equal parameters and seeds, loss and gradients equal the original's times one positive constant."""
+    SAME_SITES_SLICED = enum.auto()
+    """Each particle's slice, replayed through the plain program, has the same log-probs at every site."""
+    SAME_EXPECTATION = enum.auto()
+    """Paired gradients at fixed parameters show no shift."""
+    LESS_VARIANCE = enum.auto()
+    """The gradient's variance at step 0 is lower than the original's."""
+    DECLARED_RATE = enum.auto()
+    """Loss and gradients of step 0 are unchanged, the rate follows ``Candidate.rate``, nothing diverges."""
+    NO_WORSE = enum.auto()
+    """The referee (the ORIGINAL program evaluating both runs' parameters) sees no loss beyond 5 % of the
+    original's progress; where the original diverged, the patched run must not."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace ``text[start:end]`` of the file at ``path`` by ``replacement``.
+
+    Offsets count characters of :attr:`pyro_fix.sources.Source.text`; ``start == end`` inserts.
+    """
+
+    path: Path
+    start: int
+    end: int
+    replacement: str
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The learning rate that a candidate declares: ``lr * lrd ** t`` at step ``t`` (tips 1 and 3).
+
+    ``None`` means that the source alone does not tell: the run's own step 0 (``lr``) or the rate's constant
+    ratio from step to step (``lrd``) stands in.
+    """
+
+    lr: float | None = None
+    lrd: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to fix a finding: edits that belong together, and what they promise."""
+
+    edits: tuple[Edit, ...]
+    promise: Promise
+    label: str
+    """What the edits do, in a few words: ``ClippedAdam with lrd``."""
+    rate: Rate | None = None
+    """Set where ``promise`` has ``DECLARED_RATE``."""
+    needs_run: bool = False
+    """Whether the source alone cannot vouch for it, so that ``--no-verify`` leaves it out."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A finding and, unless it is held back, the candidates that would fix it, best first."""
+
+    code: str
+    name: str
+    tip: int
+    path: Path
+    line: int
+    """1-based."""
+    column: int
+    """1-based, in characters."""
+    message: str
+    candidates: tuple[Candidate, ...] = ()
+    held_back: str = ""
+    """Why there is no candidate; empty when there is one."""
+    source: Literal["static", "seen"] = "static"
+    end_line: int = 0
+    """Last line of the statement that the finding is about (suppression comments on any of its lines count)."""
+
+
+class Status(str, enum.Enum):
+    """What became of a proposed fix."""
+
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+    UNVERIFIED = "unverified"
+    NONE = "none"
+    """There is no fix: the finding is advice, or the transform held back."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs said of one candidate."""
+
+    status: Status
+    reason: str
+    """One plain sentence, fit for a terminal line."""
+    evidence: dict[str, object] = field(default_factory=dict)
+    """JSON-ready: program run, versions, seeds, steps, what was compared and the numbers."""
+    candidate: Candidate | None = None
+    """The candidate that the verdict is about (the accepted one, or the last that was tried)."""
+
+
+class Transform(ABC):
+    """One rule of the catalogue: a subclass in a file of its own, whose docstring is its documentation.
+
+    The docstring starts with a one-line summary and has the headings ``What it does``, ``Why``, ``Example``,
+    ``Holds back when`` and ``Promise``.
+    """
+
+    code: ClassVar[str]
+    """``SVI`` + the tip's two digits + one digit for the variant."""
+    name: ClassVar[str]
+    """Kebab-case."""
+    tip: ClassVar[int]
+    default: ClassVar[bool] = True
+    """Whether the transform runs without being asked for by ``--select``."""
+    promise: ClassVar[Promise]
+
+    def finding(
+        self,
+        module: Module,
+        node: ast.expr,
+        message: str,
+        candidates: tuple[Candidate, ...] = (),
+        held_back: str = "",
+    ) -> Proposal:
+        """A finding at ``node``; without candidates ``held_back`` says why."""
+        source = module.source
+        start = source.offset(node.lineno, node.col_offset)
+        column = start - source.offset(node.lineno, 0) + 1
+        end_line = node.end_lineno or node.lineno
+        return Proposal(
+            self.code,
+            self.name,
+            self.tip,
+            module.path,
+            node.lineno,
+            column,
+            message,
+            () if held_back else candidates,
+            held_back,
+            end_line=end_line,
+        )
+
+    @abstractmethod
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        """Yield the findings of this transform in ``program``."""
