@@ -27,6 +27,12 @@ def text_of(module: Module, node: ast.expr) -> str:
     return module.source.text[start:end]
 
 
+def literal_number(node: ast.expr | None) -> float | None:
+    """The number that an expression literally is."""
+    value = node.value if isinstance(node, ast.Constant) else None
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
 def replace(module: Module, node: ast.expr, text: str) -> Edit:
     """Put ``text`` in the place of an expression."""
     start, end = span(module.source, node)
@@ -44,6 +50,12 @@ def rename(module: Module, callee: ast.expr, name: str) -> Edit:
     start, end = span(module.source, callee)
     old = callee.attr if isinstance(callee, ast.Attribute) else module.source.text[start:end]
     return Edit(module.path, end - len(old), end, name)
+
+
+def replace_alias(module: Module, alias: ast.alias, name: str) -> Edit:
+    """Import ``name`` in the place of another name of the same package."""
+    start = module.source.offset(alias.lineno, alias.col_offset)
+    return Edit(module.path, start, start + len(alias.name), name)
 
 
 def add_keyword(module: Module, call: ast.Call, name: str, value: str) -> Edit:
@@ -85,6 +97,13 @@ def add_entry(module: Module, literal: ast.Dict, key: str, value: str) -> Edit:
         return node.with_changes(elements=_appended(list(node.elements), added, node.lbrace.whitespace_after))
 
     return _change(module.source, literal, change)
+
+
+def add_option(module: Module, node: ast.Dict | ast.Call, key: str, value: str) -> Edit:
+    """Add an entry to a dict literal or to a ``dict(...)`` call."""
+    if isinstance(node, ast.Dict):
+        return add_entry(module, node, key, value)
+    return add_keyword(module, node, key, value)
 
 
 def remove_entries(module: Module, literal: ast.Dict, keys: Sequence[str]) -> Edit:

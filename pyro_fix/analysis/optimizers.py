@@ -1,4 +1,4 @@
-"""The options of an optimiser, and how to write others (tips 1 to 3)."""
+"""The options of an optimiser (tips 1 to 3)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pyro_fix import edits
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.values import Const, Made, Mapping, Value
-from pyro_fix.transform import Edit
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,6 @@ class Options:
         """Whether an option is given as something false: ``amsgrad=False``."""
         value = self.items.get(key)
         return isinstance(value, Const) and not value.value
-
-    def add(self, made: Made, key: str, value: str) -> Edit:
-        """Add an option."""
-        if isinstance(self.node, ast.Dict):
-            return edits.add_entry(made.module, self.node, key, value)
-        return edits.add_keyword(made.module, self.node, key, value)
 
 
 def given_to_svi(program: Program) -> Iterator[Made]:

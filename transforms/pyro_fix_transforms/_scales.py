@@ -1,0 +1,58 @@
+"""What the transforms of tip 7 share: writing smaller constants."""
+
+from __future__ import annotations
+
+import ast
+
+from pyro_fix import edits
+from pyro_fix.analysis.scopes import Module
+from pyro_fix.transform import Edit
+
+#: Standard deviations to try, best known first.  Source: tip 7 (0.05) and its neighbours.
+LADDER = (0.1, 0.05, 0.01)
+
+
+def constants(node: ast.expr) -> list[ast.expr] | None:
+    """The literals that say how large a tensor expression is; ``None`` when it is not of a form that is understood.
+
+    ``torch.tensor(5.0)``, ``torch.tensor([5.0, 3.0])``, ``torch.full((k,), 5.0)``, ``5.0 * torch.ones(k)``; a ``.to(…)``
+    behind any of them, or a ``lambda:`` in front.
+    """
+    if isinstance(node, ast.Lambda):
+        return constants(node.body)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        for factor, other in ((node.left, node.right), (node.right, node.left)):
+            if _is_number(factor) and isinstance(other, ast.Call) and _called(other) in ("ones", "ones_like"):
+                return [factor]
+        return None
+    if not isinstance(node, ast.Call):
+        return None
+    name = _called(node)
+    if name in ("tensor", "as_tensor") and node.args:
+        return _floats(node.args[0])
+    if name in ("full", "full_like") and len(node.args) == 2 and _is_number(node.args[1]):
+        return [node.args[1]]
+    if name in ("to", "cuda", "cpu", "expand", "clone") and isinstance(node.func, ast.Attribute):
+        return constants(node.func.value)
+    return None
+
+
+def shrunk(module: Module, literals: list[ast.expr], size: float) -> tuple[Edit, ...]:
+    """Edits that set every literal to ``size``."""
+    return tuple(edits.replace(module, literal, repr(size)) for literal in literals)
+
+
+def _floats(node: ast.expr) -> list[ast.expr] | None:
+    """The numbers of a literal or a nested list of them; an integer would change the dtype, so it does not count."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        inner = [_floats(element) for element in node.elts]
+        return [n for numbers in inner if numbers for n in numbers] if all(inner) and inner else None
+    return [node] if isinstance(node, ast.Constant) and isinstance(node.value, float) else None
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool)
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -1,0 +1,94 @@
+"""SVI021."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from pyro_fix import edits
+from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.spell import step_count
+from pyro_fix.analysis.values import Made
+from pyro_fix.transform import Candidate, Promise, Proposal, Transform
+from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, renamed
+
+#: Optimisers of ``pyro.optim`` that follow every gradient as it comes.
+PLAIN = frozenset({"SGD", "Adagrad", "RMSprop", "Adadelta", "Rprop", "ASGD"})
+#: The rate that the new optimiser starts with: the old one's is in other units.  Source: tip 1.
+LEARNING_RATE = 1e-3
+KEPT = ("weight_decay",)
+
+
+class OptimizerWithoutMomentum(Transform):
+    """Use an optimiser with momentum: `SGD` and its kin become `ClippedAdam`.
+
+    ## What it does
+    Rewrites SGD, Adagrad, RMSprop, Adadelta, Rprop and ASGD without momentum that are given to an `SVI` to
+    `ClippedAdam` with a learning rate of 0.001, and a decay where the number of steps is known. A weight decay is
+    kept; options that `ClippedAdam` lacks are dropped, and named in the verdict.
+
+    ## Why
+    The gradient of the ELBO is noisy, and its elements differ by orders of magnitude. Momentum averages the noise,
+    and Adam's steps do not depend on the gradient's scale (tip 2).
+
+    ## Example
+    ```python
+    svi = SVI(model, guide, SGD({"lr": 0.1}), loss=Trace_ELBO())
+    ```
+    becomes
+    ```python
+    svi = SVI(model, guide, ClippedAdam({"lr": 0.001}), loss=Trace_ELBO())
+    ```
+
+    ## Holds back when
+    - the optimiser has momentum (`momentum=0.9`);
+    - its options are a function of the parameter, or put together at run time;
+    - it clips gradients through `clip_args`.
+
+    ## Promise
+    No worse: judged by the original program's objective, the new optimiser's parameters are not worse; where the
+    original diverged, the patched program does not.
+    """
+
+    code, name, tip = "SVI021", "optimizer-without-momentum", 2
+    promise = Promise.NO_WORSE
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        """One finding an optimiser."""
+        for made in given_to_svi(program):
+            kind = made.name.rpartition(".")[2]
+            if kind not in PLAIN:
+                continue
+            options = options_of(made)
+            message = f"{kind} follows every noisy gradient; ClippedAdam has momentum"
+            if isinstance(options, str):
+                yield self.finding(made.module, made.node, message, held_back=options)
+                continue
+            if "momentum" in options.items and not options.is_off("momentum"):
+                continue
+            rename = renamed(made)
+            if rename is None:
+                yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
+                continue
+            count = step_count(program, made)
+            entries = {"lr": repr(LEARNING_RATE)}
+            if count.source and not (count.literal and count.literal < FEWEST_STEPS):
+                entries["lrd"] = decay_of(count)
+            written = ", ".join(f'"{key}": {value}' for key, value in entries.items())
+            for key in KEPT:
+                if (text := _text(options, key, made)) is not None:
+                    written += f', "{key}": {text}'
+            changes = [*rename, edits.replace(made.module, options.node, f"{{{written}}}")]
+            dropped = [key for key in options.items if key not in ("lr", *KEPT)]
+            label = f"ClippedAdam with lr {LEARNING_RATE}" + (f", without {', '.join(dropped)}" if dropped else "")
+            yield self.finding(made.module, made.node, message, (Candidate(tuple(changes), self.promise, label),))
+
+
+def _text(options: Options, key: str, made: Made) -> str | None:
+    node, module = options.node, made.module
+    pairs = zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
+    for name, value in pairs:
+        if isinstance(name, ast.Constant) and name.value == key:
+            return edits.text_of(module, value)
+    return next((edits.text_of(module, k.value) for k in getattr(node, "keywords", ()) if k.arg == key), None)

@@ -1,0 +1,72 @@
+"""SVI031."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pyro_fix import edits
+from pyro_fix.analysis.optimizers import given_to_svi, options_of
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.spell import step_count
+from pyro_fix.transform import Candidate, Promise, Proposal, Transform
+from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, declared
+
+
+class NoLearningRateDecay(Transform):
+    """Let `ClippedAdam`'s learning rate decay.
+
+    ## What it does
+    Adds `lrd` to a `ClippedAdam` that is given to an `SVI` whose number of steps is known, so that the last step has a
+    tenth of the first one's learning rate.
+
+    ## Why
+    A constant rate keeps the parameters jumping round the optimum in the end (tip 3).
+
+    ## Example
+    ```python
+    optim = ClippedAdam({"lr": 0.01})
+    svi = SVI(model, guide, optim, loss=Trace_ELBO())
+    for step in range(num_steps):
+        svi.step(data)
+    ```
+    becomes
+    ```python
+    optim = ClippedAdam({"lr": 0.01, "lrd": 0.1 ** (1 / num_steps)})
+    svi = SVI(model, guide, optim, loss=Trace_ELBO())
+    for step in range(num_steps):
+        svi.step(data)
+    ```
+
+    ## Holds back when
+    - the number of steps is not known, or not at the place where the optimiser is built;
+    - the loop may end early, or the optimiser serves several SVI objects;
+    - there are fewer than 50 steps;
+    - the options are a function of the parameter, or put together at run time.
+
+    ## Promise
+    Declared rate: loss and gradients of the first step are unchanged, the rate follows `lr * lrd ** t`, and nothing
+    diverges.
+    """
+
+    code, name, tip = "SVI031", "no-learning-rate-decay", 3
+    promise = Promise.DECLARED_RATE
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        """One finding an optimiser."""
+        for made in given_to_svi(program):
+            if made.name != "pyro.optim.ClippedAdam":
+                continue
+            options, count = options_of(made), step_count(program, made)
+            if not isinstance(options, str) and "lrd" in options.items:
+                continue
+            if count.literal is not None and count.literal < FEWEST_STEPS:
+                continue
+            message = "ClippedAdam without lrd keeps its learning rate to the end"
+            if isinstance(options, str) or count.source is None:
+                doubt = options if isinstance(options, str) else count.reason
+                yield self.finding(made.module, made.node, message, held_back=doubt)
+                continue
+            change = edits.add_option(made.module, options.node, "lrd", decay_of(count))
+            label = f"lrd = {decay_of(count)}"
+            candidate = Candidate((change,), self.promise, label, declared(count, options))
+            yield self.finding(made.module, made.node, message, (candidate,))

@@ -1,0 +1,102 @@
+"""SVI053."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pyro_fix import edits, imports
+from pyro_fix.analysis import distributions
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.requirements import (
+    Requirement,
+    constraint_node,
+    constraint_text,
+    is_structured,
+    readable,
+    requirement,
+    starts_inside,
+)
+from pyro_fix.transform import Candidate, Promise, Proposal, Transform
+
+CONSTRAINTS = "pyro.distributions.constraints"
+
+
+class WrongConstraint(Transform):
+    """Replace a constraint that does not keep a parameter valid.
+
+    ## What it does
+    Finds a param whose constraint does not imply what the distribution's argument asks for, such as `positive` for a
+    probability, and writes the constraint that does.
+
+    ## Why
+    A wrong constraint looks like protection and is none: a `positive` probability still grows beyond one, and the
+    program dies where it does (tip 5).
+
+    ## Example
+    ```python
+    p = pyro.param("p", torch.tensor(0.5), constraint=constraints.positive)
+    pyro.sample("y", dist.Bernoulli(p), obs=y)
+    ```
+    becomes
+    ```python
+    p = pyro.param("p", torch.tensor(0.5), constraint=constraints.unit_interval)
+    pyro.sample("y", dist.Bernoulli(p), obs=y)
+    ```
+
+    ## Holds back when
+    - the value is changed on its way to the argument, or in place;
+    - the initial value violates the constraint that is needed;
+    - the constraint is computed, or the same name has different ones;
+    - for constraints on whole vectors and matrices, the initial value is not known to satisfy the new one.
+
+    ## Promise
+    Same start (every parameter begins at its old value, the first losses agree), and the patched program runs clean.
+    """
+
+    code, name, tip = "SVI053", "wrong-constraint", 5
+    promise = Promise.SAME_START | Promise.RUNS_CLEAN
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        """One finding a name; the edits cover every call that initialises it."""
+        seen: set[int] = set()
+        for param in program.params:
+            given = constraint_text(param.constraint)
+            if given is None or param.initial is None or id(param) in seen:
+                continue
+            needed = requirement(program, param)
+            if needed is None or distributions.implies(given, needed.required) is not False:
+                continue
+            seen.update(id(call) for call in needed.calls)
+            message = f"the constraint {given} of {param.name or 'this param'} is not enough: it is {needed.wish()}"
+            doubt = needed.doubt or _doubt(needed, given)
+            if doubt:
+                yield self.finding(param.module, param.call, message, held_back=doubt)
+                continue
+            candidate = self._candidate(needed)
+            if isinstance(candidate, str):
+                yield self.finding(param.module, param.call, message, held_back=candidate)
+            else:
+                yield self.finding(param.module, param.call, message, (candidate,))
+
+    def _candidate(self, needed: Requirement) -> Candidate | str:
+        changes = []
+        for call in needed.calls:
+            node = constraint_node(call)
+            there = imports.reference(call.module, call.scope, CONSTRAINTS, call.call)
+            text = distributions.constraint_source(needed.required, there.text) if there else None
+            if node is None or there is None or text is None:
+                return f"there is no way to write the constraint {readable(needed.required)} here"
+            changes += [*there.edits, edits.replace(call.module, node, text)]
+        return Candidate(tuple(changes), self.promise, f"constraint {needed.required}")
+
+
+def _doubt(needed: Requirement, given: str) -> str:
+    for call in needed.calls:
+        if constraint_text(call.constraint) != given:
+            return "the same name has different constraints; the first one to run would win"
+        inside = starts_inside(call, needed.required)
+        if inside is False:
+            return "its initial value would violate the constraint that is needed"
+        if inside is None and is_structured(needed.required):
+            return "its initial value is not known to satisfy the constraint that is needed"
+    return ""

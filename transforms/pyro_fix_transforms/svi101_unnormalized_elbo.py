@@ -1,0 +1,191 @@
+"""SVI101."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pyro_fix import edits, imports
+from pyro_fix.analysis import distributions
+from pyro_fix.analysis.program import Program, Site, Svi, functions_of
+from pyro_fix.analysis.spell import spell
+from pyro_fix.analysis.values import Argument, Const, Function, Library, Made, Mapping, Value, options, walk
+from pyro_fix.transform import Candidate, Promise, Proposal, Transform
+
+#: Fewer data than this leave the ELBO near order one.
+FEWEST_DATA = 100
+#: Losses that are linear in the scale of model and guide.
+LINEAR = frozenset(
+    {"Trace_ELBO", "TraceGraph_ELBO", "TraceMeanField_ELBO", "TraceEnum_ELBO"}
+    | {"JitTrace_ELBO", "JitTraceGraph_ELBO", "JitTraceMeanField_ELBO", "JitTraceEnum_ELBO"}
+)
+#: Optimisers whose steps do not depend on the scale of the gradient.
+SCALE_FREE = frozenset({"Adam", "AdamW", "ClippedAdam", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta"})
+
+
+class UnnormalizedElbo(Transform):
+    """Normalise the ELBO to order one.
+
+    ## What it does
+    Finds an `SVI` whose model has its data in a plate of size N and nothing that scales it, and wraps both model and
+    guide in `poutine.scale(..., scale=1 / N)`, inside the `SVI` call, so that an autoguide keeps its methods.
+
+    ## Why
+    For N data the ELBO is of order N: float32 loses precision, clipping thresholds lose their meaning, and the number
+    that is printed says nothing (tip 10).
+
+    ## Example
+    ```python
+    svi = SVI(model, guide, optim, loss=Trace_ELBO())
+    ```
+    becomes
+    ```python
+    svi = SVI(
+        poutine.scale(model, scale=1 / len(data)),
+        poutine.scale(guide, scale=1 / len(data)),
+        optim,
+        loss=Trace_ELBO(),
+    )
+    ```
+    up to its layout. The loss that `svi.step` returns is N times smaller afterwards.
+
+    ## Holds back when
+    - anything scales the model or the guide already, for example an annealing factor;
+    - the program divides the loss, or compares it with a threshold: what it prints or decides would change;
+    - the optimiser's step depends on the gradient's scale (SGD, or a `clip_norm`);
+    - the ELBO is not linear in the scale (`RenyiELBO`, importance weighting);
+    - N is not known where the `SVI` is built, or data sites lie in different plates.
+
+    ## Promise
+    Same objective: at equal parameters, loss and gradients equal the original's times one constant, 1/N.
+    """
+
+    code, name, tip = "SVI101", "unnormalized-elbo", 10
+    promise = Promise.SAME_OBJECTIVE
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        """One finding an SVI object."""
+        for svi in program.svis:
+            model, guide = svi.node(0, "model"), svi.node(1, "guide")
+            if model is None or guide is None or not _is_linear(svi):
+                continue
+            if _is_scaled(program, svi):
+                continue
+            plates = _data_plates(program, svi)
+            if not plates:
+                continue
+            sizes = [_size(plate) for plate in plates]
+            known = [size.value for size in sizes if isinstance(size, Const) and isinstance(size.value, int)]
+            if len(known) == len(sizes) and _product(known) < FEWEST_DATA:
+                continue
+            message = "the ELBO grows with the number of data; scaled by 1/N it is of order one"
+            texts = [spell(size, svi.scope, _arguments(svi, size)) if size is not None else None for size in sizes]
+            there = imports.reference(svi.module, svi.scope, "pyro.poutine.scale", svi.call)
+            doubt = _doubt(svi)
+            if not doubt and not all(texts):
+                doubt = "the size of the plate is not known where the SVI object is built"
+            if not doubt and there is None:
+                doubt = "the name poutine is taken here"
+            if doubt or there is None:
+                yield self.finding(svi.module, svi.call, message, held_back=doubt)
+                continue
+            number = " * ".join(str(text) for text in texts)
+            scale = f"1 / {number}" if len(texts) == 1 else f"1 / ({number})"
+            changes = list(there.edits)
+            for node in (model, guide):
+                changes += edits.wrap(svi.module, node, f"{there.text}(", f", scale={scale})")
+            yield self.finding(
+                svi.module, svi.call, message, (Candidate(tuple(changes), self.promise, f"poutine.scale by {scale}"),)
+            )
+
+
+def _is_linear(svi: Svi) -> bool:
+    losses = options(svi.loss)
+    return bool(losses) and all(
+        isinstance(loss, Made) and loss.name.startswith("pyro.infer.") and loss.name.rpartition(".")[2] in LINEAR
+        for loss in losses
+    )
+
+
+def _is_scaled(program: Program, svi: Svi) -> bool:
+    """Whether anything scales the model or the guide, or hides what they do."""
+    for value in (svi.model, svi.guide):
+        if value is None or any(isinstance(p, Made) and p.name == "pyro.poutine.scale" for p in walk(value)):
+            return True
+    functions = _functions(svi)
+    for site in program.sites:
+        if site.functions & functions and any(
+            isinstance(c, Made) and c.name in ("pyro.poutine.scale", "pyro.poutine.scale_messenger") for c in site.contexts
+        ):
+            return True
+    decorators = (d for value in (svi.model, svi.guide) for o in options(value) if isinstance(o, Function) for d in o.decorators)
+    return any(
+        isinstance(part, (Made, Library)) and part.name == "pyro.poutine.scale" for d in decorators for part in walk(d)
+    )
+
+
+def _functions(svi: Svi) -> set[object]:
+    return {node for value in (svi.model, svi.guide) for node in functions_of(value)}
+
+
+def _data_plates(program: Program, svi: Svi) -> tuple[Made, ...]:
+    """The plates around the observed sites of the model, when all of them have the same."""
+    model = set(functions_of(svi.model))
+    observed = [site for site in program.sites if site.observed and site.functions & model]
+    found = {site.plates for site in observed}
+    if len(found) != 1 or any(_has_other_size(site) for site in observed):
+        return ()
+    return next(iter(found))
+
+
+def _has_other_size(site: Site) -> bool:
+    return any(_size(plate) is None for plate in site.plates)
+
+
+def _size(plate: Made) -> Value | None:
+    return plate.argument(1, "size")
+
+
+def _arguments(svi: Svi, size: Value) -> dict[Value, Value]:
+    """What the model's arguments in ``size`` are in the scope that steps the SVI object."""
+    if len({id(step.call) for step in svi.steps}) != 1:
+        return {}
+    step = svi.steps[0]
+    known: dict[Value, Value] = {}
+    for part in walk(size):
+        if not isinstance(part, Argument):
+            continue
+        for option in options(svi.model):
+            if isinstance(option, Function) and option.node is part.function:
+                names = [a.arg for a in (*option.node.args.posonlyargs, *option.node.args.args)]
+                position = names.index(part.name) - (option.bound is not None) if part.name in names else -1
+                if part.name in step.keywords:
+                    known[part] = step.keywords[part.name]
+                elif 0 <= position < len(step.arguments):
+                    known[part] = step.arguments[position]
+    return known
+
+
+def _doubt(svi: Svi) -> str:
+    if svi.loss_divided:
+        return "the program divides the loss that step returns; it would be normalised twice"
+    if svi.loss_compared:
+        return "the program compares the loss with something; its threshold would change its meaning"
+    for optimizer in options(svi.optimizer):
+        kind = optimizer.name.rpartition(".")[2] if isinstance(optimizer, Made) else ""
+        if not isinstance(optimizer, Made) or not optimizer.name.startswith("pyro.optim."):
+            return "the optimiser is not known, so its step may depend on the gradient's scale"
+        if kind not in SCALE_FREE:
+            return f"the step of {kind} depends on the gradient's scale"
+        given = optimizer.argument(0, "optim_args")
+        if isinstance(given, Mapping) and ("clip_norm" in given.items or "weight_decay" in given.items):
+            return "clip_norm and weight_decay are relative to the gradient's scale"
+        if optimizer.argument(1, "clip_args") is not None:
+            return "the optimiser clips gradients, relative to their scale"
+    return ""
+
+
+def _product(numbers: list[int]) -> int:
+    product = 1
+    for number in numbers:
+        product *= number
+    return product
