@@ -69,7 +69,8 @@ class Interpreter(Evaluator):
         self.functions: list[ast.AST] = []
         self.nesting: list[Loop | ast.AST] = []
         """Loops and branches that are being run through, outermost first."""
-        self.entry = False
+        self.entry: Module | None = None
+        """The module whose top level is running; ``None`` while a function is looked at on its own."""
         self._returns: list[list[Value]] = []
         self._exits: list[list[dict[str, Value]]] = []
         self._called: dict[int, int] = {}
@@ -85,7 +86,7 @@ class Interpreter(Evaluator):
             return
         saved = self._leave()
         module.state = "running"
-        self.module, self.scope, self.entry = module, module.scope, True
+        self.module, self.scope, self.entry = module, module.scope, module
         self._run(module.tree.body)
         self._restore(saved)
         module.state = "done"
@@ -214,7 +215,7 @@ class Interpreter(Evaluator):
     def _leave(self) -> dict[str, object]:
         """Put what is being run aside, to run something else from scratch."""
         saved = {name: getattr(self, name, None) for name in _STATE}
-        self.entry = False
+        self.entry = None
         self.loops, self.contexts, self.functions, self.nesting = [], [], [], []
         self._exits, self._returns = [], []
         return saved

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyro_fix.analysis.values import Function, Instance, Made, Value, options
+from pyro_fix.analysis.values import Function, FunctionNode, Instance, Made, Value, options
 
 if TYPE_CHECKING:
     from pyro_fix.analysis.scopes import Module, Scope
@@ -88,8 +88,8 @@ class Step:
     """The loops around it that the SVI object was not built in, outermost first."""
     conditional: bool
     """Whether a branch inside the loops decides if it runs."""
-    entry: bool
-    """Whether running the file as a script reaches it."""
+    entry: Module | None
+    """The file that reaches it when it is run as a script."""
 
 
 @dataclass(eq=False)
@@ -171,15 +171,15 @@ class Program:
                 yield svi
 
 
-def functions_of(value: Value | None) -> Iterator[ast.AST]:
+def functions_of(value: Value | None) -> Iterator[FunctionNode]:
     """The functions that run when ``value``, a model or a guide, is called; wrappers are looked through."""
     for option in options(value):
         if isinstance(option, Function):
             yield option.node
         elif isinstance(option, Instance):
-            for name in ("forward", "__call__", "model", "guide"):
+            for name in ("forward", "__call__"):
                 member = option.cls.member(name)
-                if isinstance(member, Function) and name in ("forward", "__call__"):
+                if isinstance(member, Function):
                     yield member.node
         elif isinstance(option, Made) and option.name.startswith(("pyro.poutine.", "pyro.infer.")):
             for inner in (*option.arguments[:1], *option.keywords.values()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pyro_fix import sources
@@ -28,7 +28,9 @@ def concerns(data: bytes) -> bool:
 class Project:
     """Finds and reads modules; one object a run of pyro-fix."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[Path, Source] | None = None) -> None:
+        """``known`` are texts to use in the place of files, by absolute path."""
+        self._known = known or {}
         self.program = Program()
         self.unreadable: dict[Path, str] = {}
         """File -> why it cannot be read as Python, in one line."""
@@ -96,7 +98,7 @@ class Project:
                 return self._modules[path]
             if self._is_file(path):
                 try:
-                    source = sources.read(path)
+                    source = self._known.get(path) or sources.read(path)
                 except SourceError:
                     self._modules[path] = None
                     return None

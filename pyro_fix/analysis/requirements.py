@@ -19,7 +19,7 @@ class Requirement:
     calls: tuple[Param, ...]
     """The calls of one name that give an initial value, in file order."""
     uses: tuple[Use, ...]
-    """The uses that ask for more than a real number."""
+    """The distribution arguments that it reaches unchanged, and that ask for more than a real number."""
     required: str
     """The strictest constraint asked for, as in :mod:`pyro_fix.analysis.distributions`."""
     doubt: str = ""
@@ -35,12 +35,15 @@ def requirement(program: Program, param: Param) -> Requirement | None:
     """What is asked of ``param``; ``None`` when nothing is, or when it never arrives unchanged."""
     same_name = program.same_name(param)
     uses = tuple(
-        use for call in same_name for use in call.uses if distributions.implies("real", use.required) is False
+        use
+        for call in same_name
+        for use in call.uses
+        if use.unchanged and distributions.implies("real", use.required) is False
     )
-    if not any(use.unchanged for use in uses):
+    if not uses:
         return None
     calls = tuple(sorted((c for c in same_name if c.initial is not None), key=lambda c: (c.module.path, c.call.lineno)))
-    strictest = _strictest([use.required for use in uses if use.unchanged])
+    strictest = _strictest([use.required for use in uses])
     if strictest is None:
         needs = sorted({readable(use.required) for use in uses})
         return Requirement(calls, uses, uses[0].required, f"its uses ask for different things: {', '.join(needs)}")
@@ -48,8 +51,6 @@ def requirement(program: Program, param: Param) -> Requirement | None:
 
 
 def _doubt(calls: Sequence[Param], uses: Sequence[Use], required: str) -> str:
-    if not all(use.unchanged for use in uses):
-        return "it reaches another argument only after a transformation, so its plain value may be meant as it is"
     if any(call.mutated for call in calls):
         return "the program changes its value in place, perhaps to keep it valid"
     if is_structured(required) and any(use.reshaped for use in uses):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyro_fix.analysis.program import Param, Site, Svi
     from pyro_fix.analysis.scopes import Module, Scope
 
-Constant = Union[int, float, complex, str, bytes, bool, None]
+FunctionNode = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda]
 
 
 class Value:
@@ -110,7 +110,7 @@ class Function(Value):
 
     def __init__(
         self,
-        node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
+        node: FunctionNode,
         scope: Scope,
         module: Module,
         decorators: tuple[Value, ...] = (),
@@ -196,21 +196,30 @@ class Made(Value):
         return (*self.arguments, *self.keywords.values())
 
 
-class ParamValue(Made):
+class Fresh(Made):
+    """Where a new value comes into the program: what it was declared with does not flow into it."""
+
+    __slots__ = ()
+
+    def parts(self) -> tuple[Value, ...]:
+        return ()
+
+
+class ParamValue(Fresh):
     """What a ``pyro.param`` or ``PyroParam`` evaluates to."""
 
     __slots__ = ("param",)
     param: Param
 
 
-class SiteValue(Made):
+class SiteValue(Fresh):
     """What a ``pyro.sample`` evaluates to."""
 
     __slots__ = ("site",)
     site: Site
 
 
-class SviValue(Made):
+class SviValue(Fresh):
     """An SVI object."""
 
     __slots__ = ("svi",)

@@ -154,10 +154,10 @@ def _arguments(svi: Svi, size: Value) -> dict[Value, Value]:
     for part in walk(size):
         if not isinstance(part, Argument):
             continue
-        for option in options(svi.model):
-            if isinstance(option, Function) and option.node is part.function:
-                names = [a.arg for a in (*option.node.args.posonlyargs, *option.node.args.args)]
-                position = names.index(part.name) - (option.bound is not None) if part.name in names else -1
+        for function in functions_of(svi.model):
+            if function is part.function:
+                names = [a.arg for a in (*function.args.posonlyargs, *function.args.args)]
+                position = names.index(part.name) - (names[0] == "self") if part.name in names else -1
                 if part.name in step.keywords:
                     known[part] = step.keywords[part.name]
                 elif 0 <= position < len(step.arguments):

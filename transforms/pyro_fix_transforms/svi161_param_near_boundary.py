@@ -65,7 +65,7 @@ class ParamNearBoundary(Transform):
             if constraint_text(param.constraint) != "positive" or param.initial is None or id(param) in seen:
                 continue
             needed = requirement(program, param)
-            sensitive = next((u for u in needed.uses if u.unchanged and _is_sensitive(u)), None) if needed else None
+            sensitive = next((u for u in needed.uses if _is_sensitive(u)), None) if needed else None
             if needed is None or sensitive is None:
                 continue
             seen.update(id(call) for call in needed.calls)

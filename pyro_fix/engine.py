@@ -1,0 +1,229 @@
+"""The main job, end to end: find, rewrite, verify, and gather what there is to show or to write."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pyro_fix import catalogue, rewrite, sources
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.project import Project, concerns
+from pyro_fix.config import Options
+from pyro_fix.report.diff import unified
+from pyro_fix.result import Change, Finding, Result, Skipped
+from pyro_fix.sources import Source, SourceError
+from pyro_fix.suppress import suppressed
+from pyro_fix.transform import Edit, Proposal, Status, Transform, Verdict
+
+#: A fix can bring another finding to light (a constraint that tip 16 wants tighter); after this many rounds it stops.
+MAX_ROUNDS = 4
+NOT_RUN = "not run"
+NEEDS_RUN = "the source alone cannot vouch for it; it needs a run"
+
+Progress = Callable[[str], None]
+Decide = Callable[[Program, Mapping[Path, bytes], Sequence[Proposal]], "list[Verdict]"]
+
+
+@dataclass
+class _State:
+    """The files as they are after the fixes so far."""
+
+    original: dict[Path, Source] = field(default_factory=dict)
+    current: dict[Path, Source] = field(default_factory=dict)
+    skipped: dict[Path, str] = field(default_factory=dict)
+    files: int = 0
+
+
+def check(options: Options, progress: Progress) -> Result:
+    """Find, verify and compose; nothing is written.
+
+    Raises :class:`SourceError`, :class:`ValueError` and the runner's errors for what the user can put right.
+    """
+    transforms = catalogue.select(catalogue.load(), options.select, options.ignore)
+    state = _read(options)
+    decide = _verifier(options, progress) if options.verify else _static
+    settled: set[tuple[str, Path, int]] = set()
+    findings: list[Finding] = []
+    waiting: list[Finding] = []
+    for _ in range(1 if options.listing else MAX_ROUNDS):
+        program = _analyse(state)
+        proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
+        verdicts = decide(program, _base(state), proposals)
+        judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
+        keys = [_identity(p, state) for p in proposals]
+        applied = _apply(state, program, [finding for finding in judged if finding.included])
+        waiting = [f for f in judged if f not in applied and (f.included or f.verdict.evidence.get("deferred"))]
+        settled |= {key for key, f in zip(keys, judged, strict=True) if f not in waiting}
+        findings += [f for f in judged if f not in waiting]
+        if not applied:
+            break  # another round would say the same
+    rest = [replace(finding, included=False) for finding in waiting]
+    return _result(state, [*findings, *rest])
+
+
+def _read(options: Options) -> _State:
+    state = _State()
+    for path in sources.discover(options.paths):
+        if options.excluded(path):
+            continue
+        state.files += 1
+        try:
+            data = path.read_bytes()
+            if concerns(data):
+                source = sources.from_bytes(path.absolute(), data)
+                state.original[source.path] = state.current[source.path] = source
+        except OSError as error:
+            state.skipped[path] = f"cannot be read: {error.strerror or error}"
+        except SourceError as error:
+            state.skipped[path] = str(error).removeprefix(f"{path.absolute()}: ")
+    return state
+
+
+def _analyse(state: _State) -> Program:
+    project = Project(state.current)
+    program = project.read(state.current.values())
+    state.skipped.update(project.unreadable)
+    return program
+
+
+def _base(state: _State) -> dict[Path, bytes]:
+    """What differs from the files on disk, after the rounds so far."""
+    return {path: new.data for path, new in state.current.items() if new is not state.original[path]}
+
+
+def _texts(program: Program) -> dict[Path, Source]:
+    return {path: module.source for path, module in program.modules.items()}
+
+
+def _propose(transforms: Iterable[Transform], program: Program, state: _State) -> list[Proposal]:
+    """All findings in the files asked for, by place; those that stand in one place for one code become one."""
+    merged: dict[tuple[str, Path, int, int], Proposal] = {}
+    for transform in transforms:
+        for proposal in transform.propose(program):
+            if proposal.path not in state.original or suppressed(program.modules[proposal.path].source, proposal):
+                continue
+            key = (proposal.code, proposal.path, proposal.line, proposal.column)
+            known = merged.get(key)
+            if known is None:
+                merged[key] = proposal
+            elif known.candidates != proposal.candidates:
+                reason = known.held_back or proposal.held_back or "different callers would need different fixes"
+                merged[key] = replace(known, candidates=(), held_back=reason)
+    return sorted(merged.values(), key=lambda p: (p.path, p.line, p.column, p.code))
+
+
+def _static(program: Program, base: Mapping[Path, bytes], proposals: Sequence[Proposal]) -> list[Verdict]:
+    """What can be said without a run."""
+    return [
+        Verdict(Status.NONE, p.held_back or "there is no fix to apply")
+        if not p.candidates
+        else Verdict(Status.UNVERIFIED, NEEDS_RUN if p.candidates[0].needs_run else NOT_RUN, {}, p.candidates[0])
+        for p in proposals
+    ]
+
+
+def _verifier(options: Options, progress: Progress) -> Decide:
+    """Verification by runs; what it needs is imported only now."""
+    from pyro_fix import plans
+    from pyro_fix.runner import interpreter
+    from pyro_fix.verify import Verifier, VerifyOptions, cache
+
+    given = plans.given(options.run, Path.cwd())
+    chosen: list[VerifyOptions] = []
+
+    def decide(program: Program, base: Mapping[Path, bytes], proposals: Sequence[Proposal]) -> list[Verdict]:
+        if not any(p.candidates for p in proposals):
+            return _static(program, base, proposals)
+        if not chosen:
+            chosen.append(
+                VerifyOptions(
+                    python=interpreter.find(options.python, options.root),
+                    steps=options.steps,
+                    seeds=options.seeds,
+                    timeout=options.timeout,
+                    device=options.device,
+                    jobs=options.jobs,
+                    cache=cache.default_folder() if options.cache else None,
+                )
+            )
+        verifier = Verifier(given or plans.found(program), _texts(program), chosen[0], base=base, progress=progress)
+        return verifier.verify(proposals)
+
+    return decide
+
+
+def _included(verdict: Verdict, options: Options) -> bool:
+    """Whether a fix is shown in the diff and written."""
+    if verdict.status is Status.VERIFIED:
+        return True
+    if verdict.status is not Status.UNVERIFIED or verdict.candidate is None or verdict.evidence.get("deferred"):
+        return False
+    if options.verify:
+        return options.unverified
+    return not verdict.candidate.needs_run
+
+
+def _apply(state: _State, program: Program, included: Sequence[Finding]) -> list[Finding]:
+    """Bring fixes into the current texts; returns those that fit together, the rest has to wait."""
+    texts = _texts(program)
+    applied: list[Finding] = []
+    edits: list[Edit] = []
+    patch = rewrite.Patch({}, {})
+    for finding in included:
+        assert finding.verdict.candidate is not None
+        more = [*edits, *finding.verdict.candidate.edits]
+        try:
+            tried = rewrite.compose(texts, more)
+            for path, text in tried.texts.items():
+                ast.parse(texts[path].encode(text), str(path))
+        except (rewrite.Conflict, SyntaxError, ValueError):
+            continue
+        applied.append(finding)
+        edits, patch = more, tried
+    for path, text in patch.texts.items():
+        state.original.setdefault(path, texts[path])
+        state.current[path] = sources.from_bytes(path, texts[path].encode(text))
+    return applied
+
+
+def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _State, options: Options) -> Finding:
+    candidate = verdict.candidate or (proposal.candidates[0] if proposal.candidates else None)
+    diff = ""
+    if candidate is not None:
+        texts = _texts(program)
+        patch = rewrite.compose(texts, candidate.edits)
+        diff = "".join(unified(texts[path].text, text, path, Path.cwd()) for path, text in patch.texts.items())
+    moved = _home_line(proposal, state) - proposal.line
+    shown = replace(proposal, line=proposal.line + moved, end_line=proposal.end_line + moved)
+    return Finding(shown, verdict, diff, _included(verdict, options))
+
+
+def _identity(proposal: Proposal, state: _State) -> tuple[str, Path, int]:
+    """What a finding is known by from one round to the next, when lines may have moved."""
+    return proposal.code, proposal.path, _home_line(proposal, state)
+
+
+def _home_line(proposal: Proposal, state: _State) -> int:
+    """The line of the file on disk that a line of the current text came from."""
+    old, new = state.original[proposal.path], state.current[proposal.path]
+    if old is new:
+        return proposal.line
+    matcher = difflib.SequenceMatcher(None, old.lines, new.lines, autojunk=False)
+    for _, i1, i2, j1, j2 in matcher.get_opcodes():
+        if j1 <= proposal.line - 1 < j2:
+            return min(i1 + proposal.line - 1 - j1, max(i2 - 1, i1)) + 1
+    return proposal.line
+
+
+def _result(state: _State, findings: Sequence[Finding]) -> Result:
+    changes = tuple(
+        Change(old, new.text)
+        for path, old in sorted(state.original.items())
+        if (new := state.current[path]).text != old.text
+    )
+    ordered = sorted(findings, key=lambda f: (f.proposal.path, f.proposal.line, f.proposal.column, f.proposal.code))
+    skipped = tuple(Skipped(path, reason) for path, reason in sorted(state.skipped.items()))
+    return Result(tuple(ordered), changes, skipped, state.files)

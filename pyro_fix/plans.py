@@ -1,0 +1,68 @@
+"""What to run: the user's commands, or the scripts of the project that step an SVI object themselves."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pyro_fix.analysis.program import Program, Step, Svi
+from pyro_fix.analysis.scopes import Module
+from pyro_fix.runner import target
+from pyro_fix.runner.model import Target
+from pyro_fix.verify.options import RunPlan
+
+
+def given(commands: Sequence[str], cwd: Path) -> list[RunPlan]:
+    """The programs of ``--run``; raises :class:`ValueError` for a command that is no Python program."""
+    return [RunPlan(target.parse(command, cwd)) for command in commands]
+
+
+def found(program: Program) -> list[RunPlan]:
+    """A program for every file that steps an SVI object at its top level or under ``__main__``."""
+    entries: dict[Module, list[tuple[Svi, Step]]] = {}
+    for svi in program.svis:
+        for step in svi.steps:
+            if step.entry is not None:
+                entries.setdefault(step.entry, []).append((svi, step))
+    return [
+        RunPlan(_target(module), _expected([svi for svi, _ in pairs]), frozenset(_files(module)))
+        for module, pairs in sorted(entries.items(), key=lambda item: item[0].path)
+    ]
+
+
+def _expected(svis: Sequence[Svi]) -> int:
+    """How many SVI objects the program builds; 0 when a loop builds them, so that nobody can tell."""
+    return 0 if any(svi.loops for svi in svis) else len({id(svi) for svi in svis})
+
+
+def _files(module: Module) -> Iterator[Path]:
+    yield module.path
+    for imported in module.imports:
+        yield imported.path
+
+
+def _target(module: Module) -> Target:
+    """Run a file the way it was meant: as a script, or as a module where it imports from its own package."""
+    folder = module.path.parent
+    root = folder
+    while (root / "__init__.py").is_file() and root != root.parent:
+        root = root.parent
+    if root != folder and _needs_package(module, root):
+        name = ".".join(module.path.relative_to(root).with_suffix("").parts)
+        return Target("module", name, (), root, f"{name} steps an SVI object when it is run")
+    return Target("script", str(module.path), (), folder, f"{module.path.name} steps an SVI object when it is run")
+
+
+def _needs_package(module: Module, root: Path) -> bool:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom):
+            if node.level or (node.module or "").partition(".")[0] == _top(module, root):
+                return True
+        elif isinstance(node, ast.Import) and any(a.name.partition(".")[0] == _top(module, root) for a in node.names):
+            return True
+    return False
+
+
+def _top(module: Module, root: Path) -> str:
+    return module.path.relative_to(root).parts[0]
