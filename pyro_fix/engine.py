@@ -23,6 +23,8 @@ MAX_ROUNDS = 4
 NOT_RUN = "not run"
 NEEDS_RUN = "the source alone cannot vouch for it; it needs a run"
 
+IN_TEST = "a test may rely on what the program does now; name the file itself to have it fixed"
+
 Progress = Callable[[str], None]
 Decide = Callable[[Program, Mapping[Path, bytes], Sequence[Proposal]], "list[Verdict]"]
 
@@ -34,6 +36,8 @@ class _State:
     original: dict[Path, Source] = field(default_factory=dict)
     current: dict[Path, Source] = field(default_factory=dict)
     skipped: dict[Path, str] = field(default_factory=dict)
+    named: frozenset[Path] = frozenset()
+    """Files that the user asked for by name."""
     files: int = 0
 
 
@@ -48,12 +52,15 @@ def check(options: Options, progress: Progress) -> Result:
     settled: set[tuple[str, Path, int]] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
-    for _ in range(1 if options.listing else MAX_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         program = _analyse(state)
         proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
         verdicts = decide(program, _base(state), proposals)
         judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
+        if options.listing:
+            findings = judged
+            break
         applied = _apply(state, program, [finding for finding in judged if finding.included])
         waiting = [f for f in judged if f not in applied and (f.included or f.verdict.evidence.get("deferred"))]
         settled |= {key for key, f in zip(keys, judged, strict=True) if f not in waiting}
@@ -65,7 +72,7 @@ def check(options: Options, progress: Progress) -> Result:
 
 
 def _read(options: Options) -> _State:
-    state = _State()
+    state = _State(named=frozenset(path.absolute() for path in options.paths))
     for path in sources.discover(options.paths):
         if options.excluded(path):
             continue
@@ -105,6 +112,8 @@ def _propose(transforms: Iterable[Transform], program: Program, state: _State) -
         for proposal in transform.propose(program):
             if proposal.path not in state.original or suppressed(program.modules[proposal.path].source, proposal):
                 continue
+            if _is_test(proposal.path) and proposal.path not in state.named:
+                proposal = replace(proposal, candidates=(), held_back=IN_TEST)
             key = (proposal.code, proposal.path, proposal.line, proposal.column)
             known = merged.get(key)
             if known is None:
@@ -113,6 +122,10 @@ def _propose(transforms: Iterable[Transform], program: Program, state: _State) -
                 reason = known.held_back or proposal.held_back or "different callers would need different fixes"
                 merged[key] = replace(known, candidates=(), held_back=reason)
     return sorted(merged.values(), key=lambda p: (p.path, p.line, p.column, p.code))
+
+
+def _is_test(path: Path) -> bool:
+    return path.name.startswith("test_") or path.stem.endswith("_test") or path.name == "conftest.py"
 
 
 def _static(program: Program, base: Mapping[Path, bytes], proposals: Sequence[Proposal]) -> list[Verdict]:
@@ -168,25 +181,30 @@ def _included(verdict: Verdict, options: Options) -> bool:
 
 def _apply(state: _State, program: Program, included: Sequence[Finding]) -> list[Finding]:
     """Bring fixes into the current texts; returns those that fit together, the rest has to wait."""
-    texts = _texts(program)
-    applied: list[Finding] = []
-    edits: list[Edit] = []
-    patch = rewrite.Patch({}, {})
-    for finding in included:
-        assert finding.verdict.candidate is not None
-        more = [*edits, *finding.verdict.candidate.edits]
-        try:
-            tried = rewrite.compose(texts, more)
-            for path, text in tried.texts.items():
-                ast.parse(texts[path].encode(text), str(path))
-        except (rewrite.Conflict, SyntaxError, ValueError):
-            continue
-        applied.append(finding)
-        edits, patch = more, tried
-    for path, text in patch.texts.items():
+    texts, composer = _texts(program), rewrite.Composer()
+    applied = [f for f in included if f.verdict.candidate is not None and composer.add(f.verdict.candidate.edits)]
+    broken = _unparsable(texts, applied)
+    if broken:  # never write what Python cannot read, whoever is to blame
+        applied = [f for f in applied if not broken & {edit.path for edit in _edits(f)}]
+    for path, text in rewrite.compose(texts, [edit for f in applied for edit in _edits(f)]).texts.items():
         state.original.setdefault(path, texts[path])
         state.current[path] = sources.from_bytes(path, texts[path].encode(text))
     return applied
+
+
+def _edits(finding: Finding) -> tuple[Edit, ...]:
+    return finding.verdict.candidate.edits if finding.verdict.candidate is not None else ()
+
+
+def _unparsable(texts: Mapping[Path, Source], findings: Sequence[Finding]) -> set[Path]:
+    """The files that could not be parsed any more with these fixes."""
+    broken = set()
+    for path, text in rewrite.compose(texts, [edit for f in findings for edit in _edits(f)]).texts.items():
+        try:
+            ast.parse(texts[path].encode(text), str(path))
+        except (SyntaxError, ValueError):
+            broken.add(path)
+    return broken
 
 
 def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _State, options: Options) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,36 @@ class Patch:
     texts: Mapping[Path, str]
     lines: Mapping[Path, tuple[int, ...]]
     """1-based lines of the new text on which an edit begins: what has to run for a verdict to count."""
+
+
+class Composer:
+    """Finds out which groups of edits can be applied together, one group after the other."""
+
+    def __init__(self) -> None:
+        self._taken: dict[Path, list[tuple[int, int, str]]] = {}
+
+    def add(self, edits: Iterable[Edit]) -> bool:
+        """Take a group in, all or none; False when it conflicts with what is in already, or with itself."""
+        added: list[tuple[list[tuple[int, int, str]], tuple[int, int, str]]] = []
+        for edit in set(edits):
+            spans = self._taken.setdefault(edit.path, [])
+            span = (edit.start, edit.end, edit.replacement)
+            at = bisect_left(spans, span)
+            if at < len(spans) and spans[at] == span:
+                continue
+            before, after = spans[at - 1 : at], spans[at : at + 1]
+            if any(_meet(other, span) for other in (*before, *after)):
+                for known, entry in added:
+                    known.remove(entry)
+                return False
+            spans.insert(at, span)
+            added.append((spans, span))
+        return True
+
+
+def _meet(left: tuple[int, int, str], right: tuple[int, int, str]) -> bool:
+    first, second = sorted((left, right))
+    return second[0] < first[1] or second[0] == first[0]
 
 
 def compose(sources: Mapping[Path, Source], edits: Iterable[Edit]) -> Patch:

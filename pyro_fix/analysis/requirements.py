@@ -79,9 +79,9 @@ def _is_uniform_draw(known: Extent) -> bool:
 
 def _starts_structured(value: Value | None, known: Extent | None, constraint: str) -> bool | None:
     if known is not None and constraint == "simplex":
-        if known.structure == "simplex" or (known.low == known.high > 0):
-            return True  # equal entries mean the uniform distribution, normalised or not
-        return False
+        if known.structure == "simplex":
+            return True
+        return False if known.low < 0 or known.high > 1 else None
     if known is not None and known.structure == "identity" and known.high > 0:
         return constraint in ("lower_cholesky", "positive_definite", "corr_cholesky", "unit_lower_cholesky") or None
     if constraint == "simplex" and isinstance(value, Applied) and isinstance(value.callee, Attribute):

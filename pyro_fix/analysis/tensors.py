@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pyro_fix.analysis.values import Applied, Arithmetic, Attribute, Collection, Const, Join, Made, Value
+from pyro_fix.analysis.values import Applied, Arithmetic, Attribute, Collection, Const, Join, Made, Value, same
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,17 @@ _KEEPING = frozenset(
     {"to", "cuda", "cpu", "float", "double", "clone", "detach", "expand", "view", "reshape", "repeat", "unsqueeze"}
     | {"requires_grad_", "type", "type_as", "squeeze"}
 )
+
+
+def _is_uniform(value: Arithmetic) -> bool:
+    """``torch.ones(…, k) / k``, whatever ``k`` is."""
+    ones, k = value.operands
+    if value.operator != "Div" or not isinstance(ones, Made) or ones.name != "torch.ones" or not ones.arguments:
+        return False
+    last = ones.arguments[-1]
+    if isinstance(last, Collection) and last.items:
+        last = last.items[-1]
+    return same(last, k)
 
 
 def extent(value: Value | None) -> Extent | None:
@@ -59,7 +70,7 @@ def _of_list(value: Collection) -> Extent | None:
     hull = _hull([extent(item) for item in value.items])
     if hull is None or not all(isinstance(item, Const) for item in value.items):
         return hull
-    total = sum(float(item.value) for item in value.items if isinstance(item, Const) and _is_number(item.value))
+    total = sum(item.value for item in value.items if isinstance(item, Const) and isinstance(item.value, (int, float)))
     return Extent(hull.low, hull.high, "simplex" if abs(total - 1) < 1e-6 and hull.low >= 0 else "")
 
 
@@ -80,14 +91,14 @@ def _of_call(value: Made) -> Extent | None:
 
 
 def _of_arithmetic(value: Arithmetic) -> Extent | None:
+    if len(value.operands) == 2 and _is_uniform(value):
+        return Extent(0.0, 1.0, "simplex")
     operands = [extent(operand) for operand in value.operands]
-    if any(operand is None for operand in operands):
-        return None
     if value.operator == "USub" and operands[0]:
         return Extent(-operands[0].high, -operands[0].low)
-    if len(operands) != 2 or operands[0] is None or operands[1] is None:
+    left, right = operands if len(operands) == 2 else (None, None)
+    if left is None or right is None:
         return None
-    left, right = operands
     if value.operator == "Add":
         return Extent(left.low + right.low, left.high + right.high)
     if value.operator == "Sub":
@@ -109,6 +120,3 @@ def _hull(extents: list[Extent | None]) -> Extent | None:
     structure = known[0].structure if len({e.structure for e in known}) == 1 else ""
     return Extent(min(e.low for e in known), max(e.high for e in known), structure)
 
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

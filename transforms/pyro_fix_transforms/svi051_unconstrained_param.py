@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions
-from pyro_fix.analysis.program import Param, Program
+from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.requirements import Requirement, is_structured, requirement, starts_inside
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
@@ -96,12 +96,4 @@ def _doubt(needed: Requirement) -> str:
             return "its initial value would violate the constraint, so it may mean something else"
         if inside is None and is_structured(needed.required):
             return "its initial value is not known to satisfy the constraint"
-        if _is_bare_test(call):
-            return "nothing trains it: this is a test without an SVI object"
     return ""
-
-
-def _is_bare_test(call: Param) -> bool:
-    path = call.module.path
-    is_test = path.name.startswith(("test_", "conftest")) or path.stem.endswith("_test") or "tests" in path.parts
-    return is_test and b"SVI(" not in call.module.source.data
