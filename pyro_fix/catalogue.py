@@ -58,7 +58,5 @@ def select(transforms: Sequence[Transform], select: Sequence[str], ignore: Seque
         return any(code.startswith(prefix.upper()) for prefix in prefixes)
 
     return tuple(
-        t
-        for t in transforms
-        if (matches(t.code, select) if select else t.default) and not matches(t.code, ignore)
+        t for t in transforms if (matches(t.code, select) if select else t.default) and not matches(t.code, ignore)
     )

@@ -91,9 +91,7 @@ def add_entry(module: Module, literal: ast.Dict, key: str, value: str) -> Edit:
     quote = "'" if "'" in text_of(module, literal) and '"' not in text_of(module, literal) else '"'
 
     def change(node: libcst.Dict) -> libcst.Dict:
-        added = libcst.DictElement(
-            libcst.SimpleString(f"{quote}{key}{quote}"), libcst.parse_expression(value)
-        )
+        added = libcst.DictElement(libcst.SimpleString(f"{quote}{key}{quote}"), libcst.parse_expression(value))
         return node.with_changes(elements=_appended(list(node.elements), added, node.lbrace.whitespace_after))
 
     return _change(module.source, literal, change)
@@ -113,9 +111,7 @@ def remove_entries(module: Module, literal: ast.Dict, keys: Sequence[str]) -> Ed
         key = getattr(element, "key", None)
         return key is not None and getattr(key, "evaluated_value", None) in keys
 
-    return _change(
-        module.source, literal, lambda node: node.with_changes(elements=_without(node.elements, is_one))
-    )
+    return _change(module.source, literal, lambda node: node.with_changes(elements=_without(node.elements, is_one)))
 
 
 def _change(source: Source, node: ast.expr, change: Any) -> Edit:

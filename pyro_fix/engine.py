@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -112,7 +113,7 @@ def _propose(transforms: Iterable[Transform], program: Program, state: _State) -
         for proposal in transform.propose(program):
             if proposal.path not in state.original or suppressed(program.modules[proposal.path].source, proposal):
                 continue
-            if _is_test(proposal.path) and proposal.path not in state.named:
+            if _is_test(state.current[proposal.path]) and proposal.path not in state.named:
                 proposal = replace(proposal, candidates=(), held_back=IN_TEST)
             key = (proposal.code, proposal.path, proposal.line, proposal.column)
             known = merged.get(key)
@@ -124,8 +125,12 @@ def _propose(transforms: Iterable[Transform], program: Program, state: _State) -
     return sorted(merged.values(), key=lambda p: (p.path, p.line, p.column, p.code))
 
 
-def _is_test(path: Path) -> bool:
-    return path.name.startswith("test_") or path.stem.endswith("_test") or path.name == "conftest.py"
+def _is_test(source: Source) -> bool:
+    """Whether a file holds tests by its name and by what is in it: ``ab_test.py`` may be a model of an A/B test."""
+    name = source.path.stem
+    return (name.startswith("test_") or name.endswith("_test") or name == "conftest") and (
+        re.search(r"\bdef test_|\b(?:import|from) (?:pytest|unittest)\b", source.text) is not None
+    )
 
 
 def _static(program: Program, base: Mapping[Path, bytes], proposals: Sequence[Proposal]) -> list[Verdict]:

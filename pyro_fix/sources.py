@@ -22,9 +22,9 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """The text of one Python file.
+    r"""The text of one Python file.
 
-    ``text`` holds the file's own newlines (``\\r\\n`` stays two characters), so that ``encode(text) == data``.
+    ``text`` holds the file's own newlines (``\r\n`` stays two characters), so that ``encode(text) == data``.
     """
 
     path: Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pyro_fix.analysis import distributions, flow
 from pyro_fix.analysis.program import Param, Site, Step, Svi, Use
@@ -43,8 +43,7 @@ def library_call(run: Interpreter, made: Made) -> Value:
 
 
 def _param(run: Interpreter, made: Made) -> Value:
-    keyword = "init_tensor"
-    return _param_value(run, made, "param", made.argument(1, keyword), made.argument(2, "constraint"))
+    return _param_value(run, made, "param", made.argument(1, "init_tensor"), made.argument(2, "constraint"))
 
 
 def _pyro_param(run: Interpreter, made: Made) -> Value:
@@ -145,16 +144,18 @@ def _feeds(run: Interpreter, made: Made, name: str) -> None:
             origin.param.param.uses.append(use)
 
 
-def _retyped(made: Made, kind: type[Made]) -> Made:
-    return kind(
-        made.name, made.node, made.arguments, made.keywords, made.spread, made.module, made.scope, made.loops
-    )  # type: ignore[return-value]
+_M = TypeVar("_M", bound=Made)
+
+
+def _retyped(made: Made, kind: type[_M]) -> _M:
+    return kind(made.name, made.node, made.arguments, made.keywords, made.spread, made.module, made.scope, made.loops)
 
 
 def _dict(run: Interpreter, made: Made) -> Value:
     if made.arguments or made.spread:
         return made
-    return Mapping(dict(made.keywords), True, made.node)
+    items: dict[object, Value] = {**made.keywords}
+    return Mapping(items, True, made.node)
 
 
 def _list(run: Interpreter, made: Made) -> Value:
@@ -174,7 +175,9 @@ def _number(run: Interpreter, made: Made) -> Value:
 
 def loop_over(run: Interpreter, node: ast.AST, value: Value, ends_early: bool) -> Loop:
     """The loop that runs over ``value``."""
-    inner = value.arguments[0] if isinstance(value, Made) and value.name == "builtins.enumerate" and value.arguments else value
+    inner = value
+    if isinstance(value, Made) and value.name == "builtins.enumerate" and value.arguments:
+        inner = value.arguments[0]
     if isinstance(inner, Made) and inner.name == "pyro.plate":
         run.hazard(node, "a sequential loop over a plate")
     elif flow.reaches(value, SiteValue):

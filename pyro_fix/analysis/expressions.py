@@ -25,7 +25,6 @@ from pyro_fix.analysis.values import (
     Made,
     Mapping,
     Opaque,
-    ProjectModule,
     SiteValue,
     StepLoss,
     SviValue,
@@ -118,9 +117,7 @@ class Evaluator:
     ) -> Value:
         run: Interpreter = self
         if isinstance(callee, Library):
-            made = Made(
-                callee.name, node, arguments, keywords, spread, run.module, run.scope, tuple(run.loops)
-            )
+            made = Made(callee.name, node, arguments, keywords, spread, run.module, run.scope, tuple(run.loops))
             return calls.library_call(run, made)
         if isinstance(callee, Function):
             if spread:
@@ -135,7 +132,8 @@ class Evaluator:
                     bound = Function(member.node, member.scope, member.module, member.decorators, callee)
                     return run.call_function(bound, arguments, keywords, node)
         if isinstance(callee, Attribute):
-            return self._method(callee, node, arguments, keywords)
+            result: Value = self._method(callee, node, arguments, keywords)
+            return result
         return Applied(callee, arguments, keywords)
 
     def _method(

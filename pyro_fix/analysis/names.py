@@ -7,7 +7,7 @@ from functools import lru_cache
 from pyro_fix.analysis import distributions
 
 #: Libraries whose files are never read as part of a project.
-ROOTS = frozenset({"pyro", "torch", "numpy", "tqdm", "math", "functools", "argparse", "random", "collections", "typing"})
+ROOTS = frozenset({"pyro", "torch", "numpy", "tqdm"})
 
 #: Where pyro re-exports what its inner modules define: (prefix of the inner name, public prefix).  First match wins.
 _PUBLIC = (
@@ -50,7 +50,7 @@ def canonical(name: str) -> str:
 
 
 def star_exports(module: str, name: str) -> str | None:
-    """The canonical name of ``name`` after ``from module import *``; ``None`` when it is not known to come from there."""
+    """The canonical name of ``name`` after ``from module import *``; ``None`` when it may come from elsewhere."""
     if module in ("pyro.distributions", "torch.distributions") and name in distributions.NAMES:
         return f"pyro.distributions.{name}"
     if module in ("pyro.distributions", "torch.distributions") and name == "constraints":

@@ -102,8 +102,9 @@ def _steps_of(svi: Svi, scope: Scope) -> StepCount:
             return StepCount(None, "the number of rounds of the loop is not known")
         text = spell(loop.count, scope)
         if text is None:
-            why = "depends on a condition" if isinstance(loop.count, Join) else "is not known where the optimiser is built"
-            return StepCount(None, f"the number of steps {why}")
+            if isinstance(loop.count, Join):
+                return StepCount(None, "the number of steps depends on a condition")
+            return StepCount(None, "the number of steps is not known where the optimiser is built")
         factors.append(text)
         count = loop.count.value if isinstance(loop.count, Const) else None
         literal = literal * count if literal is not None and isinstance(count, int) else None

@@ -119,4 +119,3 @@ def _hull(extents: list[Extent | None]) -> Extent | None:
         return None
     structure = known[0].structure if len({e.structure for e in known}) == 1 else ""
     return Extent(min(e.low for e in known), max(e.high for e in known), structure)
-

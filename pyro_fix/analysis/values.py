@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from pyro_fix.analysis.program import Param, Site, Svi
     from pyro_fix.analysis.scopes import Module, Scope
 
-FunctionNode = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda]
+FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
 
 class Value:
@@ -146,8 +146,8 @@ class Instance(Value):
         self.cls = cls
 
     def attribute(self, name: str) -> Value:
-        known = getattr(self, "_attributes", None)
-        if known and name in known:
+        known: dict[str, Value] = getattr(self, "_attributes", {})
+        if name in known:
             return known[name]
         member = self.cls.member(name)
         if isinstance(member, Function):

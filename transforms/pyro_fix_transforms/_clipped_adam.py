@@ -28,14 +28,15 @@ def declared(count: StepCount, options: Options) -> Rate:
 
 
 def renamed(made: Made) -> tuple[Edit, ...] | None:
-    """Edits that turn an optimiser of ``pyro.optim`` into ``ClippedAdam``; ``None`` where the name cannot be reached."""
+    """Edits that turn an optimiser into ``ClippedAdam``; ``None`` where that name cannot be reached."""
     callee = made.node.func
     if isinstance(callee, ast.Attribute):
         return (edits.rename(made.module, callee, "ClippedAdam"),)
     if isinstance(callee, ast.Name) and made.scope.lookup("ClippedAdam") is None:
         alias = _only_import(made, callee)
         if alias is not None:
-            return (edits.replace_alias(made.module, alias, "ClippedAdam"), edits.replace(made.module, callee, "ClippedAdam"))
+            module = made.module
+            return edits.replace_alias(module, alias, "ClippedAdam"), edits.replace(module, callee, "ClippedAdam")
     there = imports.reference(made.module, made.scope, "pyro.optim.ClippedAdam", made.node)
     if there is None:
         return None

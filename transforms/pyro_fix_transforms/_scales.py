@@ -15,8 +15,8 @@ LADDER = (0.1, 0.05, 0.01)
 def constants(node: ast.expr) -> list[ast.expr] | None:
     """The literals that say how large a tensor expression is; ``None`` when it is not of a form that is understood.
 
-    ``torch.tensor(5.0)``, ``torch.tensor([5.0, 3.0])``, ``torch.full((k,), 5.0)``, ``5.0 * torch.ones(k)``; a ``.to(…)``
-    behind any of them, or a ``lambda:`` in front.
+    ``torch.tensor(5.0)``, ``torch.tensor([5.0, 3.0])``, ``torch.full((k,), 5.0)``, ``5.0 * torch.ones(k)``; a
+    ``.to(…)`` behind any of them, or a ``lambda:`` in front.
     """
     if isinstance(node, ast.Lambda):
         return constants(node.body)

@@ -24,9 +24,9 @@ class OptimizerWithoutMomentum(Transform):
     """Use an optimiser with momentum: `SGD` and its kin become `ClippedAdam`.
 
     ## What it does
-    Rewrites SGD, Adagrad, RMSprop, Adadelta, Rprop and ASGD without momentum that are given to an `SVI` to
-    `ClippedAdam` with a learning rate of 0.001, and a decay where the number of steps is known. A weight decay is
-    kept; options that `ClippedAdam` lacks are dropped, and named in the verdict.
+    Rewrites SGD, Adagrad, RMSprop, Adadelta, Rprop and ASGD that are given to an `SVI` to `ClippedAdam` with a
+    learning rate of 0.001, and a decay where the number of steps is known. A weight decay is kept; options that
+    `ClippedAdam` lacks (`momentum`, `nesterov`, `alpha`) are dropped, and named in the verdict.
 
     ## Why
     The gradient of the ELBO is noisy, and its elements differ by orders of magnitude. Momentum averages the noise,
@@ -42,7 +42,6 @@ class OptimizerWithoutMomentum(Transform):
     ```
 
     ## Holds back when
-    - the optimiser has momentum (`momentum=0.9`);
     - its options are a function of the parameter, or put together at run time;
     - it clips gradients through `clip_args`.
 
@@ -61,11 +60,9 @@ class OptimizerWithoutMomentum(Transform):
             if kind not in PLAIN:
                 continue
             options = options_of(made)
-            message = f"{kind} follows every noisy gradient; ClippedAdam has momentum"
+            message = f"{kind} follows every noisy gradient; ClippedAdam has momentum and knows each parameter's scale"
             if isinstance(options, str):
                 yield self.finding(made.module, made.node, message, held_back=options)
-                continue
-            if "momentum" in options.items and not options.is_off("momentum"):
                 continue
             rename = renamed(made)
             if rename is None:

@@ -14,6 +14,7 @@ from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, declared, 
 #: What ``ClippedAdam`` understands.
 UNDERSTOOD = frozenset({"lr", "betas", "eps", "weight_decay", "clip_norm", "lrd", "centered_variance"})
 
+
 class AdamToClippedAdam(Transform):
     """Let the learning rate decay, and clip gradients: `Adam` becomes `ClippedAdam` with `lrd`.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pyro_fix.analysis import distributions
 from pyro_fix.analysis.program import Param, Program, Use
 from pyro_fix.analysis.requirements import constraint_text
 from pyro_fix.analysis.tensors import extent
-from pyro_fix.analysis import distributions
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 from pyro_fix_transforms._scales import LADDER, constants, shrunk
 

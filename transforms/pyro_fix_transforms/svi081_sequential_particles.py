@@ -58,7 +58,7 @@ class SequentialParticles(Transform):
             if vectorized is not None:
                 continue
             seen.add(id(made.node))
-            message = f"{kind} runs model and guide {number.value} times a step; vectorize_particles=True runs them once"
+            message = f"{kind} runs the model {number.value} times a step, one particle after the other"
             doubt = _doubt(program, made)
             change = edits.add_keyword(made.module, made.node, "vectorize_particles", "True")
             candidate = Candidate((change,), self.promise, "vectorize_particles=True", needs_run=True)

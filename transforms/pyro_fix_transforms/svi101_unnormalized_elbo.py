@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyro_fix import edits, imports
-from pyro_fix.analysis import distributions
 from pyro_fix.analysis.program import Program, Site, Svi, functions_of
 from pyro_fix.analysis.spell import spell
 from pyro_fix.analysis.values import Argument, Const, Function, Library, Made, Mapping, Value, options, walk
@@ -107,24 +106,23 @@ def _is_linear(svi: Svi) -> bool:
 
 
 def _is_scaled(program: Program, svi: Svi) -> bool:
-    """Whether anything scales the model or the guide, or hides what they do."""
-    for value in (svi.model, svi.guide):
-        if value is None or any(isinstance(p, Made) and p.name == "pyro.poutine.scale" for p in walk(value)):
-            return True
-    functions = _functions(svi)
-    for site in program.sites:
-        if site.functions & functions and any(
-            isinstance(c, Made) and c.name in ("pyro.poutine.scale", "pyro.poutine.scale_messenger") for c in site.contexts
-        ):
-            return True
-    decorators = (d for value in (svi.model, svi.guide) for o in options(value) if isinstance(o, Function) for d in o.decorators)
+    """Whether anything scales the model or the guide already."""
+    if svi.model is None or svi.guide is None:
+        return True
+    functions = {node for value in (svi.model, svi.guide) for node in functions_of(value)}
+    contexts = [c for site in program.sites if site.functions & functions for c in site.contexts]
+    decorators = [
+        decorator
+        for value in (svi.model, svi.guide)
+        for option in options(value)
+        if isinstance(option, Function)
+        for decorator in option.decorators
+    ]
     return any(
-        isinstance(part, (Made, Library)) and part.name == "pyro.poutine.scale" for d in decorators for part in walk(d)
+        isinstance(part, (Made, Library)) and part.name == "pyro.poutine.scale"
+        for value in (svi.model, svi.guide, *contexts, *decorators)
+        for part in walk(value)
     )
-
-
-def _functions(svi: Svi) -> set[object]:
-    return {node for value in (svi.model, svi.guide) for node in functions_of(value)}
 
 
 def _data_plates(program: Program, svi: Svi) -> tuple[Made, ...]:

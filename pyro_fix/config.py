@@ -1,0 +1,249 @@
+"""What a run is asked to do: defaults, then ``[tool.pyro-fix]`` of ``pyproject.toml``, then the command line."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from typing import Any
+
+Device = Literal["cpu", "cuda", "auto"]
+Format = Literal["text", "json"]
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the message is one line for the user."""
+
+
+def _cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """Every setting of a run.  ``[tool.pyro-fix]`` and the command line use these names with hyphens."""
+
+    paths: tuple[Path, ...] = (Path(),)
+    """Files and folders to look at."""
+    exclude: tuple[str, ...] = ()
+    """Globs; ``*`` also matches ``/``.  Relative to :attr:`root`."""
+    select: tuple[str, ...] = ()
+    """Code prefixes to run; empty means every transform that is on by default."""
+    ignore: tuple[str, ...] = ()
+    """Code prefixes not to run."""
+    verify: bool = True
+    """Run the original and the patched programs and judge what they show."""
+    unverified: bool = False
+    """Also include fixes whose program could not be run."""
+    run: tuple[str, ...] = ()
+    """Commands that run the user's programs; empty means to find them."""
+    python: Path | None = None
+    """The interpreter that has the project's Pyro; None means to find it."""
+    steps: int = 100
+    """SVI steps that each object makes in a run."""
+    timeout: float = 120.0
+    """Seconds of wall time for one run of a program."""
+    device: Device = "auto"
+    seeds: int = 4
+    """How many seeds the paired runs use."""
+    jobs: int = field(default_factory=_cores)
+    """How many programs run at a time."""
+    cache: bool = True
+    """Keep facts of runs of unchanged programs."""
+    format: Format = "text"
+    exit_zero: bool = False
+    """Exit with 0 where findings remain."""
+    quiet: bool = False
+    """No progress, verdicts or summary on stderr; errors are still told."""
+    listing: bool = False
+    """Only list findings: fixes need not be composed.  Not a setting."""
+    root: Path = field(default_factory=Path.cwd)
+    """The folder of the ``pyproject.toml`` that was read, else the working folder.  Not a setting."""
+
+    def excluded(self, path: Path) -> bool:
+        """Whether a glob of ``exclude`` matches ``path`` or a folder above it; never for a path the user named."""
+        if not self.exclude or path in self.paths:
+            return False
+        relative = Path(os.path.relpath(path, self.root))
+        names = [relative.as_posix(), *(parent.as_posix() for parent in relative.parents)]
+        return any(_matches(name, pattern.rstrip("/")) for pattern in self.exclude for name in names)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Match like ``.gitignore`` does: a pattern without a slash speaks of the last part alone."""
+    if "/" not in pattern:
+        name = name.rpartition("/")[2]
+    return fnmatch.fnmatchcase(name, pattern) or (
+        pattern.startswith("**/") and fnmatch.fnmatchcase(name, pattern.removeprefix("**/"))
+    )
+
+
+@dataclass(frozen=True)
+class File:
+    """The settings that a ``pyproject.toml`` holds."""
+
+    root: Path
+    values: Mapping[str, object] = field(default_factory=dict)
+    """By the names of :class:`Options`, checked."""
+
+
+def load(start: Path) -> File:
+    """Read ``[tool.pyro-fix]`` of the nearest ``pyproject.toml``, from ``start`` upward, that has one."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        path = folder / "pyproject.toml"
+        if path.is_file() and (file := read(path)):
+            return file
+    return File(Path.cwd())
+
+
+def read(path: Path) -> File | None:
+    """Read one ``pyproject.toml``; None when it has no ``[tool.pyro-fix]``."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if b"pyro-fix" not in data:  # Spares most projects the import of a TOML parser.
+        return None
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        document: dict[str, Any] = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+    tool = document.get("tool", {})
+    table = tool.get("pyro-fix") if isinstance(tool, dict) else None
+    if table is None:
+        return None
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: tool.pyro-fix must be a table")
+    root = path.parent.resolve()
+    return File(root, dict(_checked(table, str(path), root)))
+
+
+def _checked(table: Mapping[str, object], origin: str, root: Path) -> Iterator[tuple[str, object]]:
+    known = {name.replace("_", "-"): name for name in _CHECKS}
+    for key, value in table.items():
+        if key not in known:
+            import difflib
+
+            near = difflib.get_close_matches(key.replace("_", "-").lower(), known, n=1, cutoff=0)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{origin}: unknown key {key!r} in [tool.pyro-fix]{hint}")
+        name = known[key]
+        yield name, _check(name, value, f"{origin}: tool.pyro-fix.{key}", root)
+
+
+def _check(name: str, value: object, label: str, root: Path) -> object:
+    try:
+        return _CHECKS[name](value, root)
+    except ValueError as error:
+        raise ConfigError(f"{label} {error}") from None
+
+
+def combine(file: File, given: Mapping[str, object]) -> Options:
+    """Lay what the command line gave over the file's settings; None and empty lists mean "not given"."""
+    values = dict(file.values)
+    for name, value in given.items():
+        if value is not None and value != []:
+            values[name] = _check(name, value, f"--{name.replace('_', '-')}", Path())
+    return replace(Options(root=file.root), **values)  # type: ignore[arg-type]
+
+
+def _strings(value: object, _: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"must be a list of strings, not {value!r}")
+    return tuple(value)
+
+
+def _codes(value: object, root: Path) -> tuple[str, ...]:
+    """A list whose items may hold several codes, as in ``--select SVI05,SVI081``."""
+    return tuple(code.strip() for item in _strings(value, root) for code in item.split(",") if code.strip())
+
+
+def _paths(value: object, root: Path) -> tuple[Path, ...]:
+    return tuple(_shortest(root / item) for item in _strings(value, root))
+
+
+def _shortest(path: Path) -> Path:
+    """The form that a person in the working folder would type."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _python(value: object, root: Path) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"must be the path of a Python interpreter, not {value!r}")
+    path = root / Path(value).expanduser()
+    if path.is_dir():  # A virtual environment.
+        for inside in (path / "bin" / "python", path / "Scripts" / "python.exe"):
+            if inside.exists():
+                return inside.absolute()
+        raise ValueError(f"names a folder without an interpreter: {value}")
+    if path.is_file() and os.access(path, os.X_OK):
+        return path.absolute()  # Never resolved: a link is how an interpreter finds its environment.
+    if Path(value).name == value and (found := shutil.which(value)):
+        return Path(found).absolute()
+    raise ValueError(f"names no Python interpreter: {value}")
+
+
+def _boolean(value: object, _: Path) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {value!r}")
+    return value
+
+
+def _count(value: object, _: Path) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"must be a whole number of at least 1, not {value!r}")
+    return value
+
+
+def _seconds(value: object, _: Path) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(f"must be a number of seconds above 0, not {value!r}")
+    return float(value)
+
+
+def _choice(*choices: str) -> Callable[[object, Path], str]:
+    def check(value: object, _: Path) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+        return str(value)
+
+    return check
+
+
+_CHECKS: dict[str, Callable[[object, Path], object]] = {
+    "paths": _paths,
+    "exclude": _strings,
+    "select": _codes,
+    "ignore": _codes,
+    "verify": _boolean,
+    "unverified": _boolean,
+    "run": _strings,
+    "python": _python,
+    "steps": _count,
+    "timeout": _seconds,
+    "device": _choice("cpu", "cuda", "auto"),
+    "seeds": _count,
+    "jobs": _count,
+    "cache": _boolean,
+    "format": _choice("text", "json"),
+    "exit_zero": _boolean,
+    "quiet": _boolean,
+}
