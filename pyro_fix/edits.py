@@ -70,7 +70,7 @@ def add_keyword(module: Module, call: ast.Call, name: str, value: str) -> Edit:
         index = next((i for i, arg in enumerate(args) if arg.star == "**"), len(args))
         if index < len(args):
             return node.with_changes(args=[*args[:index], added.with_changes(comma=_comma()), *args[index:]])
-        return node.with_changes(args=_appended(args, added, node.whitespace_before_args))
+        return node.with_changes(args=_appended_argument(args, added, node.whitespace_before_args))
 
     return _change(module.source, call, change)
 
@@ -92,7 +92,9 @@ def add_entry(module: Module, literal: ast.Dict, key: str, value: str) -> Edit:
 
     def change(node: libcst.Dict) -> libcst.Dict:
         added = libcst.DictElement(libcst.SimpleString(f"{quote}{key}{quote}"), libcst.parse_expression(value))
-        return node.with_changes(elements=_appended(list(node.elements), added, node.lbrace.whitespace_after))
+        opening, closing = node.lbrace.whitespace_after, node.rbrace.whitespace_before
+        elements, closing = _appended(list(node.elements), added, opening, closing)
+        return node.with_changes(elements=elements, rbrace=node.rbrace.with_changes(whitespace_before=closing))
 
     return _change(module.source, literal, change)
 
@@ -145,40 +147,50 @@ def _comma() -> libcst.Comma:
     return libcst.Comma(whitespace_after=libcst.SimpleWhitespace(" "))
 
 
-def _appended(elements: list[Any], added: Any, opening: Any) -> list[Any]:
-    """``elements`` and ``added``, separated the way the others are; a trailing comma stays one.
+def _appended_argument(args: list[libcst.Arg], added: libcst.Arg, opening: Any) -> list[libcst.Arg]:
+    """Like :func:`_appended`; of a call, the last argument itself holds the white space in front of the bracket."""
+    import libcst
 
-    ``opening`` is the white space after the opening bracket: what a lone element is indented by.
+    if not args:
+        return [added]
+    last = args[-1]
+    if isinstance(last.comma, libcst.Comma):
+        closing: Any = last.comma.whitespace_after
+    else:
+        closing = last.whitespace_after_arg
+        args = [*args[:-1], last.with_changes(whitespace_after_arg=libcst.SimpleWhitespace(""))]
+    appended, closing = _appended(args, added, opening, closing)
+    added = appended[-1]
+    if isinstance(added.comma, libcst.Comma):
+        added = added.with_changes(comma=added.comma.with_changes(whitespace_after=closing))
+    else:
+        added = added.with_changes(whitespace_after_arg=closing)
+    return [*appended[:-1], added]
+
+
+def _appended(elements: list[Any], added: Any, opening: Any, closing: Any) -> tuple[list[Any], Any]:
+    """``elements`` and ``added``, separated the way the others are, and the white space to close with.
+
+    ``opening`` is the white space after the opening bracket: what a lone element is indented by; ``closing`` is that in
+    front of the closing one.  A trailing comma stays one, and a comment behind the last element stays behind it.
     """
     import libcst
 
     if not elements:
-        return [added]
+        return [added], closing
     last = elements[-1]
-    trailing = isinstance(last.comma, libcst.Comma)
-    closing = last.comma.whitespace_after if trailing else getattr(last, "whitespace_after_arg", None)
-    if len(elements) > 1:
-        style = elements[-2].comma.whitespace_after
-    else:
-        style = opening
+    style = elements[-2].comma.whitespace_after if len(elements) > 1 else opening
     if isinstance(style, libcst.ParenthesizedWhitespace):
         separator: Any = style.with_changes(first_line=libcst.TrailingWhitespace(), empty_lines=[])
+        if isinstance(closing, libcst.ParenthesizedWhitespace):
+            separator = separator.with_changes(first_line=closing.first_line)
+            closing = closing.with_changes(first_line=libcst.TrailingWhitespace())
     else:
         separator = style if style.value else libcst.SimpleWhitespace(" ")
-    if trailing and isinstance(closing, libcst.ParenthesizedWhitespace):
-        # a comment behind the last element stays behind it
-        if isinstance(separator, libcst.ParenthesizedWhitespace):
-            separator = separator.with_changes(first_line=closing.first_line)
-            closing = closing.with_changes(first_line=libcst.TrailingWhitespace())
-        added = added.with_changes(comma=libcst.Comma(whitespace_after=closing))
-    elif isinstance(closing, libcst.ParenthesizedWhitespace):
-        if isinstance(separator, libcst.ParenthesizedWhitespace):
-            separator = separator.with_changes(first_line=closing.first_line)
-            closing = closing.with_changes(first_line=libcst.TrailingWhitespace())
-        last = last.with_changes(whitespace_after_arg=libcst.SimpleWhitespace(""))
-        added = added.with_changes(whitespace_after_arg=closing)
+    if isinstance(last.comma, libcst.Comma):
+        added = added.with_changes(comma=libcst.Comma())
     last = last.with_changes(comma=libcst.Comma(whitespace_after=separator))
-    return [*elements[:-1], last, added]
+    return [*elements[:-1], last, added], closing
 
 
 def _without(elements: Sequence[Any], unwanted: Any) -> list[Any]:

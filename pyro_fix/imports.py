@@ -33,6 +33,10 @@ def reference(module: Module, scope: Scope, name: str, before: ast.expr) -> Refe
     taken by something else and there is no other way.
     """
     visible = {key: value.name for key, value in scope.visible().items() if isinstance(value, Library)}
+    package, _, short = name.rpartition(".")
+    bound = scope.lookup(short)
+    if isinstance(bound, Library) and bound.name in _ALIASES.get(name, (name,)):  # from a star import, perhaps
+        return Reference(short)
     rest: list[str] = []
     wanted = name
     while wanted:
@@ -41,7 +45,6 @@ def reference(module: Module, scope: Scope, name: str, before: ast.expr) -> Refe
                 return Reference(".".join([alias, *rest]))
         wanted, _, last = wanted.rpartition(".")
         rest.insert(0, last)
-    package, _, short = name.rpartition(".")
     if package == "pyro.poutine":  # people write poutine.scale, not scale
         package, short, tail = "pyro", "poutine", f".{short}"
     else:

@@ -1,0 +1,78 @@
+"""Unified diffs that ``git apply`` takes from the folder in which pyro-fix ran."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from pyro_fix.result import Change
+
+
+def unified(old: str, new: str, path: Path, cwd: Path) -> str:
+    """The diff from ``old`` to ``new`` of the file at ``path``, for a person or a JSON report; empty when equal."""
+    hunks = _hunks(old, new)
+    return header(path, cwd) + hunks if hunks else ""
+
+
+def of_change(change: Change, cwd: Path) -> bytes:
+    """The same for a whole change, in the file's own bytes."""
+    # Latin-1 maps bytes to characters one to one: byte order mark, encoding and newlines come through as they are.
+    old, new = (data.decode("latin-1") for data in (change.source.data, change.source.encode(change.text)))
+    hunks = _hunks(old, new)
+    return os.fsencode(header(change.source.path, cwd)) + hunks.encode("latin-1") if hunks else b""
+
+
+def _hunks(old: str, new: str) -> str:
+    lines = difflib.unified_diff(_lines(old), _lines(new), n=3)
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+        for number, line in enumerate(lines)
+        if number >= 2  # The header is ours.
+    )
+
+
+def _lines(text: str) -> list[str]:
+    """Split at line feeds alone, as git does: a form feed or a lone carriage return ends no line."""
+    lines = [line + "\n" for line in text.split("\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
+
+
+def header(path: Path, cwd: Path) -> str:
+    """The lines that name the file.
+
+    Without a ``diff --git`` line git takes names relative to the working folder, as ``patch -p1`` does.  Only where
+    a name starts like the way from the repository to the working folder (``pkg/pkg/a.py`` seen from ``pkg/``) would
+    git take that off a second time; there the other form is needed, whose names are relative to the repository.
+
+    A file outside the working folder is named by ``..``, which git refuses aloud.  Named from the repository it would
+    be passed over in silence.
+    """
+    real, here = os.path.realpath(path), os.path.realpath(cwd)
+    name, first = _relative(real, here), ""
+    top = _repository(here)
+    if top and name.startswith(f"{_relative(here, top)}/"):
+        name = _relative(real, top)
+        first = f"diff --git {_quoted(f'a/{name}')} {_quoted(f'b/{name}')}\n"
+    tab = "\t" if " " in name else ""  # Ends a name that holds spaces; git and patch agree on it.
+    return f"{first}--- {_quoted(f'a/{name}')}{tab}\n+++ {_quoted(f'b/{name}')}{tab}\n"
+
+
+@lru_cache(maxsize=8)
+def _repository(folder: str) -> str:
+    """The top of the git repository that holds ``folder``; empty when there is none."""
+    at = Path(folder)
+    return next((str(top) for top in (at, *at.parents) if (top / ".git").exists()), "")
+
+
+def _relative(path: str, folder: str) -> str:
+    return os.path.relpath(path, folder).replace(os.sep, "/")
+
+
+def _quoted(name: str) -> str:
+    """Quote what would end a name early, the way git does."""
+    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    quoted = "".join(escapes.get(c, c if c >= " " else f"\\{ord(c):03o}") for c in name)
+    return name if quoted == name else f'"{quoted}"'

@@ -1,0 +1,71 @@
+"""The result as one JSON document, for other programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyro_fix.report.text import shown
+from pyro_fix.result import Finding, Result
+from pyro_fix.transform import Status
+
+
+def document(result: Result, cwd: Path, applied: bool) -> str:
+    """Strict JSON: a number that JSON cannot hold becomes the string ``nan``, ``inf`` or ``-inf``."""
+    statuses = Counter(finding.verdict.status for finding in result.findings)
+    return dumps(
+        {
+            "findings": [_finding(finding, cwd) for finding in result.findings],
+            "summary": {
+                "files": result.files,
+                "findings": len(result.findings),
+                **{status.value: statuses[status] for status in Status},
+                "included": sum(finding.included for finding in result.findings),
+                "changed": [shown(change.source.path, cwd) for change in result.changes],
+                "applied": applied,
+                "skipped": [{"path": shown(file.path, cwd), "reason": file.reason} for file in result.skipped],
+            },
+        }
+    )
+
+
+def _finding(finding: Finding, cwd: Path) -> dict[str, object]:
+    proposal, verdict = finding.proposal, finding.verdict
+    return {
+        "code": proposal.code,
+        "name": proposal.name,
+        "tip": proposal.tip,
+        "path": shown(proposal.path, cwd),
+        "line": proposal.line,
+        "column": proposal.column,
+        "message": proposal.message,
+        "source": proposal.source,
+        "fix": {
+            "status": verdict.status.value,
+            "reason": verdict.reason or proposal.held_back,
+            "evidence": verdict.evidence,
+            "diff": finding.diff,
+        },
+    }
+
+
+def dumps(value: object) -> str:
+    """Any value as strict, indented JSON."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(item) for item in value), key=str)
+    return str(value)

@@ -1,0 +1,125 @@
+"""Findings, verdicts and summaries in plain words."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pyro_fix.result import Finding, Result
+from pyro_fix.transform import Status
+
+Mode = Literal["list", "diff", "apply"]
+
+
+def shown(path: Path, cwd: Path) -> str:
+    """The path as a person in the working folder would type it."""
+    path = Path(os.path.normpath(cwd / path))
+    return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
+
+
+def findings(result: Result, cwd: Path, verified: bool) -> Iterator[str]:
+    """One line a finding: ``path:line:col: CODE message [fix: …]``."""
+    for finding in result.findings:
+        proposal = finding.proposal
+        yield f"{_place(finding, cwd)}: {proposal.code} {proposal.message} [fix: {_fix(finding, verified)}]"
+
+
+def verdict(finding: Finding, cwd: Path) -> str:
+    """What the runs said of an included fix."""
+    proposal = finding.proposal
+    status, reason = finding.verdict.status.value, finding.verdict.reason
+    return f"{_place(finding, cwd)}: {proposal.code} {label(finding)}: {status}: {reason}"
+
+
+def left_out(result: Result, cwd: Path) -> Iterator[str]:
+    """One line for each finding that no change answers, and why."""
+    for finding in result.findings:
+        if not finding.included:
+            proposal = finding.proposal
+            what = label(finding) or proposal.message
+            yield f"{_place(finding, cwd)}: {proposal.code} {what}: {_why(finding)}"
+
+
+def skipped(result: Result, cwd: Path) -> Iterator[str]:
+    """One line for each file that was left alone."""
+    for file in result.skipped:
+        name = shown(file.path, cwd)
+        yield file.reason if file.reason.startswith(f"{name}:") else f"{name}: {file.reason}"
+
+
+def runs(result: Result) -> Iterator[str]:
+    """One line for each program that verdicts rest on: what was run, with which versions."""
+    seen = set()
+    for finding in result.findings:
+        evidence = finding.verdict.evidence
+        versions = evidence.get("versions")
+        if "command" in evidence and isinstance(versions, Mapping):
+            known = ", ".join(f"{name} {version}" for name, version in versions.items())
+            seen.add(f"{evidence['command']} ({', '.join(filter(None, (known, str(evidence.get('device', '')))))})")
+    yield from sorted(seen)
+
+
+def summary(result: Result, mode: Mode, verified: bool) -> str:
+    """The whole run in one line."""
+    files = f"{_count(result.files, 'file')} looked at"
+    if not result.findings:
+        return f"{files}: nothing to do"
+    places = {finding.proposal.path for finding in result.findings}
+    total = f"{_count(len(result.findings), 'finding')} in {_count(len(places), 'file')}"
+    if mode == "list" and not verified:
+        fixes = sum(bool(f.proposal.candidates) for f in result.findings)
+        hint = "; nothing was run: --diff runs the programs and shows the fixes that hold" if fixes else ""
+        return f"{files}: {total}, {_count(fixes, 'possible fix', 'possible fixes')}{hint}"
+    included = [f for f in result.findings if f.included]
+    parts = [f"{_count(len(included), 'fix', 'fixes')} {_DONE[mode]} in {_count(len(result.changes), 'file')}"]
+    unverified = sum(f.verdict.status is not Status.VERIFIED for f in included)
+    if unverified:
+        parts[0] += f" ({unverified} of them not verified)"
+    rest = Counter(f.verdict.status for f in result.findings if not f.included)
+    parts += [f"{rest[status]} {words}" for status, words in _REST.items() if rest[status]]
+    return f"{files}: {total}: {', '.join(parts)}"
+
+
+_DONE: dict[Mode, str] = {"list": "held", "diff": "shown", "apply": "applied"}
+_REST = {
+    Status.VERIFIED: "verified but not in this round",
+    Status.REJECTED: "rejected",
+    Status.UNVERIFIED: "unverified",
+    Status.NONE: "without a fix",
+}
+
+
+def label(finding: Finding) -> str:
+    """What the fix does, in a few words; empty where there is none."""
+    if finding.verdict.candidate is not None:
+        return finding.verdict.candidate.label
+    return finding.proposal.candidates[0].label if finding.proposal.candidates else ""
+
+
+def _fix(finding: Finding, verified: bool) -> str:
+    status, reason = finding.verdict.status, finding.verdict.reason
+    if status is Status.NONE:
+        return f"none: {_why(finding)}"
+    if not verified:
+        return label(finding)
+    return f"{label(finding)}, {status.value}" + ("" if status is Status.VERIFIED else f": {reason}")
+
+
+def _why(finding: Finding) -> str:
+    status, reason = finding.verdict.status, finding.verdict.reason
+    if status is Status.NONE:
+        return finding.proposal.held_back or reason or "there is none"
+    if status is Status.VERIFIED:
+        return f"verified, but it waits for the other changes: run again ({reason})"
+    return f"{status.value}: {reason}"
+
+
+def _place(finding: Finding, cwd: Path) -> str:
+    return f"{shown(finding.proposal.path, cwd)}:{finding.proposal.line}:{finding.proposal.column}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

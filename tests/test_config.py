@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from pyro_fix import config
+from pyro_fix.config import ConfigError, Options, combine, load
+
+
+def write(folder: Path, table: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pyproject.toml").write_text(f"[project]\nname = 'x'\n[tool.pyro-fix]\n{table}\n", encoding="utf-8")
+    return folder
+
+
+def test_every_setting_has_a_check() -> None:
+    assert set(config._CHECKS) == {f.name for f in fields(Options)} - {"root", "listing"}
+
+
+def test_no_file_means_defaults(tmp_path: Path) -> None:
+    file = load(tmp_path)
+    assert not file.values
+    assert combine(file, {}) == Options()
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        f"""
+        paths = ["src", "more"]
+        exclude = ["old/**"]
+        select = ["SVI05", "SVI08,SVI10"]
+        ignore = ["SVI052"]
+        verify = false
+        unverified = true
+        run = ["train.py --epochs 2"]
+        python = '{sys.executable}'
+        steps = 7
+        timeout = 3
+        device = "cpu"
+        seeds = 2
+        jobs = 3
+        cache = false
+        format = "json"
+        exit-zero = true
+        quiet = true
+        """,
+    )
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    options = combine(load(tmp_path / "deep" / "er"), {})
+    assert options == Options(
+        paths=(tmp_path / "src", tmp_path / "more"),
+        exclude=("old/**",),
+        select=("SVI05", "SVI08", "SVI10"),
+        ignore=("SVI052",),
+        verify=False,
+        unverified=True,
+        run=("train.py --epochs 2",),
+        python=Path(sys.executable),
+        steps=7,
+        timeout=3.0,
+        device="cpu",
+        seeds=2,
+        jobs=3,
+        cache=False,
+        format="json",
+        exit_zero=True,
+        quiet=True,
+        root=tmp_path,
+    )
+
+
+def test_command_line_wins(tmp_path: Path) -> None:
+    write(tmp_path, "steps = 7\nselect = ['SVI05']\nverify = true\ntimeout = 9")
+    options = combine(
+        load(tmp_path), {"steps": 8, "select": ["SVI1,SVI02"], "verify": False, "timeout": None, "run": []}
+    )
+    assert (options.steps, options.select, options.verify, options.timeout) == (8, ("SVI1", "SVI02"), False, 9.0)
+
+
+def test_the_nearest_file_with_our_table_counts(tmp_path: Path) -> None:
+    write(tmp_path, "steps = 7")
+    inner = tmp_path / "package"
+    inner.mkdir()
+    (inner / "pyproject.toml").write_text("[project]\nname = 'pyro-fix-user'\n", encoding="utf-8")
+    assert load(inner).values == {"steps": 7}
+    write(inner, "steps = 8")
+    assert load(inner).values == {"steps": 8}
+
+
+def test_paths_are_shown_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "paths = ['src']")
+    monkeypatch.chdir(tmp_path)
+    assert combine(load(tmp_path), {}).paths == (Path("src"),)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("selct = []", "unknown key 'selct' in [tool.pyro-fix]; did you mean 'select'?"),
+        ("exit_zero = true", "unknown key 'exit_zero' in [tool.pyro-fix]; did you mean 'exit-zero'?"),
+        ("root = 'x'", "unknown key 'root'"),
+        ("apply = true", "unknown key 'apply'"),
+        ("steps = 'ten'", "tool.pyro-fix.steps must be a whole number of at least 1, not 'ten'"),
+        ("steps = 0", "at least 1, not 0"),
+        ("steps = true", "not True"),
+        ("steps = 1.5", "not 1.5"),
+        ("timeout = -1", "tool.pyro-fix.timeout must be a number of seconds above 0, not -1"),
+        ("timeout = inf", "not inf"),
+        ("timeout = nan", "not nan"),
+        ("verify = 'yes'", "tool.pyro-fix.verify must be true or false, not 'yes'"),
+        ("exit-zero = 1", "tool.pyro-fix.exit-zero must be true or false"),
+        ("select = 'SVI05'", "tool.pyro-fix.select must be a list of strings, not 'SVI05'"),
+        ("run = [1]", "must be a list of strings"),
+        ("device = 'gpu'", "tool.pyro-fix.device must be one of cpu, cuda, auto, not 'gpu'"),
+        ("format = []", "must be one of text, json"),
+        ("python = 'no/such/python'", "names no Python interpreter: no/such/python"),
+        ("python = 3", "must be the path of a Python interpreter"),
+        ("python = '.'", "a folder without an interpreter"),
+        ("steps = ", "is not valid TOML"),
+    ],
+)
+def test_mistakes_are_one_clear_line(tmp_path: Path, table: str, message: str) -> None:
+    write(tmp_path, table)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / "pyproject.toml") in str(caught.value)
+
+
+def test_the_table_must_be_a_table(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("tool.pyro-fix = 3\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="must be a table"):
+        load(tmp_path)
+
+
+def test_a_broken_file_that_does_not_name_us_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[[[", encoding="utf-8")
+    assert not load(tmp_path).values
+
+
+def test_mistakes_on_the_command_line_name_the_option(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--seeds must be a whole number of at least 1, not 0"):
+        combine(load(tmp_path), {"seeds": 0})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX layout")
+def test_python_may_be_an_environment_a_file_or_a_name(tmp_path: Path) -> None:
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    link = tmp_path / "env" / "bin" / "python"
+    link.symlink_to(sys.executable)
+    write(tmp_path, "python = 'env'")
+    assert combine(load(tmp_path), {}).python == link
+    assert combine(load(tmp_path), {"python": str(link)}).python == link, "a link finds its own environment"
+    found = combine(load(tmp_path), {"python": "sh"}).python
+    assert found is not None and found.is_absolute() and os.access(found, os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "out", "kept"),
+    [
+        ("old", ["old/a.py", "x/old/a.py"], ["older/a.py", "a/old.py"]),
+        ("old/", ["old/a.py"], ["older/a.py"]),
+        ("old/**", ["old/a.py", "old/b/a.py"], ["x/old/a.py"]),
+        ("src/old", ["src/old/a.py", "src/old/b/c.py"], ["old/a.py"]),
+        ("*_gen.py", ["a_gen.py", "x/y/b_gen.py"], ["gen.py"]),
+        ("**/gen.py", ["gen.py", "x/gen.py"], ["agen.py"]),
+    ],
+)
+def test_exclude(tmp_path: Path, pattern: str, out: list[str], kept: list[str]) -> None:
+    options = Options(exclude=(pattern,), root=tmp_path)
+    assert [name for name in out + kept if options.excluded(tmp_path / name)] == out
+
+
+def test_a_file_that_was_named_is_never_excluded(tmp_path: Path) -> None:
+    options = Options(paths=(tmp_path / "old" / "a.py",), exclude=("old",), root=tmp_path)
+    assert not options.excluded(tmp_path / "old" / "a.py")
+    assert options.excluded(tmp_path / "old" / "b.py")
