@@ -27,6 +27,7 @@ from pyro_fix.analysis.values import (
 
 if TYPE_CHECKING:
     from pyro_fix.analysis.interpreter import Interpreter
+    from pyro_fix.analysis.scopes import Scope
 
 
 def library_call(run: Interpreter, made: Made) -> Value:
@@ -38,6 +39,7 @@ def library_call(run: Interpreter, made: Made) -> Value:
     if head == "pyro.distributions":
         _feeds(run, made, last)
     elif head in ("pyro.optim", "pyro.infer.autoguide", "torch.optim") or (head == "pyro.infer" and "ELBO" in last):
+        made.scope = made.scope.frozen()
         run.program.made.append(made)
     return made
 
@@ -155,7 +157,14 @@ def _dict(run: Interpreter, made: Made) -> Value:
     if made.arguments or made.spread:
         return made
     items: dict[object, Value] = {**made.keywords}
-    return Mapping(items, True, made.node)
+    return with_scope(Mapping(items, True, made.node), made.scope)
+
+
+def with_scope(mapping: Mapping, scope: Scope) -> Mapping:
+    """Let a dict that may be the options of an optimiser remember what can be read where it is written."""
+    if "lr" in mapping.items or not mapping.items:
+        mapping.scope = scope.frozen()
+    return mapping
 
 
 def _list(run: Interpreter, made: Made) -> Value:

@@ -209,7 +209,7 @@ class Evaluator:
                 items[literal.value] = inner
             else:
                 whole = False
-        return Mapping(items, whole, node)
+        return calls.with_scope(Mapping(items, whole, node), self.scope)
 
     def _subscript(self, node: ast.Subscript) -> Value:
         base, index = self.evaluate(node.value), self.evaluate(node.slice)

@@ -27,6 +27,7 @@ from pyro_fix.analysis.values import (
     Instance,
     Library,
     Loop,
+    Mapping,
     Opaque,
     ProjectModule,
     SiteValue,
@@ -284,8 +285,9 @@ class Interpreter(Evaluator):
         elif isinstance(target, ast.Subscript):
             base = self.evaluate(target.value)
             self.evaluate(target.slice)
-            for origin in flow.origins(base):
-                origin.param.param.mutated = True
+            if not isinstance(base, (Collection, Mapping)):  # an entry of a list or a dict is replaced, not changed
+                for origin in flow.origins(base):
+                    origin.param.param.mutated = True
             self.store_item(base, target.slice, value)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -327,6 +329,8 @@ class Interpreter(Evaluator):
         test = self.evaluate(node.test)
         if _is_main_guard(node.test):
             return self._run(node.body)
+        if isinstance(test, Library) and test.name == "typing.TYPE_CHECKING":
+            return self._run(node.orelse)
         if flow.reaches(test, SiteValue):
             self.hazard(node, "a branch on a sampled value")
         self.nesting.append(node)
@@ -447,10 +451,8 @@ class Interpreter(Evaluator):
         for alias in node.names:
             if alias.name == "*":
                 if found is not None:
-                    found.exported("*")
-                    self.module.star_modules.append(found)
-                else:
-                    self.module.stars.append(name)
+                    found.exported("*")  # reads it
+                self.module.stars.append(found or name)
                 continue
             value: Value | None
             if found is not None:

@@ -53,7 +53,7 @@ def star_exports(module: str, name: str) -> str | None:
     """The canonical name of ``name`` after ``from module import *``; ``None`` when it may come from elsewhere."""
     if module in ("pyro.distributions", "torch.distributions") and name in distributions.NAMES:
         return f"pyro.distributions.{name}"
-    if module in ("pyro.distributions", "torch.distributions") and name == "constraints":
+    if module == "pyro.distributions" and name == "constraints":
         return "pyro.distributions.constraints"
     if module == "pyro.distributions.constraints" and name in distributions.CONSTRAINT_NAMES:
         return f"{module}.{name}"
@@ -63,6 +63,8 @@ def star_exports(module: str, name: str) -> str | None:
         return f"pyro.infer.autoguide.{name}"
     if module == "pyro.infer" and (name == "SVI" or name in distributions.ELBOS):
         return f"pyro.infer.{name}"
+    if module == "pyro.nn" and name in ("PyroModule", "PyroParam", "PyroSample"):
+        return f"pyro.nn.{name}"
     if module == "pyro" and name in ("param", "sample", "plate", "module", "poutine"):
         return f"pyro.{name}"
     return None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.scopes import Scope
 from pyro_fix.analysis.values import Const, Made, Mapping, Value
 
 
@@ -17,6 +18,8 @@ class Options:
     items: dict[str, Value]
     node: ast.Dict | ast.Call
     """The dict literal, or the ``dict(...)`` call."""
+    scope: Scope
+    """The names that can be read in it."""
 
     def number(self, key: str) -> float | None:
         """The literal number of an option; ``None`` when it is not given or not literal."""
@@ -64,7 +67,7 @@ def options_of(made: Made) -> Options | str:
         return "its options are built somewhere else"
     if isinstance(node, ast.Dict) and not all(isinstance(key, ast.Constant) for key in node.keys):
         return "its options have keys that are not literals"
-    return Options({str(key): value for key, value in given.items.items()}, node)
+    return Options({str(key): value for key, value in given.items.items()}, node, given.scope or made.scope)
 
 
 def _argument_node(made: Made) -> ast.expr | None:

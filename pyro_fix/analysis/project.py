@@ -48,7 +48,7 @@ class Project:
             modules = [module for source in files if (module := self._add(source)) is not None]
             for module in modules:
                 self._interpreter.run_module(module)
-            for module in modules:
+            for module in list(self.program.modules.values()):  # a guide may live in a file that was only imported
                 self._interpreter.run_rest(module)
         finally:
             if collecting:

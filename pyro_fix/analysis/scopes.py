@@ -61,7 +61,7 @@ class Scope:
 
     def frozen(self) -> Scope:
         """A copy that later assignments do not reach, for a fact to remember where it was found."""
-        copy = Scope(self.module, self.parent, self.function)
+        copy = Scope(self.module, self.parent.frozen() if self.parent is not None else None, self.function)
         copy.names = dict(self.names)
         copy.globals = self.globals
         return copy
@@ -75,13 +75,14 @@ class Module:
         self.path = source.path
         self.scope = Scope(self, None)
         self.history: dict[str, list[Value]] = {}
-        self.stars: list[str] = []
-        self.star_modules: list[Module] = []
+        self.stars: list[str | Module] = []
+        """What it imported everything from, in order: libraries by name, and files of the project."""
         self.imports: set[Module] = set()
         """Modules of the project that it imports, directly or not."""
         self.state = "new"
         """``new``, ``running`` or ``done``."""
         self._load = load
+        self._searching = False
 
     def global_value(self, name: str) -> Value | None:
         """A global as a function sees it: once the module has run to its end, any value it ever had."""
@@ -91,16 +92,28 @@ class Module:
                 return bound[-1] if len(bound) == 1 else join(*bound)
         elif name in self.scope.names:
             return self.scope.names[name]
-        for star in self.star_modules:
-            if (value := star.exported(name)) is not None:
-                return value
-        for prefix in self.stars:
-            if (full := names.star_exports(prefix, name)) is not None:
-                return Library(full)
+        if (starred := self._starred(name)) is not None:
+            return starred
         return Library(f"builtins.{name}") if name in BUILTINS else None
+
+    def _starred(self, name: str) -> Value | None:
+        """What the last ``from … import *`` that has ``name`` bound it to."""
+        if self._searching:  # two modules that import each other
+            return None
+        self._searching = True
+        try:
+            for star in reversed(self.stars):
+                if isinstance(star, Module):
+                    if (value := star.exported(name)) is not None:
+                        return value
+                elif (full := names.star_exports(star, name)) is not None:
+                    return Library(full)
+            return None
+        finally:
+            self._searching = False
 
     def exported(self, name: str) -> Value | None:
         """What ``from this import name`` gives; reads the file the first time."""
         if self.state == "new":
             self._load(self)
-        return self.scope.names.get(name)
+        return self.scope.names.get(name) or self._starred(name)

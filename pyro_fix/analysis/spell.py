@@ -72,15 +72,15 @@ class StepCount:
     """The number itself, where the source tells it."""
 
 
-def step_count(program: Program, optimizer: Made) -> StepCount:
-    """The number of steps that ``optimizer`` makes, written in terms of names in scope where it is built."""
+def step_count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
+    """The number of steps that ``optimizer`` makes, written in terms of names in ``scope``, that of its options."""
     svis = list(program.makers_of(optimizer))
     if len(svis) != 1:
         return StepCount(None, "the optimiser serves several SVI objects" if svis else "no SVI object uses it")
     (svi,) = svis
     if any(not any(loop is mine for mine in optimizer.loops) for loop in svi.loops):
         return StepCount(None, "one optimiser serves every SVI object that a loop builds")
-    return _steps_of(svi, optimizer.scope)
+    return _steps_of(svi, scope)
 
 
 def _steps_of(svi: Svi, scope: Scope) -> StepCount:

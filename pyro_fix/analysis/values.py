@@ -94,10 +94,12 @@ class Collection(Value):
 class Mapping(Value):
     """A dict whose keys are literals; ``whole`` is False when it may hold more than is known."""
 
-    __slots__ = ("items", "node", "whole")
+    __slots__ = ("items", "node", "scope", "whole")
 
     def __init__(self, items: dict[object, Value], whole: bool, node: ast.expr | None) -> None:
         self.items, self.whole, self.node = items, whole, node
+        self.scope: Scope | None = None
+        """The names that can be read where it is written; kept for what may be the options of an optimiser."""
 
     def parts(self) -> tuple[Value, ...]:
         return tuple(self.items.values())

@@ -68,7 +68,7 @@ class OptimizerWithoutMomentum(Transform):
             if rename is None:
                 yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
                 continue
-            count = step_count(program, made)
+            count = step_count(program, made, options.scope)
             entries = {"lr": repr(LEARNING_RATE)}
             if count.source and not (count.literal and count.literal < FEWEST_STEPS):
                 entries["lrd"] = decay_of(count)

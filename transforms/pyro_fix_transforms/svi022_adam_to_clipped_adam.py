@@ -63,7 +63,8 @@ class AdamToClippedAdam(Transform):
         for made in given_to_svi(program):
             if made.name != "pyro.optim.Adam":
                 continue
-            options, count = options_of(made), step_count(program, made)
+            options = options_of(made)
+            count = step_count(program, made, made.scope if isinstance(options, str) else options.scope)
             if not isinstance(options, str) and count.source and count.literal and count.literal < FEWEST_STEPS:
                 continue
             message = "Adam keeps its learning rate to the end; ClippedAdam with lrd lets it decay"

@@ -56,7 +56,8 @@ class NoLearningRateDecay(Transform):
         for made in given_to_svi(program):
             if made.name != "pyro.optim.ClippedAdam":
                 continue
-            options, count = options_of(made), step_count(program, made)
+            options = options_of(made)
+            count = step_count(program, made, made.scope if isinstance(options, str) else options.scope)
             if not isinstance(options, str) and "lrd" in options.items:
                 continue
             if count.literal is not None and count.literal < FEWEST_STEPS:

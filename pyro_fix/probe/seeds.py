@@ -1,0 +1,43 @@
+"""Common random numbers: both programs of a comparison draw the same numbers in the same step."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+from typing import Any
+
+
+def derive(*parts: Any) -> int:
+    """A seed below 2**63 that depends on nothing but ``parts``."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def align(*parts: Any) -> None:
+    """Seed torch, numpy and random from ``parts``."""
+    seed = derive(*parts)
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed % 2**32)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        # torch.manual_seed would queue one more lazy CUDA call, with a formatted stack, at every step.
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(seed)
+
+
+def tame_numpy() -> None:
+    """Make unseeded ``numpy.random.default_rng()`` follow the common seed instead of the system's entropy."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return
+    real = numpy.random.default_rng
+
+    def default_rng(seed: Any = None) -> Any:
+        return real(int(numpy.random.randint(2**31 - 1)) if seed is None else seed)
+
+    default_rng.__doc__ = real.__doc__
+    numpy.random.default_rng = default_rng

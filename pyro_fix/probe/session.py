@@ -1,0 +1,160 @@
+"""One recorded run of the user's program, from the first seed to the last line of the journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import threading
+import traceback
+import warnings
+from typing import Any
+
+from . import program, replicas, seeds
+from .overlay import Overlay
+
+
+def script(path: str, args: list[str]) -> None:
+    """Run one script with its overlay and nothing else."""
+    program.script(_overlay(), path, args)
+
+
+def run() -> None:
+    """Run what the runner asks for, and leave the process."""
+    replicas.die_with_parent()
+    with open(os.environ["PYRO_FIX_SPEC"], encoding="utf-8") as file:
+        spec = json.load(file)
+    overlay = _overlay()
+    target = spec["target"]
+    # Modules beside the user's program may hide others', as they would without us.
+    place = os.path.dirname(os.path.realpath(target["name"])) if target["kind"] == "script" else os.getcwd()
+    sys.path.insert(0, place)
+    try:
+        recorder = _recorder(spec, overlay)
+    finally:
+        sys.path.remove(place)
+    if recorder is None:
+        replicas.leave(1)
+    seeds.align("program", spec["preseed"])
+    status = 0
+    try:
+        status = _program(spec, overlay, recorder)
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
+        _again(recorder)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if status and not recorder.stepped and not recorder.ended:
+            said = "" if isinstance(error.code, int) else f": {error.code}"
+            overlay.journal.write("broke", **{**recorder.failure(error), "message": f"exit status {status}{said}"})
+        _again(recorder)
+    except BaseException as error:
+        status = 1
+        if not recorder.told(error):
+            # After steps that were skipped the program may well miss what they would have brought.
+            kind = "note" if recorder.cut_short else "broke"
+            overlay.journal.write(kind, text=f"after its steps: {error!r}"[:500], **recorder.failure(error))
+        _show(error)
+    recorder.close("program")
+    recorder.leave(status)
+
+
+def _overlay() -> Overlay:
+    overlay: Overlay = sys.modules[__package__].overlay_of_run  # type: ignore[attr-defined]
+    return overlay
+
+
+def _recorder(spec: dict[str, Any], overlay: Overlay) -> Any:
+    """Import torch and Pyro, and patch them; None (and a word in the journal) where that is not possible."""
+    journal = overlay.journal
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import torch
+
+            import pyro
+
+            torch.set_num_threads(1)
+            try:
+                torch.set_num_interop_threads(1)
+            except RuntimeError:  # too late: something has used them
+                pass
+            from .record import Recorder
+    except Exception as error:
+        journal.write("broke", kind="no-pyro", message=f"torch and Pyro cannot be imported: {error}", where="")
+        _show(error)
+        return None
+    # With a second thread ever used, a forked replica would hang in its first parallel operation.
+    torch.set_num_threads = torch.set_num_interop_threads = lambda count: None  # type: ignore[assignment]
+    seeds.tame_numpy()
+    device = "cpu"
+    if spec["device"] == "cuda":
+        if not torch.cuda.is_available():
+            journal.write("broke", kind="no-cuda", message="this interpreter's torch finds no CUDA device", where="")
+            return None
+        torch.set_default_device("cuda")
+        device = "cuda"
+    elif spec["device"] == "auto" and torch.cuda.is_available():
+        device = "auto"
+    journal.write("start", python=platform.python_version(), torch=torch.__version__, pyro=pyro.__version__, device=device)
+    recorder = Recorder(spec, overlay)
+    recorder.install()
+    return recorder
+
+
+def _program(spec: dict[str, Any], overlay: Overlay, recorder: Any) -> int:
+    target = spec["target"]
+    if target["kind"] == "script":
+        program.script(overlay, target["name"], target["args"])
+    elif target["kind"] == "module":
+        program.module(target["name"], target["args"])
+    else:
+        status = program.pytest(target["args"], spec["scratch"], _Plugin(recorder))
+        if status and not recorder.stepped:
+            overlay.journal.write("pytest", status=status)
+        return status
+    return 0
+
+
+class _Plugin:
+    """Listens to pytest: what its tests raise does not reach us otherwise."""
+
+    def __init__(self, recorder: Any) -> None:
+        self._recorder = recorder
+        recorder.stop_program = self._stop
+
+    def _stop(self) -> None:
+        import pytest
+
+        # The session ends, and its fixtures are torn down.
+        pytest.exit("enough steps", returncode=0)
+
+    def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
+        error = getattr(getattr(call, "excinfo", None), "value", None)
+        if isinstance(error, node.CollectError) and error.__cause__ is not None:
+            error = error.__cause__  # what importing the test file raised
+        # Once steps were made, a test may fail for want of those that were not.
+        if error is not None and not self._recorder.stepped:
+            self._recorder.journal.write("broke", **self._recorder.failure(error))
+
+    def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
+        self._recorder.warned(warning_message.message, warning_message.category)
+
+
+def _again(recorder: Any) -> None:
+    if not recorder.ended:
+        try:
+            recorder.again()
+        except Exception as error:  # recorded as its step's failure
+            _show(error)
+
+
+def _show(error: BaseException) -> None:
+    """Print the traceback as Python would, without the probe's frames on top."""
+    trace = error.__traceback__
+    here = os.path.dirname(os.path.abspath(__file__))
+    while trace is not None and os.path.dirname(os.path.abspath(trace.tb_frame.f_code.co_filename)) == here:
+        trace = trace.tb_next
+    traceback.print_exception(type(error), error, trace)

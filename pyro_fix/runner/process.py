@@ -1,0 +1,276 @@
+"""Start the user's program in a child process, watch it, and leave nothing of it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from pyro_fix.runner import interpreter, read
+from pyro_fix.runner.model import Failure, Observation, RunRequest, Target
+
+_PROBE = Path(__file__).resolve().parent.parent / "probe"
+_SUPERVISOR = Path(__file__).resolve().with_name("supervise.py")
+#: The last part of the time is the child's, to end by itself with everything reported.
+_CHILD_SHARE = 0.9
+_TAIL = 50
+
+_SITE = """\
+import os, sys
+sys.path[:] = [entry for entry in sys.path if entry != os.path.dirname(os.path.abspath(__file__))]
+try:
+    import importlib.util as _util
+    _spec = _util.spec_from_file_location("_pyro_fix_boot", {boot!r})
+    _boot = _util.module_from_spec(_spec)
+    _spec.loader.exec_module(_boot)
+    _boot.enter()
+except Exception as _error:
+    sys.stderr.write("pyro-fix: the overlay is not in force: %r\\n" % (_error,))
+    os._exit(70)
+# The sitecustomize that this one hides.
+_own = sys.modules.pop("sitecustomize", None)
+try:
+    import sitecustomize
+except ImportError:
+    sys.modules["sitecustomize"] = _own
+"""
+
+_running: set[subprocess.Popen[bytes]] = set()
+_running_lock = threading.Lock()
+
+
+def stop_all() -> None:
+    """Kill every program that is running, from whichever thread it was started; their ``run`` calls return."""
+    with _running_lock:
+        processes = list(_running)
+    for process in processes:
+        _hang_up(process)
+
+
+def run(request: RunRequest, *, on_line: Callable[[str], None] | None = None) -> Observation:
+    """Run a program once and return what it showed.
+
+    Blocks until the program and all that it started are gone, ``request.timeout`` at most.  ``on_line`` hears each
+    line of the program's output, from another thread.  May be called from several threads at once.  Never raises for
+    what the program does; an exception in this thread (Ctrl-C) ends the program first.
+    """
+    started = time.monotonic()
+    found = interpreter.check(request.python)
+    if isinstance(found, Failure):
+        return read.broken(request, found)
+    versions = {"python": found.version, "torch": found.torch, "pyro": found.pyro}
+    deadline = started + request.timeout
+    with _scratch() as scratch:
+        events, end = _child(request, scratch / "first", list(request.seeds), deadline, on_line)
+        names = {event["event"] for event in events}
+        # What one process could not fork off gets processes of its own.
+        if "alone" in names and end.why == "":
+            for seed in request.seeds[1:]:
+                more, _ = _child(request, scratch / f"seed{seed}", [seed], deadline, on_line, only_steps=True)
+                events += more
+        if "unlooked" in names and end.why == "":
+            more, _ = _child(request, scratch / "look", [request.seeds[0]], deadline, on_line, inline=True)
+            events += [event for event in more if event["event"] == "look"]
+    return read.observation(request, events, end, versions, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="pyro-fix-")).resolve()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class End:
+    """How a child ended."""
+
+    status: int | None = None
+    """Exit status, negative for a signal; None when we killed it or it never started."""
+    why: str = ""
+    """``timeout``, ``killed`` (by :func:`stop_all`), ``start`` (it could not be started), or empty."""
+    message: str = ""
+    tail: list[str] = field(default_factory=list)
+    """The last lines of its output."""
+
+
+def _child(
+    request: RunRequest,
+    scratch: Path,
+    seeds: list[int],
+    deadline: float,
+    on_line: Callable[[str], None] | None,
+    *,
+    only_steps: bool = False,
+    inline: bool = False,
+) -> tuple[list[dict[str, Any]], End]:
+    """Run one child process to its end; returns its journal."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        return [], End(why="timeout")
+    for folder in ("tmp", "site", "overlay"):
+        (scratch / folder).mkdir(parents=True)
+    spec = _spec(request, scratch, seeds, left, plain=only_steps or inline, inline=inline)
+    (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    (scratch / "site" / "sitecustomize.py").write_text(_SITE.format(boot=str(_PROBE / "boot.py")), encoding="utf-8")
+    order = {
+        "command": [str(request.python), *request.target.flags, str(_PROBE / "boot.py"), "--program"],
+        "cwd": str(request.target.cwd),
+        "env": _environment(request, scratch),
+        "status": str(scratch / "status.json"),
+        "scratch": str(scratch.parent),
+    }
+    (scratch / "order.json").write_text(json.dumps(order), encoding="utf-8")
+    end = _supervise(scratch, left, on_line)
+    return read.events(scratch / "journal.jsonl"), end
+
+
+def _supervise(scratch: Path, seconds: float, on_line: Callable[[str], None] | None) -> End:
+    end = End()
+    tail: deque[str] = deque(maxlen=_TAIL)
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_SUPERVISOR), str(scratch / "order.json")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C in the terminal is for us, we pass it on
+    )
+    with _running_lock:
+        _running.add(process)
+    assert process.stdout is not None
+    reader = threading.Thread(target=_listen, args=(process.stdout, tail, on_line), daemon=True)
+    reader.start()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        end.why = "timeout"
+    finally:
+        _hang_up(process)
+        process.wait()
+        reader.join(5)
+        with _running_lock:
+            _running.discard(process)
+        process.stdout.close()
+    try:
+        told = json.loads((scratch / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        told = {}
+    end.status = told.get("status")
+    end.tail = list(tail)
+    if "error" in told:
+        end.why, end.message = "start", told["error"]
+    elif end.status is None and not end.why:
+        end.why = "killed"
+    return end
+
+
+def _hang_up(process: subprocess.Popen[bytes]) -> None:
+    """Close the supervisor's standard input: it ends the program and everything that the program started."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+def _listen(stream: IO[bytes], tail: deque[str], on_line: Callable[[str], None] | None) -> None:
+    with contextlib.suppress(ValueError, OSError):
+        for raw in stream:
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            tail.append(line)
+            if on_line is not None:
+                with contextlib.suppress(Exception):  # a program must not hang because nobody reads what it says
+                    on_line(line)
+
+
+def _spec(
+    request: RunRequest, scratch: Path, seeds: list[int], left: float, *, plain: bool, inline: bool
+) -> dict[str, Any]:
+    """What the probe is told."""
+    overlay = {}
+    for number, (path, data) in enumerate(request.overlay.items()):
+        shown = scratch / "overlay" / f"{number}{path.suffix}"
+        shown.write_bytes(data)
+        overlay[os.path.realpath(path)] = str(shown)
+    marks: dict[str, dict[int, str]] = {}
+    for path, lines in request.marks.items():
+        marks.setdefault(os.path.realpath(path), {}).update({line: f"{path}:{line}" for line in lines})
+    target = request.target
+    deep = request.deep if inline or not plain else None
+    referee = None if plain else request.referee
+    return {
+        "target": {"kind": target.kind, "name": target.name, "args": list(target.args), "cwd": str(target.cwd)},
+        "overlay": overlay,
+        "marks": marks,
+        "roots": _roots(target),
+        "scratch": str(scratch),
+        "journal": str(scratch / "journal.jsonl"),
+        "steps": 1 if inline else request.steps,
+        "seeds": seeds,
+        "preseed": request.seeds[0],
+        "deep": {"seeds": deep.seeds, "slices": deep.slices} if deep else None,
+        "inline": inline,
+        "referee": {
+            "states": {label: str(folder.absolute()) for label, folder in referee.states.items()},
+            "evaluations": referee.evaluations,
+        }
+        if referee
+        else None,
+        "save_states": str(request.save_states.absolute()) if request.save_states and not inline else None,
+        "expect_svis": max(1, request.expect_svis),
+        "timeout": left,
+        "deadline": time.time() + left * _CHILD_SHARE,
+        "device": request.device,
+    }
+
+
+def _roots(target: Target) -> list[str]:
+    """The project's folders: those of the program, or the repositories that they belong to."""
+    folders = {Path(os.path.realpath(target.cwd))}
+    if target.kind == "script":
+        folders.add(Path(os.path.realpath(target.cwd / target.name)).parent)
+    roots = set()
+    for folder in folders:
+        repository = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
+        roots |= {str(repository), str(folder)}
+    return sorted(roots | {str(target.cwd.absolute())})
+
+
+def _environment(request: RunRequest, scratch: Path) -> dict[str, str]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        # The first would leave boot without its folder, the second is set by the child itself.
+        if name not in ("PYTHONSAFEPATH", "PYRO_FIX_INSIDE")
+    }
+    path = environment.get("PYTHONPATH")
+    environment.update(
+        PYTHONPATH=os.pathsep.join([str(scratch / "site"), *([path] if path else [])]),
+        PYTHONHASHSEED="0",
+        PYTHONUNBUFFERED="1",
+        PYRO_FIX_SPEC=str(scratch / "spec.json"),
+        TMPDIR=str(scratch / "tmp"),
+        MPLBACKEND="Agg",
+        WANDB_MODE="disabled",
+        # Forked replicas and equal timings need one thread on both sides.
+        OMP_NUM_THREADS="1",
+        MKL_NUM_THREADS="1",
+        OPENBLAS_NUM_THREADS="1",
+        NUMEXPR_NUM_THREADS="1",
+        # Asking CUDA itself whether it is there would make a later fork unsafe.
+        PYTORCH_NVML_BASED_CUDA_CHECK="1",
+    )
+    if request.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    return environment

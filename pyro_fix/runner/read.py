@@ -1,0 +1,208 @@
+"""Turn the child's journal into an :class:`~pyro_fix.runner.model.Observation`."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyro_fix.runner.model import (
+    Failure,
+    Look,
+    Observation,
+    ParamLook,
+    RunRequest,
+    SiteLook,
+    SliceReplay,
+    SviObservation,
+    Trajectory,
+)
+
+if TYPE_CHECKING:
+    from pyro_fix.runner.process import End
+
+#: Reasons for which an SVI object ends before it has made its steps through no doing of its own.
+_CUT_SHORT = frozenset({"time", "skipped"})
+
+
+def events(journal: Path) -> list[dict[str, Any]]:
+    """The events of a journal; a line that a kill has cut in two is left out."""
+    try:
+        lines = journal.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def broken(request: RunRequest, failure: Failure) -> Observation:
+    """The observation of a program that was not even started."""
+    return Observation(request.target.command, str(request.python), {}, "cpu", (), {}, (), failure, (), 0.0)
+
+
+def observation(
+    request: RunRequest, found: list[dict[str, Any]], end: End, versions: Mapping[str, str], seconds: float
+) -> Observation:
+    """Put together what the events of all processes of a run say."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for event in found:
+        by_name.setdefault(event["event"], []).append(event)
+    hits = {f"{path}:{line}": 0 for path, lines in request.marks.items() for line in lines}
+    for event in by_name.get("hits", ()):
+        for label, count in event["counts"].items():
+            hits[label] = hits.get(label, 0) + count
+    for event in by_name.get("start", ())[:1]:
+        versions = {name: event[name] for name in ("python", "torch", "pyro")}
+    svis = tuple(_svi(request, ordinal, by_name) for ordinal in _ordinals(by_name))
+    texts = [event["text"] for name in ("warning", "note") for event in by_name.get(name, ())]
+    return Observation(
+        command=request.target.command,
+        python=str(request.python),
+        versions=dict(versions),
+        device=next((event["device"] for event in by_name.get("device", ())), "cpu"),
+        svis=svis,
+        hits=hits,
+        loaded=tuple(sorted({event["path"] for event in by_name.get("loaded", ())})),
+        failure=_failure(request, by_name, end, svis),
+        warnings=tuple(dict.fromkeys(texts)),
+        seconds=seconds,
+    )
+
+
+def _ordinals(by_name: Mapping[str, list[dict[str, Any]]]) -> list[int]:
+    return sorted({event["svi"] for name in ("svi", "step", "failed") for event in by_name.get(name, ())})
+
+
+def _of(by_name: Mapping[str, list[dict[str, Any]]], name: str, ordinal: int) -> list[dict[str, Any]]:
+    return [event for event in by_name.get(name, ()) if event["svi"] == ordinal]
+
+
+def _svi(request: RunRequest, ordinal: int, by_name: Mapping[str, list[dict[str, Any]]]) -> SviObservation:
+    about: dict[str, Any] = next(iter(_of(by_name, "svi", ordinal)), {})
+    steps, failures, ends = (_of(by_name, name, ordinal) for name in ("step", "failed", "end"))
+    lost = {event["seed"]: event["why"] for event in by_name.get("lost", ())}
+    trajectories = []
+    for seed in request.seeds:
+        mine = [[event for event in group if event["seed"] == seed] for group in (steps, failures, ends)]
+        if any(mine) or seed in lost:
+            trajectories.append(_trajectory(seed, *mine, lost.get(seed)))
+    looks = _of(by_name, "look", ordinal)
+    return SviObservation(
+        ordinal=ordinal,
+        where=about.get("where", ""),
+        elbo=about.get("elbo", ""),
+        optimizer=about.get("optimizer", ""),
+        num_particles=about.get("particles", 1),
+        trajectories=tuple(trajectories),
+        look=_look(looks[-1]) if looks else None,
+        referee={event["label"]: tuple(event["losses"]) for event in _of(by_name, "referee", ordinal)},
+    )
+
+
+def _trajectory(
+    seed: int,
+    steps: list[dict[str, Any]],
+    failures: list[dict[str, Any]],
+    ends: list[dict[str, Any]],
+    lost: str | None,
+) -> Trajectory:
+    count = max((event["step"] for event in steps), default=-1) + 1
+    # A step that raised, and was caught by the program, is a gap.
+    losses, rates, norms = [math.nan] * count, [()] * count, [math.nan] * count  # type: list[float], list[tuple[float, ...]], list[float]
+    nonfinite = []
+    for event in steps:
+        index = event["step"]
+        losses[index] = event["loss"]
+        rates[index] = tuple(event["rates"])
+        norms[index] = math.nan if event["norm"] is None else event["norm"]
+        if not event["finite"]:
+            nonfinite.append(index)
+    failure = None
+    if failures:
+        first = failures[0]
+        failure = Failure(first["kind"], first["message"], first["where"], first["step"])
+    elif lost is not None:
+        failure = Failure("killed", lost, step=count)
+    reason = ends[-1]["reason"] if ends else ""
+    return Trajectory(
+        seed=seed,
+        losses=tuple(losses),
+        rates=tuple(rates),
+        gradient_norms=tuple(norms),
+        step_seconds=statistics.median(event["cpu"] for event in steps) if steps else 0.0,
+        first_nonfinite=min(nonfinite, default=None),
+        failure=failure,
+        ranges={name: (low, high) for name, (low, high) in ends[-1]["ranges"].items()} if ends else {},
+        finished=bool(ends) and reason not in _CUT_SHORT,
+    )
+
+
+def _look(event: dict[str, Any]) -> Look:
+    params = {
+        name: ParamLook(tuple(p["shape"]), p["constraint"], tuple(p["values"]), *p["extent"])
+        for name, p in event.get("params", {}).items()
+    }
+    slices = event.get("slices")
+    return Look(
+        params=params,
+        guide=_sites(event.get("guide", {})),
+        model=_sites(event.get("model", {})),
+        losses=tuple(event.get("losses", ())),
+        gradients={name: tuple(map(tuple, sketches)) for name, sketches in event.get("gradients", {}).items()},
+        gradient_norms=tuple(event.get("norms", ())),
+        slices=None if slices is None else SliceReplay(**slices),
+        error=event.get("error", ""),
+    )
+
+
+def _sites(found: Mapping[str, dict[str, Any]]) -> dict[str, SiteLook]:
+    return {
+        name: SiteLook(
+            site["distribution"],
+            site["support"],
+            site["observed"],
+            tuple(site["shape"]),
+            site["log_prob"],
+            site["scale"],
+            tuple(site["violations"]),
+        )
+        for name, site in found.items()
+    }
+
+
+def _failure(
+    request: RunRequest, by_name: Mapping[str, list[dict[str, Any]]], end: End, svis: Iterable[SviObservation]
+) -> Failure | None:
+    for event in by_name.get("broke", ())[:1]:
+        return Failure(event["kind"], event["message"], event["where"])
+    last = next((line.strip() for line in reversed(end.tail) if line.strip()), "")
+    if end.why == "timeout":
+        return Failure("timeout", f"ran longer than {request.timeout:g} s")
+    if end.why == "start":
+        return Failure("no-pyro", f"{request.python} cannot be started: {end.message}")
+    if end.why == "killed":
+        return Failure("killed", "was stopped")
+    if end.status is not None and end.status < 0:
+        return Failure("killed", f"died of {_signal_name(-end.status)}")
+    if any(svi.trajectories for svi in svis):
+        return None
+    for event in by_name.get("pytest", ()):
+        return Failure("pytest", f"exit status {event['status']}: {last}")
+    said = f" (exit status {end.status}: {last})" if end.status else ""
+    return Failure("no-svi", f"the program ended without a step of SVI{said}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

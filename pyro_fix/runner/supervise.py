@@ -1,0 +1,102 @@
+"""A small process between the runner and the user's program: whatever the program leaves behind ends with it.
+
+``python -I -S supervise.py ORDER.json`` starts the command of the order and ends with it.  When its standard input
+is closed (the runner wants an end, or has itself been killed) it kills the command and all its descendants; being their
+subreaper it finds even those that have made themselves daemons.  Standard library alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_POLL = 0.02
+
+
+def main() -> None:
+    """Start, wait, clean up, and leave the status in the order's ``status`` file."""
+    order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    runner = os.getppid()
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        program = subprocess.Popen(
+            order["command"], cwd=order["cwd"], env=order["env"], stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    except OSError as error:
+        Path(order["status"]).write_text(json.dumps({"error": str(error)}), encoding="utf-8")
+        return
+    status = _watch(program.pid)
+    _kill_all(program.pid)
+    if os.getppid() != runner:
+        shutil.rmtree(order["scratch"], ignore_errors=True)  # nobody else is left to do it
+        return
+    Path(order["status"]).write_text(json.dumps({"status": status}), encoding="utf-8")
+
+
+def _watch(pid: int) -> int | None:
+    """Wait for the program's end; None when the runner asks for it first."""
+    while True:
+        while True:  # orphans are ours to reap as well
+            try:
+                ended, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return None
+            if ended == pid:
+                return os.waitstatus_to_exitcode(status)
+            if not ended:
+                break
+        ready, _, _ = select.select([sys.stdin], [], [], _POLL)
+        if ready and not os.read(sys.stdin.fileno(), 1):
+            return None
+
+
+def _kill_all(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        living = _descendants(os.getpid())
+        if not living:
+            return
+        for descendant in living:
+            with contextlib.suppress(OSError):
+                os.kill(descendant, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def _descendants(root: int) -> list[int]:
+    """All living descendants of ``root``, from ``/proc``; none where there is no such thing."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name in parentheses may hold anything; state and parent follow it.
+            state, parent = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
+        except (OSError, ValueError):
+            continue
+        if state != "X":
+            children.setdefault(int(parent), []).append(int(entry.parent.name))
+    found: list[int] = []
+    waiting = [root]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+if __name__ == "__main__":
+    main()

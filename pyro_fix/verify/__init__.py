@@ -1,0 +1,8 @@
+"""Judges fixes by running the user's programs: promises, scheduling, cache."""
+
+from pyro_fix.verify.cache import default_folder
+from pyro_fix.verify.lab import Run
+from pyro_fix.verify.options import RunPlan, VerifyOptions
+from pyro_fix.verify.verifier import Verifier
+
+__all__ = ["Run", "RunPlan", "Verifier", "VerifyOptions", "default_folder"]

@@ -1,0 +1,204 @@
+"""The runs that verdicts are made of: a program as it is, with some fixes, and both before the referee."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pyro_fix.rewrite import Conflict, Patch, compose
+from pyro_fix.runner.model import Deep, Observation, RunRequest, SviObservation
+from pyro_fix.sources import Source
+from pyro_fix.transform import Promise
+from pyro_fix.verify import wording
+from pyro_fix.verify.fix import Fix, codes
+from pyro_fix.verify.lab import Lab
+from pyro_fix.verify.options import RunPlan, VerifyOptions
+from pyro_fix.verify.promises import LOOKS
+from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.trouble import breakdown, diverged
+
+#: Promises that the referee looks at: it needs the parameters of the runs.
+REFEREED = Promise.NO_WORSE | Promise.DECLARED_RATE
+
+
+class Bench:
+    """Asks the lab for runs.  Equal questions are equal requests, so that each program runs once."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        sources: Mapping[Path, Source],
+        options: VerifyOptions,
+        promises: Iterable[Promise],
+        base: Mapping[Path, bytes],
+    ) -> None:
+        """``promises`` are all that may be judged: one baseline serves them all."""
+        self.lab = lab
+        self.options = options
+        self.seeds = tuple(range(options.seeds))
+        self._sources = sources
+        self._base = base
+        self._every = Promise(0)
+        for promise in promises:
+            self._every |= promise
+        self._save = bool(self._every & REFEREED)
+
+    def request(
+        self, plan: RunPlan, patch: Patch | None, seeds: tuple[int, ...], promise: Promise | None
+    ) -> RunRequest:
+        """A run of ``plan``; no ``promise`` means no look at the first step."""
+        options = self.options
+        overlay = dict(self._base)
+        if patch:
+            overlay |= {path: self._sources[path].encode(text) for path, text in patch.texts.items()}
+        return RunRequest(
+            target=plan.target,
+            python=options.python,
+            overlay=overlay,
+            marks=patch.lines if patch else {},
+            steps=options.steps,
+            seeds=seeds,
+            deep=None if promise is None else _deep(promise),
+            expect_svis=plan.expect_svis,
+            timeout=options.timeout,
+            device=options.device,
+        )
+
+    def baseline(self, plan: RunPlan) -> Observation:
+        """The program as it is."""
+        return self.lab.observe(self._baseline_request(plan), f"observing {plan.target.command}", save=self._save)
+
+    def alone(self, plan: RunPlan, fix: Fix, patch: Patch, seeds: tuple[int, ...]) -> Observation:
+        """The program with the current candidate of ``fix``."""
+        text = f"{wording.label(fix.proposal)}: {fix.candidate.label}"
+        return self.lab.observe(self.request(plan, patch, seeds, fix.candidate.promise), text, save=self._save)
+
+    def together(self, plan: RunPlan, group: Sequence[Fix]) -> Observation:
+        """The program with several fixes, over all seeds."""
+        request = self.request(plan, self.compose(group), self.seeds, _union(group))
+        return self.lab.observe(request, f"{plan.target.command} with {codes(group)}", save=self._save)
+
+    def pairs(
+        self, plan: RunPlan, group: Sequence[Fix], seeds: tuple[int, ...], ordinals: Sequence[int]
+    ) -> dict[int, list[Pair]]:
+        """Both programs under ``seeds``, and what the original thinks of where they ended, by SVI object."""
+        first = seeds == self.seeds
+        before = self._baseline_request(plan) if first else self.request(plan, None, seeds, None)
+        after = self.request(plan, self.compose(group), seeds, _union(group) if first else None)
+        script = plan.target.command
+        original = self.lab.observe(before, f"{script}: {len(seeds)} more seeds", save=True)
+        patched = self.lab.observe(after, f"{script}: {len(seeds)} seeds with {codes(group)}", save=True)
+        states = {f"original-{seed}": (before, seed) for seed in seeds}
+        states |= {f"patched-{seed}": (after, seed) for seed in seeds}
+        # The program is started as those runs were, up to its first step.
+        referee = self.request(plan, None, seeds[:1], None)
+        view = self.lab.referee(referee, states, f"{script}: the referee looks at {len(seeds)} pairs of runs")
+        return {
+            ordinal: [_pair(seed, ordinal, original, patched, view) for seed in seeds]
+            for ordinal in ordinals
+            if svi_of(original, ordinal) and svi_of(patched, ordinal)
+        }
+
+    def view(self, plan: RunPlan, group: Sequence[Fix], ordinals: Sequence[int]) -> dict[str, object]:
+        """Means of the referee's view of a group's runs over the first batch of seeds."""
+        return {
+            f"svi {ordinal}": {
+                "start": statistics.fmean(pair.start for pair in pairs),
+                "original": statistics.fmean(pair.original for pair in pairs),
+                "patched": statistics.fmean(pair.patched for pair in pairs),
+                "pairs": len(pairs),
+            }
+            for ordinal, pairs in self.pairs(plan, group, self.seeds, ordinals).items()
+        }
+
+    def patch(self, fix: Fix) -> Patch:
+        """The current candidate of one fix; raises :class:`Conflict` where its edits overlap."""
+        return compose(self._sources, fix.candidate.edits)
+
+    def compose(self, group: Sequence[Fix]) -> Patch:
+        """The current candidates of several fixes; raises :class:`Conflict`."""
+        return compose(self._sources, [edit for fix in group for edit in fix.candidate.edits])
+
+    def composable(self, fixes: Sequence[Fix]) -> tuple[list[Fix], list[tuple[Fix, Fix]]]:
+        """Fixes that can be written together, first come first served; and those that cannot, with whom they meet."""
+        kept: list[Fix] = []
+        conflicts = []
+        for fix in fixes:
+            if not self._conflict([*kept, fix]):
+                kept.append(fix)
+            else:
+                conflicts.append((fix, next((other for other in kept if self._conflict([other, fix])), kept[0])))
+        return kept, conflicts
+
+    def touches(self, plan: RunPlan, fix: Fix) -> bool:
+        """Whether the program reads a file that ``fix`` edits."""
+        return fix.plan == plan or any(loads(plan, self.baseline(plan), edit.path) for edit in fix.candidate.edits)
+
+    def _baseline_request(self, plan: RunPlan) -> RunRequest:
+        return self.request(plan, None, self.seeds, self._every & ~Promise.SAME_SITES_SLICED)
+
+    def _conflict(self, fixes: Sequence[Fix]) -> bool:
+        try:
+            self.compose(fixes)
+        except Conflict:
+            return True
+        return False
+
+
+def loads(plan: RunPlan, observation: Observation, path: Path) -> bool:
+    """Whether a run read the file at ``path``."""
+    real = os.path.realpath(path)
+    return any(os.path.realpath(plan.target.cwd / name) == real for name in observation.loaded)
+
+
+def is_script(plan: RunPlan, paths: Iterable[Path]) -> bool:
+    """Whether ``plan`` runs one of these files itself."""
+    target = plan.target
+    script = os.path.realpath(target.cwd / target.name)
+    return target.kind == "script" and any(script == os.path.realpath(path) for path in paths)
+
+
+def svi_of(observation: Observation, ordinal: int) -> SviObservation | None:
+    """What was seen of one SVI object."""
+    return next((svi for svi in observation.svis if svi.ordinal == ordinal), None)
+
+
+def _deep(promise: Promise) -> Deep:
+    seeds = max([Deep().seeds, *(needed for part, needed in LOOKS.items() if part in promise)])
+    return Deep(seeds=seeds, slices=Promise.SAME_SITES_SLICED in promise)
+
+
+def _union(group: Iterable[Fix]) -> Promise:
+    promise = Promise(0)
+    for fix in group:
+        promise |= fix.candidate.promise
+    return promise
+
+
+def _pair(seed: int, ordinal: int, original: Observation, patched: Observation, view: Observation) -> Pair:
+    svi = svi_of(view, ordinal)
+    referee = svi.referee if svi is not None else {}
+
+    def level(label: str) -> float:
+        losses = referee.get(label, ())
+        return statistics.fmean(losses) if losses else float("nan")
+
+    return Pair(
+        seed,
+        level(f"original-{seed}/first"),
+        level(f"original-{seed}/last"),
+        level(f"patched-{seed}/last"),
+        _ending(original, ordinal, seed),
+        _ending(patched, ordinal, seed),
+    )
+
+
+def _ending(observation: Observation, ordinal: int, seed: int) -> str:
+    svi = svi_of(observation, ordinal)
+    trajectory = next((t for t in svi.trajectories if t.seed == seed), None) if svi is not None else None
+    if trajectory is None:
+        return "no run under this seed"
+    bad = breakdown(trajectory)
+    return bad[1] if bad else "the loss diverges" if diverged(trajectory) else ""

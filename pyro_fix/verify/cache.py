@@ -1,0 +1,171 @@
+"""Observations kept by content: what was run once, on the same bytes, is not run again.
+
+An entry's name is a hash of everything that a run is asked for; the entry itself lists the project's files that the
+program read, and counts only while every one of them still has the bytes that it had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from pyro_fix.runner.model import Observation
+
+#: Part of every key: raise it when the meaning of an entry changes.
+FORMAT = 1
+#: Entries that are kept; the ones used least recently go first.
+LIMIT = 500
+
+
+def default_folder() -> Path:
+    """The user's cache folder of this platform; the project's tree stays clean."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "pyro-fix"
+
+
+class Cache:
+    """A folder of observations.  Nothing that is wrong with it stops a run: it is then just not there."""
+
+    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+        """``folder`` is made when the first entry is written."""
+        self._folder = folder
+        self._limit = limit
+
+    def get(self, key: str) -> Observation | None:
+        """The observation stored under ``key``, if the files that it depends on are unchanged."""
+        path = self._path(key)
+        try:
+            entry = json.loads(path.read_text("utf-8"))
+            observation = decode(Observation, entry["observation"])
+            files: Mapping[str, str] = entry["files"]
+            if any(file_hash(Path(name)) != digest for name, digest in files.items()):
+                return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return typing.cast(Observation, observation)
+
+    def put(self, key: str, observation: Observation, files: Iterable[Path]) -> None:
+        """Store an observation together with the state of the files that it depends on."""
+        entry = {
+            "observation": dataclasses.asdict(observation),
+            "files": {str(path): file_hash(path) for path in files},
+        }
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    json.dump(entry, file)
+                Path(temporary).replace(self._path(key))
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+            self._evict()
+        except OSError:
+            return
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.json"
+
+    def _evict(self) -> None:
+        entries = list(self._folder.glob("*.json"))
+        if len(entries) > self._limit:
+            entries.sort(key=lambda path: path.stat().st_mtime)
+            for path in entries[: len(entries) - self._limit]:
+                path.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes; empty for a file that cannot be read, which is a state like any other."""
+    try:
+        status = path.stat()
+        return _file_hash(path, status.st_mtime_ns, status.st_size, status.st_ino)
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=4096)
+def _file_hash(path: Path, *state: int) -> str:
+    """Hash a file once as long as its state is the same: data files are large, and every entry depends on them."""
+    with path.open("rb") as file:
+        result = hashlib.sha256()
+        while block := file.read(1 << 20):
+            result.update(block)
+    return result.hexdigest()
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a JSON-ready value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+@cache
+def engine_hash() -> str:
+    """Hash of the code whose answers are stored: the probe and the runner."""
+    root = Path(__file__).resolve().parent.parent
+    files = sorted(path for part in ("probe", "runner") for path in (root / part).rglob("*.py"))
+    return digest([FORMAT, [(path.relative_to(root).as_posix(), file_hash(path)) for path in files]])
+
+
+@cache
+def interpreter_hash(python: Path) -> str:
+    """Hash of an interpreter and of the versions installed for it, found without starting it."""
+    prefix = python.parent.parent  # of the path as given: a virtual environment's python is a link out of it
+    config = prefix / "pyvenv.cfg"
+    if not config.exists():
+        prefix = python.resolve().parent.parent
+    folders = [*prefix.glob("lib/python*/site-packages"), *prefix.glob("Lib/site-packages")]
+    installed = sorted(entry.name for folder in folders for entry in folder.glob("*.dist-info"))
+    path = os.environ.get("PYTHONPATH", "")
+    return digest([str(python), str(python.resolve()), file_hash(config), installed, path])
+
+
+def decode(kind: Any, value: Any) -> Any:
+    """Rebuild a dataclass of plain data from what :func:`json.loads` gives; raises on anything that does not fit."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (inner,) = (argument for argument in arguments if argument is not type(None))
+        return decode(inner, value)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise TypeError(f"{value!r} is no list")
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple(decode(arguments[0], item) for item in value)
+        return tuple(decode(argument, item) for argument, item in zip(arguments, value, strict=True))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {decode(arguments[0], key): decode(arguments[1], item) for key, item in value.items()}
+    if dataclasses.is_dataclass(kind):
+        hints = _hints(typing.cast(type, kind))
+        if not isinstance(value, dict) or value.keys() - hints.keys():
+            raise TypeError(f"no {kind}")
+        return typing.cast(Any, kind)(**{name: decode(hints[name], item) for name, item in value.items()})
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)

@@ -1,0 +1,147 @@
+"""Runs programs, each one at most once: in this verification by memory, beyond it by the cache."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from pyro_fix.runner.model import Observation, Referee, RunRequest
+from pyro_fix.verify.cache import Cache, digest, engine_hash, interpreter_hash
+from pyro_fix.verify.options import VerifyOptions
+
+Run = Callable[[RunRequest], Observation]
+
+
+class Cancelled(Exception):
+    """The verification was given up."""
+
+
+class Lab:
+    """Turns requests into observations; may be used from several threads."""
+
+    def __init__(
+        self, options: VerifyOptions, run: Run, stop: Callable[[], None], progress: Callable[[str], None]
+    ) -> None:
+        """``run`` starts one child and waits for it, ``stop`` ends all children; ``progress`` gets a line for each."""
+        self._options = options
+        self._run = run
+        self._stop = stop
+        self._progress = progress
+        self._cache = Cache(options.cache) if options.cache is not None else None
+        self._slots = threading.Semaphore(max(options.jobs, 1))
+        self._lock = threading.Lock()
+        self._known: dict[str, Future[Observation]] = {}
+        self._states: dict[str, Path] = {}
+        self._folder: Path | None = None
+        self._cancelled = False
+        self.runs = 0
+        """Children that were started."""
+
+    def __enter__(self) -> Lab:
+        """Runs may be made from here on."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the parameters that runs have saved."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def cancel(self) -> None:
+        """End the children that run and start no further one."""
+        self._cancelled = True
+        self._stop()
+
+    def observe(self, request: RunRequest, what: str, *, save: bool = False) -> Observation:
+        """What the run shows; with ``save``, :meth:`states` has its parameters afterwards (if it had to be run)."""
+        return self._observe(request, _key(request), what, save)
+
+    def referee(self, request: RunRequest, states: Mapping[str, tuple[RunRequest, int]], what: str) -> Observation:
+        """Have the program of ``request`` evaluate where other runs, label -> run and its seed, began and ended."""
+        judged = {label: [_key(run), seed] for label, (run, seed) in states.items()}
+        key = digest([_key(request), "referee", judged, Referee({}).evaluations])
+        stored = self._stored(key)
+        if stored is not None:
+            return stored
+        folders = {label: self.states(run, what) / str(seed) for label, (run, seed) in states.items()}
+        return self._observe(replace(request, referee=Referee(folders)), key, what, False)
+
+    def states(self, request: RunRequest, what: str) -> Path:
+        """The folder with the parameters of a run; runs it again where only its observation is known."""
+        key = _key(request)
+        if key not in self._states:
+            self._perform(request, key, what, True)
+        return self._states[key]
+
+    def _stored(self, key: str) -> Observation | None:
+        with self._lock:
+            future = self._known.get(key)
+        if future is not None:
+            return future.result()
+        return self._cache.get(key) if self._cache is not None else None
+
+    def _observe(self, request: RunRequest, key: str, what: str, save: bool) -> Observation:
+        with self._lock:
+            future = self._known.get(key)
+            mine = future is None
+            if future is None:
+                future = self._known[key] = Future()
+        if mine:
+            try:
+                stored = self._cache.get(key) if self._cache is not None else None
+                future.set_result(stored if stored is not None else self._perform(request, key, what, save))
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+        return future.result()
+
+    def _perform(self, request: RunRequest, key: str, what: str, save: bool) -> Observation:
+        with self._slots:
+            if self._cancelled:
+                raise Cancelled
+            folder = self._new_folder() if save else None
+            self._progress(what)
+            self.runs += 1
+            observation = self._run(replace(request, save_states=folder))
+        if folder is not None:
+            self._states[key] = folder
+        if self._cache is not None and _repeatable(observation):
+            loaded = {request.target.cwd / name for name in observation.loaded}
+            self._cache.put(key, observation, sorted(loaded - request.overlay.keys()))
+        return observation
+
+    def _new_folder(self) -> Path:
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="pyro-fix-states-"))
+            return Path(tempfile.mkdtemp(dir=self._folder))
+
+
+def _repeatable(observation: Observation) -> bool:
+    """Whether a run says something of the program alone, not of a busy machine or of something that is missing."""
+    return observation.failure is None and all(
+        trajectory.finished for svi in observation.svis for trajectory in svi.trajectories
+    )
+
+
+def _key(request: RunRequest) -> str:
+    """Everything that decides what a run shows.  The time limit does not: a run that met it is not stored."""
+    target = request.target
+    return digest(
+        [
+            engine_hash(),
+            interpreter_hash(request.python),
+            [target.kind, target.name, list(target.args), str(target.cwd), list(target.flags)],
+            [request.steps, list(request.seeds), request.device, request.expect_svis],
+            None if request.deep is None else [request.deep.seeds, request.deep.slices],
+            sorted((str(path), digest(data.hex())) for path, data in request.overlay.items()),
+            sorted((str(path), list(lines)) for path, lines in request.marks.items()),
+        ]
+    )

@@ -1,0 +1,39 @@
+"""How to verify: what the user chose, and what there is to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pyro_fix.runner.model import Target
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """Choices of the user."""
+
+    python: Path
+    """The project's interpreter."""
+    steps: int = 100
+    """Of every trajectory."""
+    seeds: int = 4
+    """Trajectories of a program, and the referee's first batch of paired runs (it goes on to 8 and 16)."""
+    timeout: float = 120.0
+    """Wall seconds for one run."""
+    device: Literal["cpu", "cuda", "auto"] = "auto"
+    jobs: int = 2
+    """Runs side by side."""
+    cache: Path | None = None
+    """Folder of observations to keep; None keeps them for this verification only."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A program that may exercise fixes."""
+
+    target: Target
+    expect_svis: int = 0
+    """How many SVI objects the source is known to build; 0 when that is not known."""
+    files: frozenset[Path] = frozenset()
+    """The files that the source is known to load; empty when only a run can tell."""

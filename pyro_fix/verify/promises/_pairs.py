@@ -1,0 +1,55 @@
+"""Walk the SVI objects of two runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from pyro_fix.runner.model import Look, Observation, SviObservation
+from pyro_fix.verify.judgement import Judgement, merge
+
+
+def over_svis(
+    original: Observation,
+    patched: Observation,
+    ordinals: Sequence[int],
+    judge: Callable[[SviObservation, SviObservation], Judgement],
+) -> Judgement:
+    """Judge every affected SVI object; all have to keep the promise.
+
+    An SVI object that trains the parameters of an earlier one starts where that one ended.  What the patch did to
+    the first then shows in the second, so a difference there tells nothing.
+    """
+    before = {svi.ordinal: svi for svi in original.svis}
+    after = {svi.ordinal: svi for svi in patched.svis}
+    trained: set[str] = set()
+    judgements = []
+    for ordinal in sorted(ordinals):
+        if ordinal not in before or ordinal not in after:
+            judgements.append(Judgement(None, f"the patched program has no SVI object {ordinal}"))
+            continue
+        judgement = judge(before[ordinal], after[ordinal])
+        names = set(after[ordinal].look.params) if (after[ordinal].look is not None) else set()  # type: ignore[union-attr]
+        if judgement.kept is False and names & trained:
+            judgement = replace(
+                judgement, kept=None, reason=f"SVI object {ordinal} goes on from an earlier one: {judgement.reason}"
+            )
+        trained |= names
+        if len(ordinals) > 1:
+            judgement = replace(judgement, evidence={f"svi {ordinal}": judgement.evidence})
+        judgements.append(judgement)
+    return merge(judgements)
+
+
+def looks(original: SviObservation, patched: SviObservation) -> tuple[Look, Look] | Judgement:
+    """The two deep looks, or why there are none to compare; only the original's may be cut short by an error."""
+    before, after = original.look, patched.look
+    if before is None or (before.error and not before.params):
+        return Judgement(None, f"no look at the first step of the original: {_why(before)}")
+    if after is None or after.error:
+        return Judgement(None, f"no look at the first step of the patched program: {_why(after)}")
+    return before, after
+
+
+def _why(look: Look | None) -> str:
+    return look.error if look is not None else "it made no step"

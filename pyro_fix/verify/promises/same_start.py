@@ -1,0 +1,93 @@
+"""Same start: a constraint must not move the parameters' initial values, nor anything that follows (tips 5, 16)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyro_fix.runner.model import Look, Observation, ParamLook, SviObservation
+from pyro_fix.transform import Candidate
+from pyro_fix.verify.judgement import Judgement
+from pyro_fix.verify.numeric import TERM_TOLERANCE, VALUE_TOLERANCE, common, finite, loss_error, relative, terms, within
+from pyro_fix.verify.promises._pairs import looks, over_svis
+
+
+def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
+    """Kept: equal constrained values, equal sites, equal losses under common seeds at step 0."""
+    return over_svis(original, patched, ordinals, _judge)
+
+
+def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
+    pair = looks(original, patched)
+    if isinstance(pair, Judgement):
+        return pair
+    before, after = pair
+    worst = 0.0
+    evidence: dict[str, object]
+    for name in sorted(before.params.keys() | after.params.keys()):
+        if name not in before.params or name not in after.params:
+            side = "patched program" if name not in after.params else "original"
+            return Judgement(False, f"the {side} has no parameter '{name}'")
+        error = _param_error(before.params[name], after.params[name])
+        if error > VALUE_TOLERANCE:
+            moved = f"{_range(before.params[name])} became {_range(after.params[name])}"
+            evidence = {"parameter": name, "relative error": error}
+            return Judgement(False, f"parameter '{name}' starts elsewhere: {moved}", evidence)
+        worst = max(worst, error)
+    count = len(after.params)
+    evidence = {"parameters": count, "relative error of values": worst}
+    if not before.losses or not finite(before.losses):
+        if not count:
+            return Judgement(None, "the original has no valid first step to compare with", evidence)
+        return Judgement(
+            True,
+            f"same start: {_many(count, 'parameter')} equal {within(worst)}; the original has no valid loss",
+            evidence,
+        )
+    site = _site_difference(before, after)
+    if site:
+        return Judgement(False, site, evidence)
+    seeds = common(before, after)
+    if not seeds:
+        return Judgement(None, "the patched program has no loss at step 0 to compare", evidence)
+    size = max(terms(before), terms(after))
+    pairs = list(zip(before.losses, after.losses, strict=False))
+    loss = max(relative(a, b) for a, b in pairs)
+    evidence |= {"losses": seeds, "relative error of losses": loss}
+    if any(loss_error(a, b, size) > 1 for a, b in pairs):
+        a, b = max(pairs, key=lambda pair: loss_error(pair[0], pair[1], size))
+        return Judgement(False, f"the loss of step 0 changed under equal seeds: {a:.6g} became {b:.6g}", evidence)
+    equal = f"{_many(count, 'parameter')} and {_many(seeds, 'loss')} equal {within(max(worst, loss))}"
+    return Judgement(True, f"same start: {equal}", evidence)
+
+
+def _param_error(a: ParamLook, b: ParamLook) -> float:
+    if a.shape != b.shape or len(a.values) != len(b.values):
+        return float("inf")
+    # An element far below the largest one carries that one's rounding error (simplex, projections).
+    floor = max((abs(value) for value in a.values), default=0.0) * TERM_TOLERANCE / VALUE_TOLERANCE
+    return max((relative(x, y, floor) for x, y in zip(a.values, b.values, strict=True)), default=0.0)
+
+
+def _site_difference(before: Look, after: Look) -> str:
+    for role, old, new in (("guide", before.guide, after.guide), ("model", before.model, after.model)):
+        for name in sorted(old.keys() | new.keys()):
+            if name not in old or name not in new:
+                return f"the {role} has lost or gained the site '{name}'"
+            a, b = old[name], new[name]
+            if (a.distribution, a.shape, a.observed) != (b.distribution, b.shape, b.observed):
+                return (
+                    f"{role} site '{name}' changed: {a.distribution} of shape {a.shape} "
+                    f"became {b.distribution} of shape {b.shape}"
+                )
+    return ""
+
+
+def _range(param: ParamLook) -> str:
+    if param.minimum == param.maximum:
+        return f"{param.minimum:.6g}"
+    return f"[{param.minimum:.6g}, {param.maximum:.6g}]"
+
+
+def _many(count: int, noun: str) -> str:
+    plural = noun + ("es" if noun.endswith("ss") else "s")
+    return f"{count} {noun if count == 1 else plural}"

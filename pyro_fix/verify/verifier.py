@@ -1,0 +1,347 @@
+"""Decides which fixes keep their promises, with as few runs as it takes.
+
+The road of a fix: a program that exercises it is found; it is run alone and judged on what is deterministic or paired
+at fixed parameters (levels A and B); what passes is run together with the program's other fixes, over whole
+trajectories and before the referee (level C); a set that fails is split until the culprit is alone.  A fix that fails
+moves on to its next candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from pyro_fix.rewrite import Conflict, Patch
+from pyro_fix.runner.model import Observation
+from pyro_fix.sources import Source
+from pyro_fix.transform import Promise, Proposal, Status, Verdict
+from pyro_fix.verify import wording
+from pyro_fix.verify.bench import Bench, is_script, loads, svi_of
+from pyro_fix.verify.fix import Fix, codes
+from pyro_fix.verify.judgement import Judgement, merge
+from pyro_fix.verify.lab import Lab, Run
+from pyro_fix.verify.options import RunPlan, VerifyOptions
+from pyro_fix.verify.promises import JUDGES, no_worse
+from pyro_fix.verify.split import split
+from pyro_fix.verify.trouble import STOPS, affected, broken_baseline, crashes, describe, invalid, unwell
+
+T = TypeVar("T")
+
+
+def _silent(line: str) -> None:
+    """Show no progress."""
+
+
+def _nothing() -> None:
+    """There is nothing to stop."""
+
+
+class Verifier:
+    """Judges proposals by running the programs that exercise them."""
+
+    def __init__(
+        self,
+        plans: Sequence[RunPlan],
+        sources: Mapping[Path, Source],
+        options: VerifyOptions,
+        run: Run | None = None,
+        base: Mapping[Path, bytes] | None = None,
+        progress: Callable[[str], None] = _silent,
+    ) -> None:
+        """``sources`` holds every file that a proposal edits; ``run`` starts one child (default: the runner's);
+        ``base`` lies over the files on disk in every run: what earlier rounds of fixes have made of them."""
+        self._plans = plans
+        self._sources = sources
+        self._options = options
+        self._run, self._stop = (run, _nothing) if run is not None else _runner()
+        self._progress = progress
+        self._base = base or {}
+        self.runs = 0
+        """Children that the last :meth:`verify` started."""
+
+    def verify(self, proposals: Sequence[Proposal]) -> list[Verdict]:
+        """One verdict a proposal, in their order."""
+        fixes = [Fix(proposal) for proposal in proposals]
+        for fix in fixes:
+            if not fix.proposal.candidates:
+                fix.verdict = Verdict(Status.NONE, fix.proposal.held_back or "advice: there is no fix to apply")
+            elif not self._plans:
+                fix.decide(Status.UNVERIFIED, wording.NO_PLANS)
+        waiting = [fix for fix in fixes if fix.verdict is None]
+        promises = [candidate.promise for fix in waiting for candidate in fix.proposal.candidates]
+        with Lab(self._options, self._run, self._stop, self._progress) as lab:
+            bench = Bench(lab, self._sources, self._options, promises, self._base)
+            try:
+                _Session(bench, self._plans, single=len(waiting) == 1).settle(waiting)
+            finally:
+                self.runs = lab.runs
+        return [fix.verdict for fix in fixes if fix.verdict is not None]
+
+
+def _runner() -> tuple[Run, Callable[[], None]]:
+    from pyro_fix.runner import run, stop_all
+
+    return run, stop_all
+
+
+class _Session:
+    """One verification."""
+
+    def __init__(self, bench: Bench, plans: Sequence[RunPlan], single: bool) -> None:
+        self._bench = bench
+        self._plans = plans
+        # One seed finds most culprits; the run of all fixes together has all seeds, and for a single fix is the same.
+        self._seeds = bench.seeds if single else bench.seeds[:1]
+
+    def settle(self, fixes: Sequence[Fix]) -> None:
+        """Try candidates until every fix has a verdict: those that are left have passed together."""
+        while not all(fix.verdict for fix in fixes):
+            self._each([fix for fix in fixes if not fix.verdict and not fix.passes], self._alone)
+            self._each(self._groups([fix for fix in fixes if fix.passes]), self._together)
+
+    def _each(self, items: Sequence[T], work: Callable[[T], None]) -> None:
+        # Twice the jobs: one may wait for a run that another one makes.
+        pool = ThreadPoolExecutor(2 * max(self._bench.options.jobs, 1))
+        try:
+            for done in [pool.submit(work, item) for item in items]:
+                done.result()
+        except BaseException:
+            self._bench.lab.cancel()
+            pool.shutdown(cancel_futures=True)
+            raise
+        pool.shutdown()
+
+    # --- one fix alone: levels A and B
+
+    def _alone(self, fix: Fix) -> None:
+        while not fix.verdict and not fix.passes:
+            try:
+                patch = self._bench.patch(fix)
+            except Conflict as error:
+                fix.fail(Judgement(None, f"its edits overlap: {error}"))
+                continue
+            if not self._exercise(fix, patch):
+                return
+            assert fix.original is not None and fix.patched is not None
+            fix.ordinals = affected(fix.original, fix.patched)
+            fix.judgements = self._judge(fix.original, fix.patched, fix)
+            failed = _failed(fix.judgements)
+            if failed is None:
+                fix.passes = True
+            else:
+                fix.fail(failed)
+
+    def _exercise(self, fix: Fix, patch: Patch) -> bool:
+        """Find the first program that runs every changed line, and run it; otherwise give the verdict."""
+        reasons: list[str] = []
+        edited = list(patch.texts)
+        options = self._bench.options
+        # A program that is the edited file itself most likely reaches the line.
+        for plan in sorted(self._plans, key=lambda plan: not is_script(plan, edited)):
+            if plan.files and plan.files.isdisjoint(edited):
+                continue
+            original = self._bench.baseline(plan)
+            broken = broken_baseline(original, options.timeout, options.steps)
+            if broken:
+                reasons.append(f"{plan.target.command}: {broken}")
+                continue
+            if not any(loads(plan, original, path) for path in edited):
+                continue
+            patched = self._bench.alone(plan, fix, patch, self._seeds)
+            missed = [
+                f"{wording.place(path)}:{line}"
+                for path, lines in patch.lines.items()
+                for line in lines
+                if not patched.hits.get(f"{path}:{line}")
+            ]
+            # A program that the fix breaks before its line is reached has shown enough.
+            broke = patched.failure is not None and original.failure is None and patched.failure.kind not in STOPS
+            if not missed or broke:
+                fix.plan, fix.original, fix.patched = plan, original, patched
+                return True
+            reasons.append(f"no run reached the changed line: {plan.target.command} never runs {', '.join(missed)}")
+        files = ", ".join(wording.place(path) for path in edited)
+        fix.decide(
+            Status.UNVERIFIED,
+            reasons[0] if reasons else f"no run reached the changed line: nothing that was run loads {files}",
+        )
+        return False
+
+    def _judge(self, original: Observation, patched: Observation, fix: Fix) -> dict[str, Judgement]:
+        """Judgements by name; what makes the rest meaningless comes alone."""
+        ending = self._ending(original, patched)
+        if not ending.kept and not ending.waits:
+            return {"end": ending}
+        missing = len(original.svis) - len(patched.svis)
+        if missing > 0:
+            return {"end": Judgement(None, f"not comparable: the patched program builds {missing} SVI objects fewer")}
+        if not fix.candidate.promise:
+            return {"end": Judgement(None, "the fix promises nothing that could be tested")}
+        judgements = {} if ending.kept else {"end": ending}
+        for promise, judge in JUDGES.items():
+            if promise in fix.candidate.promise:
+                judgements[wording.name(promise)] = judge(original, patched, fix.ordinals, fix.candidate)
+        return judgements
+
+    def _ending(self, original: Observation, patched: Observation) -> Judgement:
+        """Whether the patched program ends worse than the original: a new exception, NaN or infinity."""
+        if patched.failure is not None and patched.failure.kind in STOPS and original.failure is None:
+            stopped = broken_baseline(patched, self._bench.options.timeout, self._bench.options.steps)
+            if stopped:
+                return Judgement(None, f"with the fix {stopped}")
+        before = crashes(original)
+        for key, words in crashes(patched).items():
+            if key in before:
+                continue
+            if key[0] == "program" and original.failure is not None:
+                return Judgement(None, f"without the fix {describe(original.failure)}, with it {words}", waits=True)
+            if key[0] != "trajectory":
+                return Judgement(False, f"the fix breaks the program: {words}")
+            if any(other[:2] == key[:2] for other in before):
+                return Judgement(None, f"the original breaks, and with the fix it still does: {words}", waits=True)
+            return Judgement(False, f"the patched run breaks, which the original does not: {words}")
+        return Judgement(True, "")
+
+    # --- all fixes of a program together: level C
+
+    def _groups(self, fixes: Sequence[Fix]) -> list[list[Fix]]:
+        """Fixes that no run has in common are judged side by side."""
+        groups: list[tuple[set[RunPlan], list[Fix]]] = []
+        for fix in fixes:
+            plans = {other.plan for other in fixes if other.plan and self._bench.touches(other.plan, fix)}
+            joined = [group for group in groups if group[0] & plans]
+            groups = [group for group in groups if not group[0] & plans]
+            groups.append((plans.union(*(known for known, _ in joined)), [f for _, fs in joined for f in fs] + [fix]))
+        return [sorted(members, key=fixes.index) for _, members in groups]
+
+    def _together(self, fixes: Sequence[Fix]) -> None:
+        """Give the fixes of a group their verdicts, or send those that fail to their next candidates."""
+        kept, conflicts = self._bench.composable(fixes)
+        plans = list(dict.fromkeys(fix.plan for fix in kept if fix.plan is not None))
+        for plan in plans:
+            if self._culprits(plan, [fix for fix in kept if self._bench.touches(plan, fix)]):
+                return  # the others are judged again, without those that failed
+        for plan in plans:
+            members = [fix for fix in kept if fix.plan == plan and Promise.NO_WORSE in fix.candidate.promise]
+            if members and self._worse(plan, members):
+                return
+        for fix in kept:
+            self._accept(fix, kept)
+        for fix, other in conflicts:
+            reason = f"conflicts with {wording.label(other.proposal)}: run again after that is applied"
+            fix.decide(Status.UNVERIFIED, reason, {"deferred": True})
+
+    def _culprits(self, plan: RunPlan, members: Sequence[Fix]) -> bool:
+        """Run ``members`` together over whole trajectories; True when some of them failed."""
+        original = self._bench.baseline(plan)
+        result = split(
+            sorted(members, key=lambda fix: fix.proposal.path),  # by file, then within it
+            lambda group: self._sound(original, self._bench.together(plan, group), group),
+        )
+        for fix, judgement in result.failed:
+            fix.fail(judgement)
+        self._defer(result.clashing, result.kept)
+        if result.failed or result.clashing:
+            return True
+        patched = self._bench.together(plan, members)
+        left = [fix for fix in members if fix.plan == plan and fix.waits and self._remains(patched, fix)]
+        for fix in left:
+            if fix.waits:
+                fix.fail(fix.waits)
+        return bool(left)
+
+    def _sound(self, original: Observation, patched: Observation, group: Sequence[Fix]) -> Judgement:
+        """Whether a set of fixes brings nothing bad that the original does not have."""
+        judgements = [self._ending(original, patched)]
+        for fix in group:
+            if Promise.RUNS_CLEAN in fix.candidate.promise:
+                judgements.append(JUDGES[Promise.RUNS_CLEAN](original, patched, fix.ordinals, fix.candidate))
+        for svi in patched.svis:
+            before = svi_of(original, svi.ordinal)
+            if before is not None and unwell(svi) and not unwell(before):
+                judgements.append(Judgement(False, "the loss diverges, which the original's does not"))
+        for kept in (False, None):
+            bad = [judgement for judgement in judgements if judgement.kept is kept and not judgement.waits]
+            if bad:
+                return merge(bad)
+        return Judgement(True, "")
+
+    def _remains(self, patched: Observation, fix: Fix) -> bool:
+        """Whether trouble that the original has is still there with all fixes together."""
+        svis = [svi_of(patched, ordinal) for ordinal in fix.ordinals]
+        if any(svi is None or unwell(svi) for svi in svis):
+            return True
+        if any(key[0] != "trajectory" for key in crashes(patched)):
+            return True
+        clean = Promise.RUNS_CLEAN in fix.candidate.promise
+        return clean and any(key[0] != "data" for key in invalid(patched, fix.ordinals))
+
+    def _worse(self, plan: RunPlan, members: Sequence[Fix]) -> bool:
+        """Bring ``members`` before the referee; True when some of them failed."""
+        seen: dict[frozenset[int], Judgement] = {}
+
+        def test(group: Sequence[Fix]) -> Judgement:
+            key = frozenset(id(fix) for fix in group)
+            if key not in seen:
+                seen[key] = self._referee(plan, group)
+            return seen[key]
+
+        name = wording.name(Promise.NO_WORSE)
+        result = split(sorted(members, key=lambda fix: fix.proposal.path), test)
+        for fix, judgement in result.failed:
+            fix.judgements[name] = judgement
+            fix.fail(judgement)
+        self._defer(result.clashing, result.kept)
+        for fix in result.kept:
+            fix.judgements[name] = test(result.kept)
+        return bool(result.failed or result.clashing)
+
+    def _referee(self, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
+        """Pairs of runs in growing batches until the referee can tell."""
+        ordinals = sorted({ordinal for fix in group for ordinal in fix.ordinals})
+        first = len(self._bench.seeds)
+        pairs: dict[int, list[no_worse.Pair]] = {}
+        judgement = Judgement(None, "there is no SVI object to compare")
+        done = 0
+        for total in (first, *(size for size in no_worse.BATCHES if size > first)):
+            for ordinal, more in self._bench.pairs(plan, group, tuple(range(done, total)), ordinals).items():
+                pairs.setdefault(ordinal, []).extend(more)
+            done = total
+            judgement = merge([no_worse.judge(rows) for rows in pairs.values()]) if pairs else judgement
+            if not judgement.weak:
+                break
+        return judgement
+
+    # --- verdicts
+
+    def _defer(self, clashing: Sequence[tuple[Fix, Judgement]], kept: Sequence[Fix]) -> None:
+        for fix, judgement in clashing:
+            reason = f"sound alone, but not together with {codes(kept)}: {judgement.reason}"
+            fix.decide(Status.UNVERIFIED, reason, {"deferred": True})
+
+    def _accept(self, fix: Fix, kept: Sequence[Fix]) -> None:
+        plan = fix.plan
+        assert plan is not None and fix.original is not None
+        group = [other for other in kept if self._bench.touches(plan, other)]
+        fix.patched = self._bench.together(plan, group)
+        clauses = [judgement.reason for judgement in fix.judgements.values() if judgement.kept and judgement.reason]
+        ends = wording.endings(fix.patched, fix.ordinals)
+        befores = [svi_of(fix.original, ordinal) for ordinal in fix.ordinals]
+        if any(svi is not None and unwell(svi) for svi in befores):
+            ends += f" (original: {wording.endings(fix.original, fix.ordinals)})"
+        more: dict[str, object] = {
+            "together with": [wording.label(other.proposal) for other in group if other is not fix]
+        }
+        if Promise.DECLARED_RATE in fix.candidate.promise:
+            more["referee, not gating"] = self._bench.view(plan, group, fix.ordinals)
+        fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(clauses), ends]), more)
+
+
+def _failed(judgements: Mapping[str, Judgement]) -> Judgement | None:
+    """The judgement that stops a fix: one that says no before one that cannot tell."""
+    for judgement in judgements.values():
+        if judgement.kept is False:
+            return judgement
+    return next((j for j in judgements.values() if j.kept is None and not j.waits), None)

@@ -1,0 +1,64 @@
+"""Verdicts in plain words, and evidence that any JSON reader understands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pyro_fix.runner.model import Observation
+from pyro_fix.transform import Promise, Proposal
+from pyro_fix.verify.trouble import breakdowns, crashes, diverged
+
+NO_PLANS = "nothing to run: no file steps an SVI at its top level or under __main__; give a command with --run"
+
+
+def name(promise: Promise) -> str:
+    """``same start`` for ``SAME_START``."""
+    return (promise.name or "").lower().replace("_", " ")
+
+
+def place(path: Path) -> str:
+    """A path as the user would write it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def label(proposal: Proposal) -> str:
+    """``SVI051 train.py:12``."""
+    return f"{proposal.code} {place(proposal.path)}:{proposal.line}"
+
+
+def endings(observation: Observation, ordinals: Iterable[int]) -> str:
+    """How the trajectories of some SVI objects ended: ``100 steps finite on 4 seeds``."""
+    wanted = set(ordinals)
+    svis = [svi for svi in observation.svis if svi.ordinal in wanted and svi.trajectories]
+    if not svis:
+        words = next(iter(crashes(observation).values()), "no step")
+        return words
+    bad = [words for svi in svis for words in breakdowns(svi).values()]
+    if bad:
+        return "; ".join(bad)
+    trajectories = [trajectory for svi in svis for trajectory in svi.trajectories]
+    steps = min(len(trajectory.losses) for trajectory in trajectories)
+    seeds = len({trajectory.seed for trajectory in trajectories})
+    runaway = sum(diverged(trajectory) for trajectory in trajectories)
+    words = f"{steps} step{'s' * (steps != 1)} finite on {seeds} seed{'s' * (seeds != 1)}"
+    if len(svis) > 1:
+        words += f" for {len(svis)} SVI objects"
+    return words + (f", diverging on {runaway}" if runaway else "")
+
+
+def plain(value: object) -> object:
+    """``value`` as strict JSON: NaN and infinities as words, keys as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
