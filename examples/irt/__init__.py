@@ -1,0 +1,1 @@
+"""Item response theory: how able are the students, how hard are the items."""

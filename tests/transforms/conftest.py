@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from checking import Checked, check_text
+
+
+@pytest.fixture
+def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Checked]:
+    """``check(text, **files)`` with the transform that the test module names in ``CODE``."""
+
+    def run(text: str, codes: tuple[str, ...] = (), **files: str) -> Checked:
+        return check_text(tmp_path, codes or (request.module.CODE,), text, files)
+
+    return run

@@ -1,0 +1,198 @@
+"""Observations made by hand, and a runner that makes them from a program's text."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pyro_fix.runner.model import (
+    Failure,
+    Look,
+    Observation,
+    ParamLook,
+    RunRequest,
+    SiteLook,
+    SliceReplay,
+    SviObservation,
+    Target,
+    Trajectory,
+)
+
+
+def param(*values: float, constraint: str = "real") -> ParamLook:
+    return ParamLook((len(values),), constraint, values, min(values), max(values))
+
+
+def site(
+    distribution: str = "Normal",
+    support: str = "real",
+    *,
+    observed: bool = False,
+    log_prob: float = -10.0,
+    scale: float | None = 1.0,
+    violations: tuple[str, ...] = (),
+    shape: tuple[int, ...] = (),
+) -> SiteLook:
+    return SiteLook(distribution, support, observed, shape, log_prob, scale, violations)
+
+
+def gradient(seed: int, size: int, spread: float = 1.0, shift: float = 0.0) -> tuple[float, ...]:
+    generator = random.Random(seed)
+    return tuple(3.0 + shift + spread * generator.gauss(0, 1) for _ in range(size))
+
+
+def look(seeds: int = 4, *, factor: float = 1.0, spread: float = 1.0, shift: float = 0.0, **changes: object) -> Look:
+    gradients = {
+        name: tuple(tuple(factor * g for g in gradient(s + 100 * i, 3, spread, shift)) for s in range(seeds))
+        for i, name in enumerate(("loc", "scale"))
+    }
+    made = Look(
+        params={"loc": param(0.0, 0.0, 0.0), "scale": param(1.0, 1.0, 1.0)},
+        guide={"z": site(scale=factor, log_prob=-20.0)},
+        model={"z": site(scale=factor, log_prob=-30.0), "x": site(observed=True, scale=factor, log_prob=-100.0)},
+        losses=tuple(factor * (110.0 + s) for s in range(seeds)),
+        gradients=gradients,
+        gradient_norms=tuple(8.0 for _ in range(seeds)),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def trajectory(
+    seed: int = 0,
+    steps: int = 100,
+    *,
+    lr: float = 0.01,
+    lrd: float = 1.0,
+    failure: Failure | None = None,
+    first_nonfinite: int | None = None,
+    seconds: float = 0.002,
+    losses: tuple[float, ...] | None = None,
+) -> Trajectory:
+    if losses is None:
+        losses = tuple(110.0 * math.exp(-t / 50) for t in range(steps))
+    rates = tuple((lr * lrd ** (t + 1),) if lrd != 1.0 else (lr,) for t in range(len(losses)))
+    return Trajectory(seed, losses, rates, tuple(8.0 for _ in losses), seconds, first_nonfinite, failure)
+
+
+def svi(ordinal: int = 0, *, seeds: tuple[int, ...] = (0, 1, 2, 3), **changes: object) -> SviObservation:
+    made = SviObservation(
+        ordinal, "train.py:20", "Trace_ELBO", "Adam", 1, tuple(trajectory(seed) for seed in seeds), look()
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def observation(*svis: SviObservation, **changes: object) -> Observation:
+    made = Observation(
+        "python train.py",
+        "/usr/bin/python3",
+        {"python": "3.11", "torch": "2.13.0", "pyro": "1.9.2"},
+        "cpu",
+        svis,
+        {},
+        (),
+        None,
+        (),
+        1.0,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+class FakeRunner:
+    """Runs "programs" whose lines are ``name = JSON``; what they show follows from these settings.
+
+    ``init``/``lr``/``lrd``: start and rates; ``factor``: scale of the objective; ``bias``: where the run ends, in the
+    referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``support``: the guide's;
+    ``spread``: of gradients; ``broken``: an exception before any step; ``unreached``: lines that never run.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.requests: list[RunRequest] = []
+        self._lock = threading.Lock()
+
+    def program(self, name: str, **settings: object) -> Path:
+        path = self.root / name
+        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+        return path
+
+    def __call__(self, request: RunRequest) -> Observation:
+        with self._lock:
+            self.requests.append(request)
+        script = request.target.cwd / request.target.name
+        files = [script]
+        settings: dict[str, object] = {}
+        for file in files:
+            data = request.overlay.get(file)
+            text = (data if data is not None else file.read_bytes()).decode()
+            for line in text.splitlines():
+                key, _, value = line.partition(" = ")
+                settings[key] = json.loads(value)
+                if key == "imports":
+                    files.append(script.parent / str(settings[key]))
+        unreached = set(settings.get("unreached", []))  # type: ignore[call-overload]
+        hits = {
+            f"{path}:{line}": 4
+            for path, lines in request.marks.items()
+            if path in files
+            for line in lines
+            if line not in unreached
+        }
+        base = observation(hits=hits, loaded=tuple(str(file) for file in files))
+        if "broken" in settings:
+            return replace(base, failure=Failure("ModuleNotFoundError", str(settings["broken"]), "train.py:1"))
+        if request.referee is not None:
+            return replace(base, svis=(self._judge(request),))
+        return replace(base, svis=(self._svi(request, settings),))
+
+    def _svi(self, request: RunRequest, s: Mapping[str, object]) -> SviObservation:
+        number = lambda key, default: float(s.get(key, default))  # type: ignore[arg-type]  # noqa: E731
+        trajectories = []
+        for seed in request.seeds:
+            noise = random.Random(f"{seed}{s.get('bias')}").gauss(0, number("noise", 0.1))
+            end = 50.0 + number("bias", 0) + noise
+            losses = tuple(110.0 + (end - 110.0) * t / (request.steps - 1) for t in range(request.steps))
+            fails = s.get("fails")
+            failure = None
+            if fails is not None:
+                failure = Failure("ValueError", "Expected parameter scale", "train.py:3", int(fails))  # type: ignore[call-overload]
+                losses = losses[: failure.step]
+            one = trajectory(seed, lr=number("lr", 0.01), lrd=number("lrd", 1), losses=losses, failure=failure)
+            trajectories.append(one)
+            if request.save_states is not None:
+                folder = request.save_states / str(seed)
+                folder.mkdir(parents=True)
+                (folder / "svi-0-first.pt").write_text("110")
+                (folder / "svi-0-last.pt").write_text(str(losses[-1] if failure is None else math.nan))
+        looked = None
+        if request.deep is not None:
+            looked = look(
+                request.deep.seeds,
+                factor=number("factor", 1),
+                spread=number("spread", 1),
+                params={"loc": param(0.0, 0.0, 0.0), "scale": param(number("init", 1))},
+            )
+            guide = {"z": replace(looked.guide["z"], support=str(s.get("support", "real")))}
+            model = {**looked.model, "z": replace(looked.model["z"], support=str(s.get("prior", "real")))}
+            slices = SliceReplay(4, number("slices", 0), "z") if request.deep.slices else None
+            looked = replace(looked, guide=guide, model=model, slices=slices)
+        return SviObservation(
+            0, "train.py:20", "Trace_ELBO", str(s.get("optimizer", "Adam")), 1, tuple(trajectories), looked
+        )
+
+    def _judge(self, request: RunRequest) -> SviObservation:
+        assert request.referee is not None
+        seen = {
+            f"{label}/{which}": (float((folder / f"svi-0-{which}.pt").read_text()),) * request.referee.evaluations
+            for label, folder in request.referee.states.items()
+            for which in ("first", "last")
+        }
+        return SviObservation(0, "train.py:20", "Trace_ELBO", "Adam", 1, (), None, seen)
+
+
+def script(path: Path) -> Target:
+    return Target("script", path.name, (), path.parent, f"{path.name} steps an SVI")

@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from handmade import FakeRunner, script
+
+from pyro_fix.sources import Source, from_bytes, read
+from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Rate, Status, Verdict
+from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeRunner:
+    return FakeRunner(tmp_path)
+
+
+class Case:
+    """A few programs, and fixes that set a value in them."""
+
+    def __init__(self, fake: FakeRunner, *programs: Path, **options: object) -> None:
+        self.fake = fake
+        self.plans = [RunPlan(script(path), 1) for path in programs]
+        self.options = replace(VerifyOptions(Path("/usr/bin/python3"), jobs=2), **options)  # type: ignore[arg-type]
+
+    def edit(self, path: Path, key: str, value: object) -> Edit:
+        text = path.read_text()
+        start = text.index(f"{key} = ") + len(key) + 3
+        return Edit(path, start, text.index("\n", start), json.dumps(value))
+
+    def candidate(self, path: Path, promise: Promise, rate: Rate | None = None, **changes: object) -> Candidate:
+        edits = tuple(self.edit(path, key, value) for key, value in changes.items())
+        return Candidate(edits, promise, ", ".join(f"{k}={v}" for k, v in changes.items()), rate)
+
+    def fix(self, path: Path, promise: Promise, rate: Rate | None = None, **changes: object) -> Proposal:
+        return self.proposal(path, self.candidate(path, promise, rate, **changes))
+
+    def proposal(self, path: Path, *candidates: Candidate) -> Proposal:
+        line = path.read_text().count("\n", 0, candidates[0].edits[0].start) + 1 if candidates else 1
+        return Proposal("SVI999", "a-fix", 5, path, line, 1, "a finding", candidates, "" if candidates else "held back")
+
+    def verify(self, *proposals: Proposal) -> list[Verdict]:
+        sources: dict[Path, Source] = {p.path: read(p.path) for p in proposals}
+        self.verifier = Verifier(self.plans, sources, self.options, self.fake)
+        return self.verifier.verify(proposals)
+
+    def one(self, *proposals: Proposal) -> Verdict:
+        (verdict,) = self.verify(*proposals)
+        return verdict
+
+
+def statuses(verdicts: Sequence[Verdict]) -> list[Status]:
+    return [verdict.status for verdict in verdicts]
+
+
+V, R, U = Status.VERIFIED, Status.REJECTED, Status.UNVERIFIED
+
+
+class TestOneFix:
+    def test_verified_in_one_sentence_with_evidence(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, constraint="none")
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.SAME_START | Promise.RUNS_CLEAN, constraint="positive"))
+        assert verdict.status is V
+        assert verdict.reason == (
+            "same start: 2 parameters and 4 losses equal exactly; runs clean; 100 steps finite on 4 seeds"
+        )
+        assert verdict.evidence["command"] == "python train.py"
+        assert verdict.evidence["seeds"] == [0, 1, 2, 3]
+        assert verdict.evidence["versions"] == {"python": "3.11", "torch": "2.13.0", "pyro": "1.9.2"}
+        json.dumps(verdict.evidence, allow_nan=False)
+        assert case.verifier.runs == 2  # the original and the patched program, nothing more
+
+    def test_the_users_file_is_never_touched(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1)
+        case = Case(fake, train)
+        case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
+        assert train.read_text() == "a = 1\n"
+        assert fake.requests[-1].overlay == {train: b"a = 2\n"}
+        assert fake.requests[-1].marks == {train: (1,)}
+
+    def test_earlier_rounds_lie_under_every_run(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, bias=40)
+        new = b"a = 1\nbias = 0\n"
+        fix = Proposal(
+            "SVI999", "n", 1, train, 1, 1, "m", (Candidate((Edit(train, 4, 5, "2"),), Promise.NO_WORSE, ""),)
+        )
+        case = Case(fake, train)
+        (verdict,) = Verifier(case.plans, {train: from_bytes(train, new)}, case.options, fake, {train: new}).verify(
+            [fix]
+        )
+        assert verdict.status is V
+        assert {request.overlay[train] for request in fake.requests} == {new, b"a = 2\nbias = 0\n"}
+
+    def test_a_program_that_is_known_not_to_load_the_file_is_not_run(self, fake: FakeRunner) -> None:
+        train, other = fake.program("train.py", a=1), fake.program("other.py", a=1)
+        case = Case(fake, other, train)
+        case.plans[0] = replace(case.plans[0], files=frozenset({other}))
+        assert case.one(case.fix(train, Promise.RUNS_CLEAN, a=2)).status is V
+        assert {request.target.name for request in fake.requests} == {"train.py"}
+
+    def test_held_back(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1)
+        verdict = Case(fake, train).one(Case(fake).proposal(train))
+        assert (verdict.status, verdict.reason) == (Status.NONE, "held back")
+        assert not fake.requests
+
+    def test_nothing_to_run(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1)
+        case = Case(fake)
+        verdict = case.one(case.fix(train, Promise.RUNS_CLEAN, a=2))
+        assert verdict.status is U and "--run" in verdict.reason
+
+    def test_baseline_broken(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, broken="No module named 'wget'")
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.RUNS_CLEAN, a=2))
+        assert verdict.status is U
+        assert "breaks before its first step, without any change: ModuleNotFoundError" in verdict.reason
+
+    def test_line_that_never_runs(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, unreached=[1])
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.RUNS_CLEAN, a=2))
+        assert verdict.status is U and "no run reached the changed line" in verdict.reason
+
+    def test_file_that_is_never_loaded(self, fake: FakeRunner) -> None:
+        train, other = fake.program("train.py", a=1), fake.program("other.py", a=1)
+        case = Case(fake, train)
+        verdict = case.one(case.fix(other, Promise.RUNS_CLEAN, a=2))
+        assert verdict.status is U and "nothing that was run loads" in verdict.reason
+
+    def test_another_program_reaches_it(self, fake: FakeRunner) -> None:
+        model = fake.program("model.py", a=1)
+        first = fake.program("first.py", imports="model.py", unreached=[1])
+        second = fake.program("second.py", imports="model.py")
+        case = Case(fake, first, second)
+        verdict = case.one(case.fix(model, Promise.RUNS_CLEAN, a=2))
+        assert verdict.status is V and verdict.evidence["command"] == "python second.py"
+
+    def test_a_crash_of_the_original_that_is_cured(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", fails=37)
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.SAME_START | Promise.RUNS_CLEAN, fails=None))
+        assert verdict.status is V
+        assert verdict.reason.endswith("100 steps finite on 4 seeds (original: ValueError at step 37 (4 of 4 seeds))")
+
+    def test_a_crash_that_is_new(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", fails=None)
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.SAME_OBJECTIVE, fails=3))
+        assert verdict.status is R and "ValueError at step 3" in verdict.reason
+
+    def test_a_program_that_the_fix_breaks(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1)
+        case = Case(fake, train)
+        broken = Candidate((Edit(train, 0, 0, 'broken = "no such name"\n'),), Promise.RUNS_CLEAN, "bad import")
+        verdict = case.one(case.proposal(train, broken))
+        assert verdict.status is R and "breaks the program" in verdict.reason
+
+    def test_a_promise_is_not_kept(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", init=1.0)
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.SAME_START, init=1.5))
+        assert verdict.status is R and "parameter 'scale' starts elsewhere: 1 became 1.5" in verdict.reason
+
+    def test_declared_rate_reports_the_referee_without_asking_it(self, fake: FakeRunner) -> None:
+        lrd = 0.1 ** (1 / 100)
+        train = fake.program("train.py", lrd=1, optimizer="Adam", bias=0)
+        case = Case(fake, train)
+        fix = case.fix(train, Promise.DECLARED_RATE, Rate(0.01, lrd), lrd=lrd, optimizer="ClippedAdam", bias=40)
+        verdict = case.one(fix)
+        assert verdict.status is V, verdict.reason
+        view = verdict.evidence["referee, not gating"]
+        assert view["svi 0"]["patched"] > view["svi 0"]["original"] + 30  # type: ignore[index]
+
+
+class TestLadders:
+    def test_first_that_keeps_its_promise(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", init=1.0, a=1)
+        case = Case(fake, train)
+        rungs = [case.candidate(train, Promise.SAME_START, init=2.0), case.candidate(train, Promise.SAME_START, a=2)]
+        rungs.append(case.candidate(train, Promise.SAME_START, a=3))
+        verdict = case.one(case.proposal(train, *rungs))
+        assert verdict.status is V and verdict.candidate == rungs[1]
+        (earlier,) = verdict.evidence["earlier candidates"]  # type: ignore[misc]
+        assert earlier["candidate"] == "init=2.0" and "starts elsewhere" in earlier["reason"]
+
+    def test_the_referee_sends_it_to_the_next_one(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", bias=0)
+        case = Case(fake, train)
+        rungs = [case.candidate(train, Promise.NO_WORSE, bias=bias) for bias in (40, 0.5)]
+        verdict = case.one(case.proposal(train, *rungs))
+        assert verdict.status is V and verdict.candidate == rungs[1]
+        assert "worse by the referee" in str(verdict.evidence["earlier candidates"])
+
+    def test_none_does(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", init=1.0)
+        case = Case(fake, train)
+        rungs = [case.candidate(train, Promise.SAME_START, init=init) for init in (2.0, 3.0)]
+        verdict = case.one(case.proposal(train, *rungs))
+        assert verdict.status is R and verdict.candidate == rungs[1]
+
+
+class TestReferee:
+    @pytest.mark.parametrize(("bias", "status"), [(-20, V), (0.1, V), (20, R)])
+    def test_verdict(self, fake: FakeRunner, bias: float, status: Status) -> None:
+        train = fake.program("train.py", bias=0)
+        case = Case(fake, train)
+        assert case.one(case.fix(train, Promise.NO_WORSE, bias=bias)).status is status
+
+    def test_escalates_and_then_says_that_it_cannot_tell(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", bias=0, noise=30.0)
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.NO_WORSE, bias=1.0))
+        assert verdict.status is U and verdict.reason.startswith("weak: the referee cannot tell")
+        assert [request.seeds for request in fake.requests if request.save_states] == [
+            seeds for seeds in (tuple(range(4)), tuple(range(4, 8)), tuple(range(8, 16))) for _ in range(2)
+        ]
+        assert "over 16 pairs of runs" in verdict.reason
+
+    def test_it_is_the_original_that_judges(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", bias=0)
+        case = Case(fake, train)
+        case.verify(case.fix(train, Promise.NO_WORSE, bias=0.1))
+        (referee,) = [request for request in fake.requests if request.referee]
+        assert not referee.overlay and referee.save_states is None
+
+    def test_a_fix_that_leaves_the_originals_crash_is_put_off(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", bias=0, fails=37)
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.NO_WORSE, bias=0.1))
+        assert verdict.status is U and verdict.evidence["deferred"] is True
+
+
+class TestSeveralFixes:
+    def test_two_defects_that_hide_each_other(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", fails=37, support="real", prior="positive")
+        case = Case(fake, train)
+        crash = case.fix(train, Promise.RUNS_CLEAN, fails=None)
+        support = case.fix(train, Promise.RUNS_CLEAN, support="positive")
+        assert statuses(case.verify(crash, support)) == [V, V]
+        assert statuses(case.verify(crash)) == [U]
+        (verdict,) = case.verify(support)
+        assert verdict.status is U and "still there, as without the fix" in verdict.reason
+
+    def test_the_culprit_is_found_over_all_seeds(self, fake: FakeRunner) -> None:
+        """A fix that breaks under one seed only passes alone and spoils the set."""
+        train = fake.program("train.py", a=1, b=1, c=1, d=1)
+        case = Case(fake, train)
+
+        def run(request):  # type: ignore[no-untyped-def]
+            seen = fake(request)
+            if b"c = 2" in b"".join(request.overlay.values()) and seen.svis:
+                seen = replace(
+                    seen,
+                    svis=(
+                        replace(
+                            seen.svis[0],
+                            trajectories=tuple(
+                                replace(t, first_nonfinite=50) if t.seed == 2 else t for t in seen.svis[0].trajectories
+                            ),
+                        ),
+                    ),
+                )
+            return seen
+
+        proposals = [case.fix(train, Promise.RUNS_CLEAN, **{key: 2}) for key in "abcd"]
+        verdicts = Verifier(case.plans, {train: read(train)}, case.options, run).verify(proposals)
+        assert statuses(verdicts) == [V, V, R, V]
+        assert "NaN or infinity at step 50" in verdicts[2].reason
+        assert verdicts[0].evidence["together with"] == [f"SVI999 {train}:2", f"SVI999 {train}:4"]
+
+    def test_the_set_that_is_verified_has_run_together(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, init=1.0, b=1)
+        case = Case(fake, train)
+        proposals = [
+            case.fix(train, Promise.RUNS_CLEAN, a=2),
+            case.fix(train, Promise.SAME_START, init=9.0),
+            case.fix(train, Promise.RUNS_CLEAN, b=2),
+        ]
+        assert statuses(case.verify(*proposals)) == [V, R, V]
+        together = [r for r in fake.requests if r.overlay.get(train) == b"a = 2\ninit = 1.0\nb = 2\n"]
+        assert together and together[-1].seeds == (0, 1, 2, 3)
+
+    def test_only_the_one_that_the_referee_blames_goes(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", bias=0, a=1)
+        case = Case(fake, train)
+        good, bad = case.fix(train, Promise.NO_WORSE, a=2), case.fix(train, Promise.NO_WORSE, bias=40)
+        assert statuses(case.verify(good, bad)) == [V, R]
+
+    def test_a_conflict_waits_for_the_next_round(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1)
+        case = Case(fake, train)
+        verdicts = case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2), case.fix(train, Promise.RUNS_CLEAN, a=3))
+        assert statuses(verdicts) == [V, U]
+        assert "conflicts with SVI999" in verdicts[1].reason and verdicts[1].evidence["deferred"] is True
+
+    def test_fixes_that_only_clash_together(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, b=1)
+        case = Case(fake, train)
+
+        def run(request):  # type: ignore[no-untyped-def]
+            seen = fake(request)
+            text = b"".join(request.overlay.values())
+            if b"a = 2" in text and b"b = 2" in text:
+                seen = replace(seen, warnings=("Failed to verify mean field restriction",))
+            return seen
+
+        proposals = [case.fix(train, Promise.RUNS_CLEAN, a=2), case.fix(train, Promise.RUNS_CLEAN, b=2)]
+        verdicts = Verifier(case.plans, {train: read(train)}, case.options, run).verify(proposals)
+        assert statuses(verdicts) == [V, U]
+        assert "not together with" in verdicts[1].reason
+
+    def test_a_shared_file_is_judged_by_all_programs_that_are_run(self, fake: FakeRunner) -> None:
+        model = fake.program("model.py", a=1)
+        one, two = fake.program("one.py", imports="model.py", b=1), fake.program("two.py", imports="model.py", b=1)
+        case = Case(fake, one, two)
+
+        def run(request):  # type: ignore[no-untyped-def]
+            seen = fake(request)
+            if request.target.name == "two.py" and request.overlay.get(model) == b"a = 2\n":
+                seen = replace(seen, warnings=("Failed to verify mean field restriction",))
+            return seen
+
+        proposals = [
+            case.fix(path, Promise.RUNS_CLEAN, **{key: 2}) for path, key in ((model, "a"), (one, "b"), (two, "b"))
+        ]
+        sources = {path: read(path) for path in (model, one, two)}
+        assert statuses(Verifier(case.plans, sources, case.options, run).verify(proposals)) == [R, V, V]
+
+
+class TestCache:
+    def test_a_second_verification_runs_nothing(self, fake: FakeRunner, tmp_path: Path) -> None:
+        lrd = 0.1 ** (1 / 100)
+        train = fake.program("train.py", a=1, bias=0, lrd=1, init=1.0)
+        case = Case(fake, train, cache=tmp_path / "cache")
+        proposals = [
+            case.fix(train, Promise.RUNS_CLEAN, a=2),
+            case.fix(train, Promise.NO_WORSE, bias=0.1),
+            case.fix(train, Promise.DECLARED_RATE, Rate(0.01, lrd), lrd=lrd),
+            case.fix(train, Promise.SAME_START, init=3.0),
+        ]
+        first = case.verify(*proposals)
+        assert statuses(first) == [V, V, V, R]
+        assert case.verifier.runs > 4
+        assert case.verify(*proposals) == first
+        assert case.verifier.runs == 0
+
+    def test_a_changed_file_is_run_again(self, fake: FakeRunner, tmp_path: Path) -> None:
+        model, train = fake.program("model.py", c=1), fake.program("train.py", imports="model.py", a=1)
+        case = Case(fake, train, cache=tmp_path / "cache")
+        case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
+        model.write_text("c = 22\n")
+        case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
+        assert case.verifier.runs == 2
+
+    def test_what_is_missing_may_come(self, fake: FakeRunner, tmp_path: Path) -> None:
+        train = fake.program("train.py", a=1, broken="No module named 'wget'")
+        case = Case(fake, train, cache=tmp_path / "cache")
+        for _ in range(2):
+            case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
+            assert case.verifier.runs == 1
+
+
+def test_an_error_of_the_runner_stops_everything(fake: FakeRunner) -> None:
+    paths = [fake.program(f"train{i}.py", a=1) for i in range(6)]
+    case = Case(fake, *paths, jobs=1)
+    started: list[str] = []
+
+    def run(request):  # type: ignore[no-untyped-def]
+        started.append(request.target.name)
+        time.sleep(0.2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Verifier(case.plans, {p: read(p) for p in paths}, case.options, run).verify(
+            [case.fix(path, Promise.RUNS_CLEAN, a=2) for path in paths]
+        )
+    assert len(started) < 6
