@@ -34,8 +34,8 @@ def reference(module: Module, scope: Scope, name: str, before: ast.expr) -> Refe
     """
     visible = {key: value.name for key, value in scope.visible().items() if isinstance(value, Library)}
     package, _, short = name.rpartition(".")
-    bound = scope.lookup(short)
-    if isinstance(bound, Library) and bound.name in _ALIASES.get(name, (name,)):  # from a star import, perhaps
+    starred = module.starred(short) if all(short not in s.names for s in _enclosing(scope)) else None
+    if isinstance(starred, Library) and starred.name in _ALIASES.get(name, (name,)):
         return Reference(short)
     rest: list[str] = []
     wanted = name
@@ -73,6 +73,7 @@ def _added(module: Module, statement: str, before: ast.expr) -> Edit | None:
     body = module.tree.body
     top = next((s for s in body if s.lineno <= before.lineno <= (s.end_lineno or s.lineno)), None)
     earlier = body[: body.index(top)] if top is not None else body
+    until = body[: body.index(top) + 1] if top is not None else body
     imports = [s for s in earlier if isinstance(s, (ast.Import, ast.ImportFrom)) and _alone(module, s)]
     if imports:
         line = imports[-1].end_lineno or imports[-1].lineno
@@ -84,11 +85,22 @@ def _added(module: Module, statement: str, before: ast.expr) -> Edit | None:
         line = after[0].end_lineno or 1
         at = source.offset(line, 0) + len(source.lines[line - 1])
         return Edit(module.path, at, at, f"{newline}{statement}{newline}")
-    first = body[0]
-    if isinstance(first, ast.Expr) and first is not top:
+    first = next((s for s in until if not _has_to_be_first(s) and _starts_its_line(module, s)), None)
+    if first is None:
         return None
     at = source.offset(min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", []))]), 0)
     return Edit(module.path, at, at, f"{statement}{newline}{newline}")
+
+
+def _has_to_be_first(statement: ast.stmt) -> bool:
+    return _is_docstring(statement) or (isinstance(statement, ast.ImportFrom) and statement.module == "__future__")
+
+
+def _starts_its_line(module: Module, statement: ast.stmt) -> bool:
+    return not any(
+        other is not statement and (other.end_lineno or other.lineno) == statement.lineno
+        for other in module.tree.body[: module.tree.body.index(statement)]
+    )
 
 
 def _alone(module: Module, statement: ast.stmt) -> bool:

@@ -25,6 +25,7 @@ from pyro_fix.analysis.values import (
     Made,
     Mapping,
     Opaque,
+    ParamValue,
     SiteValue,
     StepLoss,
     SviValue,
@@ -181,10 +182,12 @@ class Evaluator:
         return Arithmetic("Compare", operands)
 
     def _if_exp(self, node: ast.IfExp) -> Value:
-        self.evaluate(node.test)
+        test = self.evaluate(node.test)
         self.nesting.append(node)
         value = join(self.evaluate(node.body), self.evaluate(node.orelse))
         self.nesting.pop()
+        if flow.reaches(test, ParamValue):  # ``s if s > 0 else …`` makes a value valid
+            return Arithmetic("IfExp", (test, value))
         return value
 
     def _sequence(self, node: ast.Tuple | ast.List | ast.Set) -> Value:

@@ -39,11 +39,12 @@ from pyro_fix.analysis.values import (
 MAX_DEPTH = 8
 MAX_CALLS = 24
 
-#: What a function has to mention for its body to be worth running.
+#: What a function has to mention for its body to be worth running, unless it calls one that does.
 _RELEVANT = re.compile(
-    r"param|sample|svi|step|optim|adam|sgd|elbo|auto[a-z]|guide|plate|dist\b|distributions|constraint|loader|epoch",
+    r"param|sample|svi|step|optim|adam|sgd|elbo|auto[a-z]|guide|plate|dist\b|distributions|constraint|loader|epoch|loss|_\(",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"[^\W\d]\w*")
 
 #: What is put aside while another module or function is run from scratch.
 _STATE = ("module", "scope", "entry", "loops", "contexts", "functions", "nesting", "_exits", "_returns")
@@ -104,7 +105,7 @@ class Interpreter(Evaluator):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 bound = self._standalone(owner) if owner else None
                 function = Function(node, scope, scope.module, self._decorators(node), bound)
-                if id(node) not in self._called and self._is_relevant(node, scope.module):
+                if id(node) not in self._called and self._is_relevant(node, scope.module, owner):
                     self.call_function(function, [], {}, None)
             elif isinstance(node, ast.ClassDef):
                 value = scope.names.get(node.name)
@@ -145,7 +146,8 @@ class Interpreter(Evaluator):
         count = self._called.get(id(body), 0)
         if body in self.functions or len(self.functions) >= MAX_DEPTH or count >= MAX_CALLS:
             return Opaque()
-        if not isinstance(body, ast.Lambda) and not self._is_relevant(body, function.module):
+        owner = function.bound.cls if isinstance(function.bound, Instance) else None
+        if not isinstance(body, ast.Lambda) and not self._is_relevant(body, function.module, owner):
             return Opaque()
         self._called[id(body)] = count + 1
         saved = self.module, self.scope
@@ -207,11 +209,24 @@ class Interpreter(Evaluator):
         self.scope = saved
         return value
 
-    def _is_relevant(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, module: Module) -> bool:
+    def _is_relevant(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, module: Module, owner: Class | None = None
+    ) -> bool:
         if id(node) not in self._relevant:
+            self._relevant[id(node)] = False  # what only calls itself is not
             text = "".join(module.source.lines[node.lineno - 1 : node.end_lineno])
-            self._relevant[id(node)] = _RELEVANT.search(text) is not None
+            self._relevant[id(node)] = _RELEVANT.search(text) is not None or any(
+                self._leads_on(module.scope.names.get(word) or (owner and owner.member(word)), owner)
+                for word in set(_WORD.findall(text))
+            )
         return self._relevant[id(node)]
+
+    def _leads_on(self, value: Value | None, owner: Class | None) -> bool:
+        if isinstance(value, Function) and not isinstance(value.node, ast.Lambda):
+            return self._is_relevant(value.node, value.module, owner)
+        return isinstance(value, ProjectModule) or (
+            isinstance(value, Class) and self._is_relevant(value.node, value.module)
+        )
 
     def _leave(self) -> dict[str, object]:
         """Put what is being run aside, to run something else from scratch."""
@@ -274,6 +289,7 @@ class Interpreter(Evaluator):
         elif isinstance(target, ast.Attribute):
             base = self.evaluate(target.value)
             known = getattr(base, "_attributes", {}).get(target.attr)
+            self._reassign(known, value)
             # an attribute that several places assign may hold any of their values
             base.set_attribute(target.attr, value if known is None or not self.functions else join(known, value))
         elif isinstance(target, (ast.Tuple, ast.List)):
@@ -289,6 +305,13 @@ class Interpreter(Evaluator):
                 for origin in flow.origins(base):
                     origin.param.param.mutated = True
             self.store_item(base, target.slice, value)
+
+    def _reassign(self, known: Value | None, value: Value) -> None:
+        """Remember that one attribute is given several params, which cannot be told apart by a name."""
+        params = {o.param.param for v in (known, value) if v is not None for o in flow.origins(v) if o.unchanged}
+        if len(params) > 1:
+            for param in params:
+                param.reassigned = param.kind == "PyroParam"
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         scope = self.scope

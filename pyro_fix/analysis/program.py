@@ -50,6 +50,9 @@ class Param:
     mutated: bool = False
     """Whether its value is changed in place (``.data.clamp_``), as people do to keep it valid."""
 
+    reassigned: bool = False
+    """Whether its attribute is given another ``PyroParam`` elsewhere."""
+
     @property
     def initial_node(self) -> ast.expr | None:
         """The expression of the initial value, where it was given in the call itself."""

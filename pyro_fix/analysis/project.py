@@ -18,7 +18,7 @@ from pyro_fix.sources import Source, SourceError
 
 #: Bytes without which a file cannot hold a finding, so that it is never parsed.
 _PYRO = re.compile(rb"\bpyro\b")
-_TRIGGER = re.compile(rb"\bparam\s*\(|PyroParam|\bSVI\s*\(|num_particles|init_scale")
+_TRIGGER = re.compile(rb"\bparam\s*\(|\bparam\s+as\b|\.param\b|PyroParam|\bSVI\b|num_particles|init_scale")
 
 
 def concerns(data: bytes) -> bool:

@@ -47,15 +47,24 @@ def requirement(program: Program, param: Param) -> Requirement | None:
     if strictest is None:
         needs = sorted({readable(use.required) for use in uses})
         return Requirement(calls, uses, uses[0].required, f"its uses ask for different things: {', '.join(needs)}")
-    return Requirement(calls, uses, strictest, _doubt(calls, uses, strictest))
+    return Requirement(calls, uses, strictest, _doubt(same_name, uses, strictest))
 
 
-def _doubt(calls: Sequence[Param], uses: Sequence[Use], required: str) -> str:
-    if any(call.mutated for call in calls):
+def _doubt(same_name: Sequence[Param], uses: Sequence[Use], required: str) -> str:
+    if any(call.mutated for call in same_name):
         return "the program changes its value in place, perhaps to keep it valid"
+    if any(call.reassigned for call in same_name):
+        return "its attribute is assigned in several places"
+    if any(_makes_several(call) and len(call.uses) > len(set(call.uses) & set(uses)) for call in same_name):
+        return "the same call makes other params, which are used in other ways"
     if is_structured(required) and any(use.reshaped for use in uses):
         return f"its shape is changed on the way, and being {readable(required)} depends on the shape"
     return ""
+
+
+def _makes_several(call: Param) -> bool:
+    """Whether a call may make params of several names: what is true of one need not be of another."""
+    return call.kind == "param" and (call.name is None or "{}" in call.name)
 
 
 def starts_inside(param: Param, constraint: str) -> bool | None:
@@ -65,16 +74,11 @@ def starts_inside(param: Param, constraint: str) -> bool | None:
         return _starts_structured(param.initial, known, constraint)
     if known is None:
         return None
-    answers = [distributions.satisfies(bound, constraint) for bound in (known.low, known.high)]
-    if _is_uniform_draw(known) and answers[-1] is not False:
-        answers[0] = True  # torch.rand hits its bound with probability 2 ** -24
+    margin = 1e-6 * (known.high - known.low) if known.structure == "draw" else 0.0
+    answers = [distributions.satisfies(bound, constraint) for bound in (known.low + margin, known.high - margin)]
     if False in answers:
         return False
     return None if None in answers else True
-
-
-def _is_uniform_draw(known: Extent) -> bool:
-    return known.low == 0.0 and known.high > 0.0
 
 
 def _starts_structured(value: Value | None, known: Extent | None, constraint: str) -> bool | None:

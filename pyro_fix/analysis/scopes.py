@@ -92,11 +92,11 @@ class Module:
                 return bound[-1] if len(bound) == 1 else join(*bound)
         elif name in self.scope.names:
             return self.scope.names[name]
-        if (starred := self._starred(name)) is not None:
-            return starred
+        if (value := self.starred(name)) is not None:
+            return value
         return Library(f"builtins.{name}") if name in BUILTINS else None
 
-    def _starred(self, name: str) -> Value | None:
+    def starred(self, name: str) -> Value | None:
         """What the last ``from … import *`` that has ``name`` bound it to."""
         if self._searching:  # two modules that import each other
             return None
@@ -116,4 +116,4 @@ class Module:
         """What ``from this import name`` gives; reads the file the first time."""
         if self.state == "new":
             self._load(self)
-        return self.scope.names.get(name) or self._starred(name)
+        return self.scope.names.get(name) or self.starred(name)

@@ -15,7 +15,8 @@ class Extent:
     low: float
     high: float
     structure: str = ""
-    """``identity`` for an identity matrix, ``simplex`` for rows that sum to one."""
+    """``identity`` for an identity matrix, ``simplex`` for rows that sum to one, ``draw`` for draws from between the
+    bounds, which a float hits with probability 2 ** -24."""
 
 
 _RANDOM = {
@@ -82,7 +83,7 @@ def _of_call(value: Made) -> Extent | None:
     if value.name in ("torch.full", "torch.full_like"):
         return extent(value.argument(1, "fill_value"))
     if value.name in _RANDOM:
-        return Extent(*_RANDOM[value.name])
+        return Extent(*_RANDOM[value.name], "draw")
     if value.name == "torch.eye":
         return Extent(0.0, 1.0, "identity")
     if value.name in ("torch.softmax", "torch.nn.functional.softmax"):
@@ -99,18 +100,21 @@ def _of_arithmetic(value: Arithmetic) -> Extent | None:
     left, right = operands if len(operands) == 2 else (None, None)
     if left is None or right is None:
         return None
+    drawn = "draw" if "draw" in (left.structure, right.structure) else ""
     if value.operator == "Add":
-        return Extent(left.low + right.low, left.high + right.high)
+        return Extent(left.low + right.low, left.high + right.high, drawn)
     if value.operator == "Sub":
-        return Extent(left.low - right.high, left.high - right.low)
+        return Extent(left.low - right.high, left.high - right.low, drawn)
     if value.operator == "Div" and right.low == right.high != 0:
         # torch.ones(k) / k: whether k is the length is for the run to say
         right = Extent(1 / right.low, 1 / right.low)
     elif value.operator != "Mult":
         return None
     corners = [a * b if a and b else 0.0 for a in (left.low, left.high) for b in (right.low, right.high)]
-    scaled = "identity" if "identity" in (left.structure, right.structure) and min(corners) >= 0 else ""
-    return Extent(min(corners), max(corners), scaled)
+    if "identity" in (left.structure, right.structure):
+        return Extent(min(corners), max(corners), "identity" if min(corners) >= 0 else "")
+    is_moved = any(factor.structure != "draw" and factor.low <= 0 <= factor.high for factor in (left, right))
+    return Extent(min(corners), max(corners), "" if is_moved else drawn)
 
 
 def _hull(extents: list[Extent | None]) -> Extent | None:

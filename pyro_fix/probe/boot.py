@@ -5,25 +5,27 @@ import importlib.util
 import json
 import os
 import sys
+from types import ModuleType
 
 #: The probe's name in the child: nobody else's.
 PACKAGE = "_pyro_fix_probe"
 
 
-def load():  # type: ignore[no-untyped-def]
+def load() -> ModuleType:
     """Load the probe from this folder under its own name, with nothing put on ``sys.path``."""
     if PACKAGE not in sys.modules:
         folder = os.path.dirname(os.path.abspath(__file__))
         spec = importlib.util.spec_from_file_location(
             PACKAGE, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
         )
+        assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[PACKAGE] = module
         spec.loader.exec_module(module)
     return sys.modules[PACKAGE]
 
 
-def enter():  # type: ignore[no-untyped-def]
+def enter() -> None:
     """What ``sitecustomize`` calls in every Python process of the run."""
     load()
     with open(os.environ["PYRO_FIX_SPEC"], encoding="utf-8") as file:

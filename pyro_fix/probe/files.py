@@ -9,6 +9,7 @@ sandbox's task, this one keeps an ordinary program from changing its own tree.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import errno
 import functools
 import io
@@ -21,13 +22,14 @@ import sysconfig
 import threading
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from .journal import Journal
 
 _open, _os_open, _stat, _lstat, _mkdir = builtins.open, os.open, os.stat, os.lstat, os.mkdir
 _remove, _rmdir, _rename, _listdir, _scandir = os.remove, os.rmdir, os.rename, os.listdir, os.scandir
 _chdir, _rmtree, _access, _truncate, _symlink = os.chdir, shutil.rmtree, os.access, os.truncate, os.symlink
+_T = TypeVar("_T")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -66,7 +68,8 @@ class View:
     ) -> None:
         """``overlay``: real path of a source -> file with the text to show; ``roots``: the project's folders.
 
-        ``free``: folders below the roots that are written to all the same.  ``shared``: other processes may have written already.
+        ``free``: folders below the roots that are written to all the same.  ``shared``: other processes may have
+        written already.
         """
         self.overlay = overlay
         self.libraries = Libraries()
@@ -281,7 +284,8 @@ class View:
         if name is None:
             return None
         # The last part is not followed: a link is removed or renamed itself.
-        real = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(name))), os.path.basename(name.rstrip("/")))
+        folder, last = os.path.split(os.path.abspath(name))
+        real = os.path.join(os.path.realpath(folder), last)
         return real if self.in_project(real) else None
 
     # ------------------------------------------------------------------ looks
@@ -334,10 +338,8 @@ def _exists(path: str) -> bool:
 def _make_folders(path: str) -> None:
     if not _exists(path):
         _make_folders(os.path.dirname(path))
-        try:
+        with contextlib.suppress(FileExistsError):
             _mkdir(path)
-        except FileExistsError:
-            pass
 
 
 def _copy(source: str, target: str) -> None:
@@ -401,7 +403,6 @@ class _Entries:
 
 def install(view: View) -> None:
     """Replace the functions through which Python code reaches files."""
-
     busy = threading.local()
 
     def outermost(real: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
@@ -420,7 +421,7 @@ def install(view: View) -> None:
         return call
 
     def wrap_open(real_open: Callable[..., Any]) -> Callable[..., Any]:
-        def open(  # noqa: A001
+        def open(
             file: Any,
             mode: str = "r",
             buffering: int = -1,
@@ -504,7 +505,7 @@ def install(view: View) -> None:
 
     _open_code = io.open_code
     opened = outermost(_open, wrap_open(_open))
-    builtins.open = io.open = opened  # type: ignore[assignment]
+    builtins.open = io.open = opened
     io.open_code = outermost(_open_code, open_code)
     # ``tokenize`` (and with it ``linecache`` and ``inspect``) kept the function that it found when it was imported.
     tokenize._builtin_open = opened  # type: ignore[attr-defined]
@@ -545,7 +546,7 @@ def install(view: View) -> None:
             accessor.open = staticmethod(opened)
 
 
-def _raising(path: Any, call: Callable[[], Any]) -> Any:
+def _raising(path: Any, call: Callable[[], _T]) -> _T:
     """Call, and let an error name the user's own path."""
     try:
         return call()

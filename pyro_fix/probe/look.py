@@ -50,7 +50,9 @@ def look(recorder: Recorder, entry: Entry, deep: dict[str, Any]) -> None:
         }
         for which, name in enumerate(("guide", "model")):
             found[name] = _sites([pair[which] for pair in traces])
-        losses, gradients, norms = [], {name: [] for name, _ in entry.params}, []
+        losses, norms = [], []
+        gradients: dict[str, list[list[float]]] = {name: [] for name, _ in entry.params}
+        assert entry.loss_and_grads is not None
         for seed in range(deep["seeds"]):
             _clear_gradients(entry)
             seeds.align("look", entry.ordinal, seed)
@@ -153,7 +155,7 @@ def _violations(site: Any) -> Iterator[str]:
         except Exception:
             continue
         for name, constraint in arguments.items():
-            if constraints.is_dependent(constraint):
+            if _is_dependent(constraint):
                 continue
             if name not in vars(fn) and isinstance(getattr(type(fn), name, None), lazy_property):
                 continue  # probs computed from logits are not what the program gave
@@ -161,7 +163,7 @@ def _violations(site: Any) -> Iterator[str]:
             if isinstance(value, torch.Tensor):
                 yield from _outside(name, value, constraint, None)
     support = _support(site["fn"])
-    if support is not None and isinstance(site["value"], torch.Tensor) and not constraints.is_dependent(support):
+    if support is not None and isinstance(site["value"], torch.Tensor) and not _is_dependent(support):
         yield from _outside("value", site["value"], support, mask)
 
 
@@ -179,7 +181,13 @@ def _outside(what: str, value: torch.Tensor, constraint: Any, mask: Any) -> Iter
         yield f"{what}: {count} of {bad.numel()} values not {_WORDS.get(name, 'in ' + name)}"
 
 
-_WORDS = {"positive": "positive", "real": "real numbers", "simplex": "on the simplex", "positive_definite": "positive definite"}
+_WORDS = {
+    "positive": "positive",
+    "real": "real numbers",
+    "simplex": "on the simplex",
+    "positive_definite": "positive definite",
+}
+_is_dependent: Any = constraints.is_dependent
 
 
 def _support(fn: Any) -> Any:
@@ -193,7 +201,7 @@ def _support(fn: Any) -> Any:
 
 def support_name(constraint: Any) -> str:
     """A constraint's normalised name: those that differ on a set of measure zero alone share one; ``?`` unknown."""
-    if constraint is None or constraints.is_dependent(constraint):
+    if constraint is None or _is_dependent(constraint):
         return "?"
     name = type(constraint).__name__.lstrip("_")
     if name == "IndependentConstraint":

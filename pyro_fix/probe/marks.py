@@ -94,7 +94,8 @@ def _bodies(node: ast.AST) -> Iterator[list[ast.stmt]]:
 
 
 def _first_line(statement: ast.stmt) -> int:
-    return min([statement.lineno] + [decorator.lineno for decorator in getattr(statement, "decorator_list", ())])
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _place(node: ast.AST, line: int) -> tuple[list[ast.stmt], int] | None:

@@ -7,7 +7,7 @@ import importlib.machinery
 import os
 import sys
 from collections.abc import Callable
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from . import files, marks, quiet
@@ -25,9 +25,7 @@ class Overlay:
         """``first``: this is the process that the runner started, and not one that the program started."""
         self.journal = Journal(spec["journal"])
         free = [spec["save_states"]] if spec["save_states"] else []
-        self.view = View(
-            spec["overlay"], spec["roots"], spec["scratch"], self.journal, free=free, shared=not first
-        )
+        self.view = View(spec["overlay"], spec["roots"], spec["scratch"], self.journal, free=free, shared=not first)
         self.counter = marks.Counter(self.journal)
         self._marks = {
             path: {int(line): self.counter.number(label) for line, label in lines.items()}
@@ -40,9 +38,10 @@ class Overlay:
         files.install(self.view)
         _install_loader(self)
 
-    def compile(self, data: bytes, path: str) -> CodeType | ast.Module:
-        """Parse a source, with counters where it has marks; the caller compiles what it gets."""
-        tree: ast.Module = compile(data, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    def parse(self, data: bytes, path: str) -> ast.Module:
+        """Parse a source, with counters where it has marks."""
+        tree = compile(data, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+        assert isinstance(tree, ast.Module)
         self.mark(tree, path)
         return tree
 
@@ -82,7 +81,7 @@ def _install_loader(overlay: Overlay) -> None:
         data = self.get_data(path)
         view.note(os.path.realpath(path))
         if overlay.marked(path) and getattr(type(self), "source_to_code", None) is plain_to_code:
-            return plain_to_code(self, overlay.compile(data, path), path)  # type: ignore[arg-type]
+            return plain_to_code(self, overlay.parse(data, path), path)
         return self.source_to_code(data, path)
 
     def get_data(self: Any, path: Any) -> bytes:

@@ -31,12 +31,14 @@ class Param:
         with torch.no_grad():
             if self._is_real:
                 return self.unconstrained.detach()
-            return transform_to(self.constraint)(self.unconstrained).detach()
+            value: torch.Tensor = transform_to(self.constraint)(self.unconstrained)
+            return value.detach()
 
     def inverse(self, value: torch.Tensor) -> torch.Tensor:
         """The unconstrained tensor that stands for a constrained value."""
         with torch.no_grad():
-            return value if self._is_real else transform_to(self.constraint).inv(value)
+            unconstrained: torch.Tensor = value if self._is_real else transform_to(self.constraint).inv(value)
+            return unconstrained
 
 
 class Params:
@@ -91,8 +93,8 @@ class Params:
 def sketch(name: str, tensor: torch.Tensor) -> list[float]:
     """A tensor's elements, or ``PROJECTIONS`` projections that depend on name and size alone.
 
-    The projections are a count sketch: each element goes with a random sign into one random bucket, so inner products and
-    norms are kept in expectation at a cost linear in the size.
+    The projections are a count sketch: each element goes with a random sign into one random bucket, so inner products
+    and norms are kept in expectation at a cost linear in the size.
     """
     flat = tensor.detach().reshape(-1).to(device="cpu", dtype=torch.float64)
     count = flat.numel()
@@ -120,5 +122,6 @@ def norm(tensors: Any) -> float:
     for tensor in tensors:
         grad = getattr(tensor, "grad", None)
         if grad is not None:
-            total += float(torch.linalg.vector_norm(grad.detach().coalesce().values() if grad.is_sparse else grad)) ** 2
+            values = grad.detach().coalesce().values() if grad.is_sparse else grad.detach()
+            total += float(torch.linalg.vector_norm(values)) ** 2
     return math.sqrt(total) if total >= 0 else total

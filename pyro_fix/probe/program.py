@@ -21,7 +21,7 @@ def script(overlay: Overlay, path: str, args: list[str]) -> None:
     sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
     absolute = os.path.abspath(path)
     loader = importlib.machinery.SourceFileLoader("__main__", absolute)
-    code = compile(overlay.compile(overlay.read(absolute), absolute), path, "exec", dont_inherit=True)
+    code = compile(overlay.parse(overlay.read(absolute), absolute), path, "exec", dont_inherit=True)
     overlay.view.note(os.path.realpath(absolute))
     _run(code, __file__=path, __loader__=loader, __spec__=None, __package__=None, __cached__=None)
 

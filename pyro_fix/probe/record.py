@@ -116,7 +116,7 @@ class Recorder:
 
     def install(self) -> None:
         """Patch Pyro and torch."""
-        svi = pyro.infer.svi.SVI
+        svi: Any = pyro.infer.svi.SVI
         real_init = svi.__init__
 
         @functools.wraps(real_init)
@@ -125,7 +125,7 @@ class Recorder:
             loss = kwargs.get("loss", args[3] if len(args) > 3 else None)
             self._quietly(self._built, this, loss)
 
-        svi.__init__ = init  # type: ignore[method-assign]
+        svi.__init__ = init
         _patch_tree(svi, "step", self._patched_step)
         _patch_tree(pyro.optim.optim.PyroOptim, "__call__", self._patched_optim)
         for name in ("differentiable_loss", "loss_and_grads"):
@@ -414,9 +414,7 @@ class Recorder:
 
     def _failed(self, step: _Step, error: BaseException) -> None:
         entry = step.entry
-        self.journal.write(
-            "failed", seed=self.replicas.seed, svi=entry.ordinal, step=step.index, **self.failure(error)
-        )
+        self.journal.write("failed", seed=self.replicas.seed, svi=entry.ordinal, step=step.index, **self.failure(error))
         error.__dict__["_pyro_fix_told"] = True
         entry.made = step.index + 1
         if entry.made >= self.steps:
@@ -532,7 +530,8 @@ class Recorder:
             return
         self.ended = True
         self.close(reason)
-        if self.replicas.first and self.stop_program is not None and threading.current_thread() is threading.main_thread():
+        in_main = threading.current_thread() is threading.main_thread()
+        if self.replicas.first and self.stop_program is not None and in_main:
             self.stop_program()
         else:
             self.leave()
@@ -542,7 +541,7 @@ class Recorder:
         for entry in self._entries:
             self.finish(entry, reason)
         self.overlay.counter.flush()
-        self.journal.write("device", device="cuda" if torch.cuda.is_initialized() else "cpu")
+        self.journal.write("device", device="cuda" if replicas.cuda_in_use() else "cpu")
 
     def leave(self, status: int = 0) -> Any:
         """Leave the process once the other replicas are done."""
@@ -614,15 +613,15 @@ class _Passive:
         recorder._current, recorder._pending, recorder._local.inside = self._kept
 
 
-def _patch_tree(root: type, name: str, patch: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+def _patch_tree(root: Any, name: str, patch: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     """Patch the method ``name`` of ``root`` and of every subclass that overrides it, now or later."""
 
-    def patch_own(cls: type) -> None:
+    def patch_own(cls: Any) -> None:
         method = vars(cls).get(name)
         if callable(method) and not getattr(method, "__isabstractmethod__", False):
             setattr(cls, name, patch(method))
 
-    def walk(cls: type) -> None:
+    def walk(cls: Any) -> None:
         patch_own(cls)
         for child in cls.__subclasses__():
             walk(child)
@@ -630,11 +629,14 @@ def _patch_tree(root: type, name: str, patch: Callable[[Callable[..., Any]], Cal
     walk(root)
     real = root.__init_subclass__
 
-    def init_subclass(cls: type, **kwargs: Any) -> None:
-        real.__func__(cls, **kwargs) if hasattr(real, "__func__") else super(root, cls).__init_subclass__(**kwargs)
+    def init_subclass(cls: Any, **kwargs: Any) -> None:
+        if hasattr(real, "__func__"):
+            real.__func__(cls, **kwargs)
+        else:  # object's own
+            super(root, cls).__init_subclass__(**kwargs)
         patch_own(cls)
 
-    root.__init_subclass__ = classmethod(init_subclass)  # type: ignore[assignment]
+    root.__init_subclass__ = classmethod(init_subclass)  # type: ignore[arg-type]
 
 
 def _warm_up() -> None:
@@ -694,8 +696,8 @@ def _particles(elbo: Any) -> int:
 def _optimizer_name(optim: Any) -> str:
     constructor = getattr(optim, "pt_optim_constructor", None)
     name = getattr(constructor, "__name__", None) or type(optim).__name__
-    scheduler = getattr(optim, "pt_scheduler_constructor", None)
-    return f"{scheduler.__name__}({name})" if hasattr(scheduler, "__name__") else name
+    scheduler = getattr(getattr(optim, "pt_scheduler_constructor", None), "__name__", None)
+    return f"{scheduler}({name})" if scheduler else str(name)
 
 
 def _brief(error: BaseException) -> str:

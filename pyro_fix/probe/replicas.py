@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import multiprocessing
@@ -20,10 +21,8 @@ AT_ONCE = 2
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent goes (Linux)."""
     if sys.platform.startswith("linux"):
-        try:
+        with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        except (OSError, AttributeError):
-            pass
 
 
 def why_not_fork() -> str:
@@ -34,10 +33,13 @@ def why_not_fork() -> str:
         return "the program has started threads"
     if multiprocessing.active_children():
         return "the program has started worker processes"
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return "CUDA is in use"
-    return ""
+    return "CUDA is in use" if cuda_in_use() else ""
+
+
+def cuda_in_use() -> bool:
+    """Whether this process has initialised CUDA."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
 
 
 def forked(work: Callable[[], None], seconds: float) -> str:
@@ -129,10 +131,8 @@ def _died(status: int) -> str:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(Exception):  # it may be a stream of the user's own making
             stream.flush()
-        except Exception:  # a stream of the user's own making
-            pass
 
 
 def leave(status: int = 0) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -62,7 +63,7 @@ def run() -> None:
 
 
 def _overlay() -> Overlay:
-    overlay: Overlay = sys.modules[__package__].overlay_of_run  # type: ignore[attr-defined]
+    overlay: Overlay = sys.modules[__package__].overlay_of_run
     return overlay
 
 
@@ -72,15 +73,12 @@ def _recorder(spec: dict[str, Any], overlay: Overlay) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            import pyro
             import torch
 
-            import pyro
-
             torch.set_num_threads(1)
-            try:
+            with contextlib.suppress(RuntimeError):  # too late: something has used them
                 torch.set_num_interop_threads(1)
-            except RuntimeError:  # too late: something has used them
-                pass
             from .record import Recorder
     except Exception as error:
         journal.write("broke", kind="no-pyro", message=f"torch and Pyro cannot be imported: {error}", where="")
@@ -98,7 +96,9 @@ def _recorder(spec: dict[str, Any], overlay: Overlay) -> Any:
         device = "cuda"
     elif spec["device"] == "auto" and torch.cuda.is_available():
         device = "auto"
-    journal.write("start", python=platform.python_version(), torch=torch.__version__, pyro=pyro.__version__, device=device)
+    journal.write(
+        "start", python=platform.python_version(), torch=torch.__version__, pyro=pyro.__version__, device=device
+    )
     recorder = Recorder(spec, overlay)
     recorder.install()
     return recorder

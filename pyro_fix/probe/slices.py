@@ -1,7 +1,7 @@
 """Slice replay: does a vectorised ELBO compute for each particle what the plain program computes for one?
 
-The guide and the model are traced the way the ELBO itself traces them, all particles in one plate.  Then each particle's
-slice of every latent is put into the plain guide and model, and every site's log-prob must be the same.
+The guide and the model are traced the way the ELBO itself traces them, all particles in one plate.  Then each
+particle's slice of every latent is put into the plain guide and model, and every site's log-prob must be the same.
 """
 
 from __future__ import annotations

@@ -83,7 +83,13 @@ def check(python: Path) -> Interpreter | Failure:
 def _check(python: Path, changed: int) -> Interpreter | Failure:
     try:
         answer = subprocess.run(
-            [str(python), "-c", _ASK], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=True, cwd="/"
+            [str(python), "-c", _ASK],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            check=True,
+            cwd="/",
         )
         found = Interpreter(*json.loads(answer.stdout.strip().splitlines()[-1]))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError, TypeError) as error:

@@ -92,9 +92,9 @@ def _svi(request: RunRequest, ordinal: int, by_name: Mapping[str, list[dict[str,
     lost = {event["seed"]: event["why"] for event in by_name.get("lost", ())}
     trajectories = []
     for seed in request.seeds:
-        mine = [[event for event in group if event["seed"] == seed] for group in (steps, failures, ends)]
-        if any(mine) or seed in lost:
-            trajectories.append(_trajectory(seed, *mine, lost.get(seed)))
+        made, raised, ended = ([event for event in group if event["seed"] == seed] for group in (steps, failures, ends))
+        if made or raised or ended or seed in lost:
+            trajectories.append(_trajectory(seed, made, raised, ended, lost.get(seed)))
     looks = _of(by_name, "look", ordinal)
     return SviObservation(
         ordinal=ordinal,
@@ -117,7 +117,8 @@ def _trajectory(
 ) -> Trajectory:
     count = max((event["step"] for event in steps), default=-1) + 1
     # A step that raised, and was caught by the program, is a gap.
-    losses, rates, norms = [math.nan] * count, [()] * count, [math.nan] * count  # type: list[float], list[tuple[float, ...]], list[float]
+    losses, norms = [math.nan] * count, [math.nan] * count
+    rates: list[tuple[float, ...]] = [()] * count
     nonfinite = []
     for event in steps:
         index = event["step"]

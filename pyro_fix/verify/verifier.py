@@ -176,7 +176,9 @@ class _Session:
             return {"end": ending}
         missing = len(original.svis) - len(patched.svis)
         if missing > 0:
-            return {"end": Judgement(None, f"not comparable: the patched program builds {missing} SVI objects fewer")}
+            return {
+                "end": Judgement(None, f"not comparable: the patched program builds fewer SVI objects (by {missing})")
+            }
         if not fix.candidate.promise:
             return {"end": Judgement(None, "the fix promises nothing that could be tested")}
         judgements = {} if ending.kept else {"end": ending}

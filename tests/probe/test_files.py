@@ -17,7 +17,8 @@ from pyro_fix.probe.journal import Journal
 view = files.View({overlay!r}, [{project!r}], {scratch!r}, Journal({journal!r}))
 files.install(view)
 import os, io, json, shutil, pathlib, glob, tempfile, tokenize, linecache
-os.chdir({project!r})
+project = {project!r}
+os.chdir(project)
 """
 
 
@@ -99,7 +100,7 @@ assert [d for d, _, _ in os.walk("out")] .__len__() == 4
 os.chdir("out/x")
 open("here", "w").write("2")
 assert open("here").read() == "2"
-os.chdir(%r)
+os.chdir(project)
 for call in (lambda: os.mkdir("data"), lambda: os.mkdir("out")):
     try: call()
     except FileExistsError: pass
@@ -107,8 +108,7 @@ for call in (lambda: os.mkdir("data"), lambda: os.mkdir("out")):
 try: os.mkdir("none/x")
 except FileNotFoundError: pass
 else: raise AssertionError
-"""
-        % str(project),
+""",
     )
 
 

@@ -70,8 +70,15 @@ def looks(shared):
     found = {}
     for name, text in programs.items():
         if name != "normal":
-            text = text.replace("import torch,", "import torch; torch.distributions.Distribution.set_default_validate_args(False)\nimport", 1)
-            text = text.replace("from torch.distributions import constraints", "from torch.distributions import constraints\npyro.enable_validation(False)")
+            text = text.replace(
+                "import torch,",
+                "import torch; torch.distributions.Distribution.set_default_validate_args(False)\nimport",
+                1,
+            )
+            text = text.replace(
+                "from torch.distributions import constraints",
+                "from torch.distributions import constraints\npyro.enable_validation(False)",
+            )
         shared.write(f"{name}.py", text)
         found[name] = shared.run(f"{name}.py", steps=1, deep=Deep(seeds=3))
     return found
@@ -119,7 +126,9 @@ def test_a_scale_on_both_scales_loss_and_gradients(looks):
     for name, sketches in before.gradients.items():
         for seed, sketch in enumerate(sketches):
             assert after.gradients[name][seed] == pytest.approx([0.1 * x for x in sketch], rel=1e-4, abs=1e-5)
-    assert after.model["obs"].scale == pytest.approx(0.1) and after.model["obs"].log_prob == before.model["obs"].log_prob
+    assert (
+        after.model["obs"].scale == pytest.approx(0.1) and after.model["obs"].log_prob == before.model["obs"].log_prob
+    )
 
 
 def test_common_seeds_differ_among_each_other(looks):

@@ -1,5 +1,5 @@
-"""Every way in which a program can come to read its own sources must show the patched text, in one run of a program that
-tries them all.  The tree itself keeps the original text (and stale byte code of it)."""
+"""Every way in which a program can come to read its own sources must show the patched text, in one run of a program
+that tries them all.  The tree itself keeps the original text (and stale byte code of it)."""
 
 import json
 import os
@@ -64,7 +64,8 @@ OLD = {
             found["jit"] = torch.jit.script(plain.add)(torch.tensor(1.0)).item()
             import stale
             found["stale"] = stale.WORD
-            found["source on disk through the shell"] = subprocess.run(["cat", "plain.py"], capture_output=True, text=True).stdout
+            run = lambda *args: subprocess.run(args, capture_output=True, text=True).stdout
+            found["source on disk through the shell"] = run("cat", "plain.py")
             found["path has the probe"] = [entry for entry in sys.path if "pyro_fix" in entry or entry.endswith("site")]
             print(json.dumps(found))
 
@@ -209,7 +210,9 @@ def test_loaded_are_the_projects_files_alone(seen):
 
 
 def test_module_targets(project):
-    inner = project.write("pkg/inner.py", "from . import other\nimport sys\nprint(other.W, __name__, __package__, sys.argv)\n")
+    inner = project.write(
+        "pkg/inner.py", "from . import other\nimport sys\nprint(other.W, __name__, __package__, sys.argv)\n"
+    )
     project.write("pkg/__init__.py", "")
     project.write("pkg/__main__.py", "import os, sys\nprint(__name__, __spec__.name, sys.path[0] == os.getcwd())\n")
     other = project.write("pkg/other.py", "W = 1\n")

@@ -50,7 +50,13 @@ def test_one_trajectory_a_seed(simple):
 
 def test_what_it_says_of_the_program(simple, shared):
     svi = only(simple)
-    assert (svi.ordinal, svi.where, svi.elbo, svi.optimizer, svi.num_particles) == (0, "simple.py:19", "Trace_ELBO", "Adam", 1)
+    assert (svi.ordinal, svi.where, svi.elbo, svi.optimizer, svi.num_particles) == (
+        0,
+        "simple.py:19",
+        "Trace_ELBO",
+        "Adam",
+        1,
+    )
     assert simple.command == "python simple.py"
     assert simple.versions["pyro"].startswith("1.") and simple.device in ("cpu", "cuda")
     assert simple.loaded == (str(shared.folder / "simple.py"),)
@@ -478,7 +484,11 @@ def test_pytest_targets(shared):
     before = sorted(shared.folder.rglob("*"))
     patched = test.read_bytes().replace(b"1 + 1 == 2", b"1 + 2 == 3")
     seen = shared.run(
-        "pytest -s test_things.py", overlay={test: patched}, marks={test: (11, 15), helper: (10,)}, expect_svis=2, seeds=(0, 1)
+        "pytest -s test_things.py",
+        overlay={test: patched},
+        marks={test: (11, 15), helper: (10,)},
+        expect_svis=2,
+        seeds=(0, 1),
     )
     assert seen.failure is None, shared.output
     assert [svi.trajectories[0].rates[0] for svi in seen.svis] == [(0.1,), (0.2,)]

@@ -61,8 +61,11 @@ def check(paths: Sequence[Path], codes: Sequence[str], root: Path) -> Result:
     return engine.check(Options(paths=tuple(paths), select=tuple(codes), verify=False, root=root), lambda _: None)
 
 
-def check_text(folder: Path, codes: Sequence[str], text: str, files: Mapping[str, str]) -> Checked:
-    """Check ``text`` as ``main.py`` next to ``files`` (``helpers`` is helpers.py, ``pkg__mod`` is pkg/mod.py)."""
+def check_text(folder: Path, codes: Sequence[str], text: str, files: Mapping[str, str], named: bool) -> Checked:
+    """Check ``text`` as ``main.py`` next to ``files`` (``helpers`` is helpers.py, ``pkg__mod`` is pkg/mod.py).
+
+    ``named`` tells whether the files are named themselves or found in their folder.
+    """
     main = folder / "main.py"
     paths = [main]
     for name, content in {"main": text, **files}.items():
@@ -70,4 +73,4 @@ def check_text(folder: Path, codes: Sequence[str], text: str, files: Mapping[str
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(textwrap.dedent(content).encode())
         paths.append(path)
-    return Checked(check(paths, codes, folder), main)
+    return Checked(check(paths if named else [folder], codes, folder), main)

@@ -11,7 +11,7 @@ from checking import Checked, check_text
 def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Checked]:
     """``check(text, **files)`` with the transform that the test module names in ``CODE``."""
 
-    def run(text: str, codes: tuple[str, ...] = (), **files: str) -> Checked:
-        return check_text(tmp_path, codes or (request.module.CODE,), text, files)
+    def run(text: str, codes: tuple[str, ...] = (), named: bool = True, **files: str) -> Checked:
+        return check_text(tmp_path, codes or (request.module.CODE,), text, files, named)
 
     return run

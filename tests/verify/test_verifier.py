@@ -162,6 +162,18 @@ class TestOneFix:
         verdict = case.one(case.proposal(train, broken))
         assert verdict.status is R and "breaks the program" in verdict.reason
 
+    def test_a_program_that_loses_an_svi_object_cannot_be_compared(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1)
+        case = Case(fake, train)
+
+        def run(request):  # type: ignore[no-untyped-def]
+            seen = fake(request)
+            return seen if request.overlay else replace(seen, svis=(*seen.svis, replace(seen.svis[0], ordinal=1)))
+
+        fix = case.fix(train, Promise.RUNS_CLEAN, a=2)
+        (verdict,) = Verifier(case.plans, {train: read(train)}, case.options, run).verify([fix])
+        assert verdict.status is U and "fewer SVI objects (by 1)" in verdict.reason
+
     def test_a_promise_is_not_kept(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", init=1.0)
         case = Case(fake, train)

@@ -8,6 +8,7 @@ from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.requirements import Requirement, is_structured, requirement, starts_inside
+from pyro_fix.analysis.values import Const
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
 CONSTRAINTS = "pyro.distributions.constraints"
@@ -84,13 +85,16 @@ class UnconstrainedParam(Transform):
             if there is None or text is None:
                 return f"there is no way to write the constraint {needed.required} here"
             changes += [*there.edits, edits.add_keyword(call.module, call.call, "constraint", text)]
-        return Candidate(tuple(changes), self.promise, f"constraint {needed.required}")
+        unknown = any(starts_inside(call, needed.required) is None for call in needed.calls)
+        return Candidate(tuple(changes), self.promise, f"constraint {needed.required}", needs_run=unknown)
 
 
 def _doubt(needed: Requirement) -> str:
     for call in needed.calls:
         if call.constraint is not None:
             return "another call gives the same name a constraint of its own; the first one to run would win"
+        if isinstance(call.initial, Const):
+            return "its initial value is a plain number, which pyro.param does not take"
         inside = starts_inside(call, needed.required)
         if inside is False:
             return "its initial value would violate the constraint, so it may mean something else"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions
-from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.program import Program, Use
 from pyro_fix.analysis.requirements import (
     Requirement,
     constraint_node,
@@ -19,6 +19,10 @@ from pyro_fix.analysis.requirements import (
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
 CONSTRAINTS = "pyro.distributions.constraints"
+#: Distributions that divide their ``probs`` by the sum, so that these only have to be positive.
+NORMALISING = frozenset(
+    {"Categorical", "OneHotCategorical", "OneHotCategoricalStraightThrough", "Multinomial", "RelaxedOneHotCategorical"}
+)
 
 
 class WrongConstraint(Transform):
@@ -64,7 +68,7 @@ class WrongConstraint(Transform):
             if given is None or param.initial is None or id(param) in seen:
                 continue
             needed = requirement(program, param)
-            if needed is None or distributions.implies(given, needed.required) is not False:
+            if needed is None or all(_is_enough(given, use) for use in needed.uses):
                 continue
             seen.update(id(call) for call in needed.calls)
             message = f"the constraint {given} of {param.name or 'this param'} is not enough: it is {needed.wish()}"
@@ -87,7 +91,15 @@ class WrongConstraint(Transform):
             if node is None or there is None or text is None:
                 return f"there is no way to write the constraint {readable(needed.required)} here"
             changes += [*there.edits, edits.replace(call.module, node, text)]
-        return Candidate(tuple(changes), self.promise, f"constraint {needed.required}")
+        unknown = any(starts_inside(call, needed.required) is None for call in needed.calls)
+        return Candidate(tuple(changes), self.promise, f"constraint {needed.required}", needs_run=unknown)
+
+
+def _is_enough(given: str, use: Use) -> bool:
+    if distributions.implies(given, use.required) is not False:
+        return True
+    kind = use.distribution.name.rpartition(".")[2]
+    return use.argument == "probs" and kind in NORMALISING and distributions.implies(given, "nonnegative") is True
 
 
 def _doubt(needed: Requirement, given: str) -> str:
