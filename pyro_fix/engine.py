@@ -17,7 +17,7 @@ from pyro_fix.report.diff import unified
 from pyro_fix.result import Change, Finding, Result, Skipped
 from pyro_fix.sources import Source, SourceError
 from pyro_fix.suppress import suppressed
-from pyro_fix.transform import Edit, Proposal, Status, Transform, Verdict
+from pyro_fix.transform import Edit, Proposal, Rate, Status, Transform, Verdict
 
 #: A fix can bring another finding to light (a constraint that tip 16 wants tighter); after this many rounds it stops.
 MAX_ROUNDS = 4
@@ -119,10 +119,23 @@ def _propose(transforms: Iterable[Transform], program: Program, state: _State) -
             known = merged.get(key)
             if known is None:
                 merged[key] = proposal
-            elif known.candidates != proposal.candidates:
-                reason = known.held_back or proposal.held_back or "different callers would need different fixes"
-                merged[key] = replace(known, candidates=(), held_back=reason)
+            else:
+                merged[key] = _common(known, proposal)
     return sorted(merged.values(), key=lambda p: (p.path, p.line, p.column, p.code))
+
+
+def _common(known: Proposal, other: Proposal) -> Proposal:
+    """What two readings of one place, on behalf of different callers, agree on."""
+    if [c.edits for c in known.candidates] != [c.edits for c in other.candidates]:
+        reason = known.held_back or other.held_back or "different callers would need different fixes"
+        return replace(known, candidates=(), held_back=reason)
+    return replace(
+        known,
+        candidates=tuple(
+            replace(a, rate=a.rate if a.rate == b.rate else Rate(), needs_run=a.needs_run or b.needs_run)
+            for a, b in zip(known.candidates, other.candidates, strict=True)
+        ),
+    )
 
 
 def _is_test(source: Source) -> bool:

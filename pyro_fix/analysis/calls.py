@@ -59,8 +59,8 @@ def _param_value(run: Interpreter, made: Made, kind: str, initial: Value | None,
     if isinstance(initial, Function) and isinstance(initial.node, ast.Lambda):
         initial = run.call_function(initial, [], {}, made.node)
     known = run.params.get(id(made.node))
+    name = literal_name(made.arguments[0]) if kind == "param" and made.arguments else None
     if known is None:
-        name = literal_name(made.arguments[0]) if kind == "param" and made.arguments else None
         known = Param(made.module, made.node, kind, name, initial, constraint, made.scope.frozen())
         if made.spread:  # arguments that cannot be seen: neither a getter nor bare
             known.initial, known.constraint = initial or Opaque(), constraint or Opaque()
@@ -68,6 +68,8 @@ def _param_value(run: Interpreter, made: Made, kind: str, initial: Value | None,
         run.program.params.append(known)
     else:
         known.initial = join(known.initial, initial) if known.initial and initial else known.initial or initial
+        known.constraint = join(known.constraint, constraint) if known.constraint and constraint else known.constraint
+        known.name = name if known.name == name else None  # one call of a helper makes params of several names
     value = _retyped(made, ParamValue)
     value.param = known
     return value
@@ -124,9 +126,8 @@ def _svi(run: Interpreter, made: Made) -> Value:
 def step(run: Interpreter, svi: Svi, node: ast.Call, arguments: list[Value], keywords: dict[str, Value]) -> Value:
     """``svi.step(...)``: remember the loops around it."""
     loops = tuple(loop for loop in run.loops if not any(loop is outer for outer in svi.loops))
-    conditional = bool(loops) and any(
-        isinstance(entry, ast.AST) for entry in run.nesting[run.nesting.index(loops[0]) :]
-    )
+    inside = run.nesting[run.nesting.index(loops[0]) :] if loops else []
+    conditional = any(loop.skips for loop in loops) or any(isinstance(entry, ast.AST) for entry in inside)
     svi.steps.append(Step(run.module, node, tuple(arguments), keywords, loops, conditional, run.entry))
     return StepLoss(svi)
 

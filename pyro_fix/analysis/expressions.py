@@ -143,6 +143,8 @@ class Evaluator:
         base, name = callee.base, callee.name
         if isinstance(base, SviValue) and name == "step":
             return calls.step(self, base.svi, node, arguments, keywords)
+        if isinstance(base, SviValue) and name == "evaluate_loss":
+            return StepLoss(base.svi)
         if name in _SCALAR_METHODS and flow.reaches(base, SiteValue):
             self.hazard(node, f".{name}() of a sampled value")
         if isinstance(base, Collection) and name in ("append", "add") and len(arguments) == 1:
@@ -166,23 +168,36 @@ class Evaluator:
         return self.arithmetic(type(node.op).__name__, self.evaluate(node.left), self.evaluate(node.right))
 
     def _unary_op(self, node: ast.UnaryOp) -> Value:
-        operand = self.evaluate(node.operand)
+        operand = self.test(node.operand) if isinstance(node.op, ast.Not) else self.evaluate(node.operand)
         if isinstance(node.op, ast.USub) and isinstance(operand, Const) and isinstance(operand.value, (int, float)):
             return Const(-operand.value)
         return Arithmetic(type(node.op).__name__, (operand,))
 
     def _bool_op(self, node: ast.BoolOp) -> Value:
-        return join(*[self.evaluate(value) for value in node.values])
+        values = [self.test(node.values[0])]
+        self.nesting.append(node)  # the first decides whether the others are looked at
+        values += [self.test(value) for value in node.values[1:-1]] + [self.evaluate(node.values[-1])]
+        self.nesting.pop()
+        return join(*values)
 
     def _compare(self, node: ast.Compare) -> Value:
         operands = tuple(self.evaluate(value) for value in (node.left, *node.comparators))
+        if all(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):  # does not look at the value
+            return Opaque()
         for operand in operands:
             for part in _losses(operand):
                 part.svi.loss_compared = True
         return Arithmetic("Compare", operands)
 
+    def test(self: Any, node: ast.expr) -> Value:
+        """The value of a condition."""
+        value: Value = self.evaluate(node)
+        if flow.reaches(value, SiteValue):
+            self.hazard(node, "a branch on a sampled value")
+        return value
+
     def _if_exp(self, node: ast.IfExp) -> Value:
-        test = self.evaluate(node.test)
+        test = self.test(node.test)
         self.nesting.append(node)
         value = join(self.evaluate(node.body), self.evaluate(node.orelse))
         self.nesting.pop()

@@ -30,7 +30,7 @@ from pyro_fix.analysis.values import (
     Mapping,
     Opaque,
     ProjectModule,
-    SiteValue,
+    StepLoss,
     Value,
     join,
 )
@@ -41,7 +41,8 @@ MAX_CALLS = 24
 
 #: What a function has to mention for its body to be worth running, unless it calls one that does.
 _RELEVANT = re.compile(
-    r"param|sample|svi|step|optim|adam|sgd|elbo|auto[a-z]|guide|plate|dist\b|distributions|constraint|loader|epoch|loss|_\(",
+    r"param|sample|svi|step|optim|adam|sgd|elbo|auto[a-z]|guide|plate|dist\b|distributions|constraint|loader|epoch|loss"
+    r"|_\(|\.(?:item|tolist|numpy|t)\(",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -97,7 +98,8 @@ class Interpreter(Evaluator):
         """Run the functions of ``module`` that no call has reached, with unknown arguments."""
         saved = self._leave()
         self.module, self.scope = module, module.scope
-        self._run_functions(module.tree.body, module.scope, None)
+        # from the bottom up, where callers tend to stand: a function is better understood by a call than on its own
+        self._run_functions(module.tree.body[::-1], module.scope, None)
         self._restore(saved)
 
     def _run_functions(self, body: Iterable[ast.stmt], scope: Scope, owner: Class | None) -> None:
@@ -147,7 +149,8 @@ class Interpreter(Evaluator):
         if body in self.functions or len(self.functions) >= MAX_DEPTH or count >= MAX_CALLS:
             return Opaque()
         owner = function.bound.cls if isinstance(function.bound, Instance) else None
-        if not isinstance(body, ast.Lambda) and not self._is_relevant(body, function.module, owner):
+        has_loss = any(isinstance(value, StepLoss) for value in (*arguments, *keywords.values()))
+        if not (isinstance(body, ast.Lambda) or has_loss or self._is_relevant(body, function.module, owner)):
             return Opaque()
         self._called[id(body)] = count + 1
         saved = self.module, self.scope
@@ -346,16 +349,16 @@ class Interpreter(Evaluator):
     def _jump(self, node: ast.stmt) -> bool:
         if self._exits:
             self._exits[-1].append(self.scope.names)
+        if self.loops and isinstance(node, ast.Continue):
+            self.loops[-1].skips = True
         return True
 
     def _if(self, node: ast.If) -> bool:
-        test = self.evaluate(node.test)
+        test = self.test(node.test)
         if _is_main_guard(node.test):
             return self._run(node.body)
         if isinstance(test, Library) and test.name == "typing.TYPE_CHECKING":
             return self._run(node.orelse)
-        if flow.reaches(test, SiteValue):
-            self.hazard(node, "a branch on a sampled value")
         self.nesting.append(node)
         ended = self._branch([node.body, node.orelse])
         self.nesting.pop()
@@ -378,8 +381,7 @@ class Interpreter(Evaluator):
         self._run(node.orelse)
 
     def _while(self, node: ast.While) -> None:
-        if flow.reaches(self.evaluate(node.test), SiteValue):
-            self.hazard(node, "a branch on a sampled value")
+        self.test(node.test)
         self._loop(Loop(node, None, True), node.body, None)
         self._run(node.orelse)
 
@@ -446,7 +448,7 @@ class Interpreter(Evaluator):
             self.scope.globals.update(node.names)
 
     def _assert(self, node: ast.Assert) -> None:
-        self.evaluate(node.test)
+        self.test(node.test)
 
     def _import(self, node: ast.Import) -> None:
         for alias in node.names:

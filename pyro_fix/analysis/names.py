@@ -61,7 +61,7 @@ def star_exports(module: str, name: str) -> str | None:
         return f"pyro.optim.{name}"
     if module in ("pyro.infer.autoguide", "pyro.contrib.autoguide") and name in distributions.AUTOGUIDES:
         return f"pyro.infer.autoguide.{name}"
-    if module == "pyro.infer" and (name == "SVI" or name in distributions.ELBOS):
+    if module == "pyro.infer" and (name in ("SVI", "config_enumerate") or name in distributions.ELBOS):
         return f"pyro.infer.{name}"
     if module == "pyro.nn" and name in ("PyroModule", "PyroParam", "PyroSample"):
         return f"pyro.nn.{name}"

@@ -44,6 +44,10 @@ def given_to_svi(program: Program) -> Iterator[Made]:
                 yield made
 
 
+#: Attributes of a ``PyroOptim`` through which people set its learning rate as they go.
+_SET_BY_HAND = frozenset({"optim_objs", "pt_optim_args", "pt_optim_constructor", "param_groups"})
+
+
 def options_of(made: Made) -> Options | str:
     """The options of an optimiser, or why they cannot be rewritten."""
     if made.spread:
@@ -51,6 +55,8 @@ def options_of(made: Made) -> Options | str:
     given = made.argument(0, "optim_args")
     if given is None:
         return "it is given no options"
+    if _SET_BY_HAND & set(getattr(made, "_attributes", ())):
+        return "the program reaches into it, perhaps to set the learning rate"
     if made.argument(1, "clip_args") is not None:
         return "it clips gradients already, through clip_args"
     if not isinstance(given, Mapping):

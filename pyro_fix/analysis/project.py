@@ -48,8 +48,11 @@ class Project:
             modules = [module for source in files if (module := self._add(source)) is not None]
             for module in modules:
                 self._interpreter.run_module(module)
-            for module in list(self.program.modules.values()):  # a guide may live in a file that was only imported
+            # those that import others first: a function is better understood by a call than on its own; all, because
+            # a guide may live in a file that was only imported
+            for module in sorted(self.program.modules.values(), key=lambda m: -len(m.imports)):
                 self._interpreter.run_rest(module)
+            self.program.params.sort(key=lambda p: (p.module.path, p.call.lineno, p.call.col_offset))
         finally:
             if collecting:
                 gc.enable()

@@ -137,6 +137,14 @@ def constraint_node(param: Param) -> ast.expr | None:
     return param.call.args[position] if len(param.call.args) > position else None
 
 
+def is_passed_in(param: Param) -> bool:
+    """Whether its constraint is an argument of the function around it, which other callers may give as they like."""
+    node, function = constraint_node(param), param.scope.function
+    if not isinstance(node, ast.Name) or function is None:
+        return False
+    return any(isinstance(inner, ast.arg) and inner.arg == node.id for inner in ast.walk(function))
+
+
 def _strictest(required: Sequence[str]) -> str | None:
     for one in required:
         if all(distributions.implies(one, other) for other in required):

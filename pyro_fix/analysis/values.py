@@ -241,7 +241,7 @@ class Applied(Value):
 
 
 class StepLoss(Value):
-    """What ``svi.step(...)`` returns."""
+    """What ``svi.step(...)`` or ``svi.evaluate_loss(...)`` returns."""
 
     __slots__ = ("svi",)
 
@@ -300,10 +300,12 @@ class Join(Value):
 class Loop:
     """A loop that is being run through; ``count`` is the value of its number of rounds, where there is one."""
 
-    __slots__ = ("count", "ends_early", "node")
+    __slots__ = ("count", "ends_early", "node", "skips")
 
     def __init__(self, node: ast.AST, count: Value | None, ends_early: bool) -> None:
         self.node, self.count, self.ends_early = node, count, ends_early
+        self.skips = False
+        """Whether a ``continue`` so far may have left out the rest of a round."""
 
 
 def same(left: Value, right: Value) -> bool:

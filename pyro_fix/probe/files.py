@@ -98,7 +98,7 @@ class View:
 
     def note(self, path: str) -> None:
         """Report a file of the project that the program depends on."""
-        if self.noting and path not in self._loaded:
+        if self.noting and path not in self._loaded and not (self.libraries.owns(path) and path not in self.overlay):
             self._loaded.add(path)
             self._journal.write("loaded", path=path)
 

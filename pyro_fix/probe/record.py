@@ -546,7 +546,8 @@ class Recorder:
     def leave(self, status: int = 0) -> Any:
         """Leave the process once the other replicas are done."""
         self.replicas.wait()
-        return replicas.leave(status)
+        # A replica that comes here is no lost one, whatever the program made of its end.
+        return replicas.leave(status if self.replicas.first else 0)
 
     @property
     def stepped(self) -> bool:

@@ -133,7 +133,7 @@ class _Plugin:
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         error = getattr(getattr(call, "excinfo", None), "value", None)
-        if isinstance(error, node.CollectError) and error.__cause__ is not None:
+        if type(error).__name__ == "CollectError" and error.__cause__ is not None:
             error = error.__cause__  # what importing the test file raised
         # Once steps were made, a test may fail for want of those that were not.
         if error is not None and not self._recorder.stepped:

@@ -47,7 +47,7 @@ class Fix:
         """The current candidate failed: go on to the next one, or give the verdict."""
         status = Status.REJECTED if judgement.kept is False else Status.UNVERIFIED
         if self.rung + 1 == len(self.proposal.candidates):
-            self.decide(status, judgement.reason, {"deferred": True} if judgement.waits else {})
+            self.decide(status, judgement.reason, {"deferred": True} if judgement.waits or judgement.defer else {})
             return
         self.earlier.append({"candidate": self.candidate.label, "status": status.value, "reason": judgement.reason})
         self.rung += 1

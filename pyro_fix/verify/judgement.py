@@ -18,8 +18,13 @@ class Judgement:
     """JSON-ready numbers."""
     waits: bool = False
     """``kept`` is None only for a trouble that the original has as well: another fix of the program may cure it."""
+    shown: str = ""
+    """What a judgement that waits could show before the trouble came."""
     weak: bool = False
     """``kept`` is None only for noise: more runs may decide."""
+    defer: bool = False
+    """``kept`` is None only for a trouble that the original has as well, and that hides what was promised: it can be
+    judged once the program's other fixes are in."""
 
 
 def merge(judgements: Sequence[Judgement]) -> Judgement:
@@ -33,8 +38,10 @@ def merge(judgements: Sequence[Judgement]) -> Judgement:
     open_ones = [judgement for judgement in deciding if judgement.kept is None]
     waits = bool(open_ones) and all(judgement.waits for judgement in open_ones)
     weak = bool(open_ones) and all(judgement.weak for judgement in open_ones)
+    defer = bool(open_ones) and all(judgement.defer for judgement in open_ones)
     evidence: dict[str, object] = {}
     for judgement in judgements:
         evidence |= judgement.evidence
     reason = "; ".join(dict.fromkeys(judgement.reason for judgement in deciding if judgement.reason))
-    return Judgement(deciding[0].kept if deciding else None, reason, evidence, waits, weak)
+    shown = "; ".join(dict.fromkeys(judgement.shown for judgement in deciding if judgement.shown))
+    return Judgement(deciding[0].kept if deciding else None, reason, evidence, waits, shown, weak, defer)

@@ -328,7 +328,7 @@ class _Session:
         assert plan is not None and fix.original is not None
         group = [other for other in kept if self._bench.touches(plan, other)]
         fix.patched = self._bench.together(plan, group)
-        clauses = [judgement.reason for judgement in fix.judgements.values() if judgement.kept and judgement.reason]
+        clauses = [j.reason if j.kept else j.shown for j in fix.judgements.values()]
         ends = wording.endings(fix.patched, fix.ordinals)
         befores = [svi_of(fix.original, ordinal) for ordinal in fix.ordinals]
         if any(svi is not None and unwell(svi) for svi in befores):
@@ -338,7 +338,7 @@ class _Session:
         }
         if Promise.DECLARED_RATE in fix.candidate.promise:
             more["referee, not gating"] = self._bench.view(plan, group, fix.ordinals)
-        fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(clauses), ends]), more)
+        fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(filter(None, clauses)), ends]), more)
 
 
 def _failed(judgements: Mapping[str, Judgement]) -> Judgement | None:

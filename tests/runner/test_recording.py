@@ -491,7 +491,7 @@ def test_pytest_targets(shared):
         seeds=(0, 1),
     )
     assert seen.failure is None, shared.output
-    assert [svi.trajectories[0].rates[0] for svi in seen.svis] == [(0.1,), (0.2,)]
+    assert [svi.trajectories[0].rates[0] for svi in seen.svis] == [(0.1,), (0.2,)], (seen, shared.output)
     assert [len(t.losses) for svi in seen.svis for t in svi.trajectories] == [4] * 4
     assert seen.hits[f"{test}:11"] >= 1 and seen.hits[f"{test}:15"] >= 2 and seen.hits[f"{helper}:10"] > 8
     assert "torn down" in "".join(shared.output)

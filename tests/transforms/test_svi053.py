@@ -155,3 +155,17 @@ def test_only_the_constraint_itself_is_imported(check):
 
 def test_suppression(check):
     assert check(guide("dist.Bernoulli(pyro.param('p', torch.tensor(.5), constraint=constraints.positive))  # noqa: SVI053")).findings == ()
+
+
+def test_constraint_that_callers_pass(check):
+    text = guide("dist.Bernoulli(make('p', constraints.positive))", before=(
+        "def make(name, constraint):\n    return pyro.param(name, torch.tensor(.5), constraint=constraint)\n"
+    ))  # fmt: skip
+    assert "argument of the function" in check(text).held_back
+
+
+def test_constraints_that_callers_pass_differ(check):
+    text = guide("make('q', constraints.unit_interval)", "dist.Bernoulli(make('p', constraints.positive))", before=(
+        "def make(name, constraint):\n    return pyro.param(name, torch.tensor(.5), constraint=constraint)\n"
+    ))  # fmt: skip
+    assert check(text).result.changes == ()

@@ -135,3 +135,10 @@ def test_after_svi051_in_a_later_round(check):
 def test_suppression(check):
     text = guide("dist.Gamma(pyro.param('a', torch.tensor(2.), constraint=constraints.positive), 1.)  # noqa: SVI161")
     assert check(text).findings == ()
+
+
+def test_constraint_that_callers_pass(check):
+    text = guide("dist.Gamma(make('p', constraints.positive), 1.)", before=(
+        "def make(name, constraint):\n    return pyro.param(name, torch.tensor(2.), constraint=constraint)\n"
+    ))  # fmt: skip
+    assert "argument of the function" in check(text).held_back

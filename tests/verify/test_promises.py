@@ -351,3 +351,16 @@ class TestSeveralSvis:
     def start(self, original: Observation, patched: Observation) -> Judgement:
         candidate = Candidate((), Promise.SAME_START, "")
         return JUDGES[Promise.SAME_START](original, patched, affected(original, patched), candidate)
+
+
+def test_a_rate_that_the_original_hides_is_judged_in_another_round() -> None:
+    """One step before the original's own defect stops both: whether the rate decays cannot be seen yet."""
+    broken = trajectory(losses=(100.0,), failure=Failure("ValueError", "scale", "a.py:3", 1))
+    judgement = judge(Promise.DECLARED_RATE, svi(trajectories=(broken,)), svi(trajectories=(broken,)), Rate(0.01, None))
+    assert judgement.kept is None and judgement.defer and not judgement.waits
+
+
+def test_what_a_divergence_leaves_visible_is_shown() -> None:
+    away = svi(trajectories=(trajectory(losses=tuple(100.0 * 1.2**t for t in range(100))),))
+    judgement = judge(Promise.DECLARED_RATE, away, away, Rate(0.01, 1.0))
+    assert judgement.waits and "declared rate" in judgement.shown

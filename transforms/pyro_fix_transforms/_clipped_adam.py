@@ -32,12 +32,13 @@ def renamed(made: Made) -> tuple[Edit, ...] | None:
     callee = made.node.func
     if isinstance(callee, ast.Attribute):
         return (edits.rename(made.module, callee, "ClippedAdam"),)
-    if isinstance(callee, ast.Name) and made.scope.lookup("ClippedAdam") is None:
+    there = imports.reference(made.module, made.scope, "pyro.optim.ClippedAdam", made.node)
+    is_bound = there is not None and not there.edits and "." not in there.text
+    if isinstance(callee, ast.Name) and not is_bound and made.scope.lookup("ClippedAdam") is None:
         alias = _only_import(made, callee)
         if alias is not None:
             module = made.module
             return edits.replace_alias(module, alias, "ClippedAdam"), edits.replace(module, callee, "ClippedAdam")
-    there = imports.reference(made.module, made.scope, "pyro.optim.ClippedAdam", made.node)
     if there is None:
         return None
     return (*there.edits, edits.replace(made.module, callee, there.text))

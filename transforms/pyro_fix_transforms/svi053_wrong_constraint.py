@@ -11,6 +11,7 @@ from pyro_fix.analysis.requirements import (
     Requirement,
     constraint_node,
     constraint_text,
+    is_passed_in,
     is_structured,
     readable,
     requirement,
@@ -106,6 +107,8 @@ def _doubt(needed: Requirement, given: str) -> str:
     for call in needed.calls:
         if constraint_text(call.constraint) != given:
             return "the same name has different constraints; the first one to run would win"
+        if is_passed_in(call):
+            return "its constraint is an argument of the function around it"
         inside = starts_inside(call, needed.required)
         if inside is False:
             return "its initial value would violate the constraint that is needed"

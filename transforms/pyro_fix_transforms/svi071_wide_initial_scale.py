@@ -70,7 +70,7 @@ class WideInitialScale(Transform):
                 continue
             message = f"{param.name or 'this param'} starts {known.high:g} wide; a wide guide makes noisy gradients"
             literals = constants(param.initial_node) if param.initial_node is not None else None
-            doubt = _doubt(uses, scales, [call for call in same_name if call.initial is not None], param)
+            doubt = _doubt(uses, scales, same_name)
             if not doubt and literals is None:
                 doubt = "its initial value is not a literal at the call"
             sizes = [size for size in LADDER if _allowed(param, size)]
@@ -85,12 +85,12 @@ class WideInitialScale(Transform):
             yield self.finding(param.module, param.call, message, candidates)
 
 
-def _doubt(uses: list[Use], scales: list[Use], starts: list[Param], param: Param) -> str:
+def _doubt(uses: list[Use], scales: list[Use], same_name: list[Param]) -> str:
     if len(scales) < len(uses):
         return "it is used for something else than a standard deviation as well"
-    if len(starts) > 1:
+    if sum(call.initial is not None for call in same_name) > 1:
         return "the same name is given an initial value in several places"
-    if param.mutated:
+    if any(call.mutated for call in same_name):
         return "the program changes its value in place"
     return ""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis.program import Program, Use
-from pyro_fix.analysis.requirements import constraint_node, constraint_text, requirement
+from pyro_fix.analysis.requirements import constraint_node, constraint_text, is_passed_in, requirement
 from pyro_fix.analysis.tensors import extent
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
@@ -80,6 +80,8 @@ class ParamNearBoundary(Transform):
                 there = imports.reference(call.module, call.scope, module, call.call)
                 if node is None or constraint_text(call.constraint) != "positive":
                     doubt = doubt or "the same name has different constraints; the first one to run would win"
+                elif is_passed_in(call):
+                    doubt = doubt or "its constraint is an argument of the function around it"
                 elif there is None:
                     doubt = doubt or "there is no way to write the constraint here"
                 elif known is not None and known.low <= BOUND and known.low != known.high:

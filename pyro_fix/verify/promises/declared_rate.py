@@ -43,7 +43,8 @@ def _judge(original: SviObservation, patched: SviObservation, rate: Rate) -> Jud
         ending = breakdown(bad[0])
         words = ending[1] if ending else f"the loss went from {bad[0].losses[0]:.4g} to {bad[0].losses[-1]:.4g}"
         if any(breakdown(t) is not None or diverged(t) for t in original.trajectories):
-            return Judgement(None, f"diverges as the original does: {words}", evidence, waits=True)
+            shown = f"{unfollowed.reason}; {start.reason}"
+            return Judgement(None, f"diverges as the original does: {words}", evidence, waits=True, shown=shown)
         return Judgement(False, f"diverges, which the original does not: {words}", evidence)
     return Judgement(True, "; ".join(part for part in (unfollowed.reason, start.reason) if part), evidence)
 
@@ -54,15 +55,17 @@ def _follows(original: SviObservation, patched: SviObservation, rate: Rate) -> J
         return Judgement(False, "the program schedules its learning rate already: a decay would apply twice")
     paths = [t.rates for t in patched.trajectories if t.rates]
     if not paths or not all(paths[0]):
-        return Judgement(None, "the patched optimiser shows no learning rate")
+        return Judgement(None, "the patched optimiser shows no learning rate", defer=_breaks(original))
     longest = max(paths, key=len)
     start = (rate.lr,) if rate.lr is not None else before[0] if before else ()
     if not start:
-        return Judgement(None, "the original made no step, so its learning rate is not known")
+        return Judgement(
+            None, "the original made no step, so its learning rate is not known", defer=_breaks(original)
+        )
     decay = rate.lrd
     if decay is None:
         if len(longest) < 2:
-            return Judgement(None, "one step shows no decay")
+            return Judgement(None, "one step shows no decay", defer=_breaks(original))
         ratios = [b / a for x, y in pairwise(longest) for a, b in zip(x, y, strict=False)]
         decay = statistics.median(ratios)
         if not 0 < decay < 1:
@@ -81,6 +84,10 @@ def _follows(original: SviObservation, patched: SviObservation, rate: Rate) -> J
         )
     path = f"{start[-1]:g}" if decay == 1 else f"{start[-1]:g} * {decay:.6g}^t"
     return Judgement(True, f"declared rate: {path} at all {len(longest)} steps", evidence)
+
+
+def _breaks(svi: SviObservation) -> bool:
+    return any(breakdown(trajectory) is not None for trajectory in svi.trajectories)
 
 
 def _scheduled(svi: SviObservation, path: Path) -> bool:
@@ -109,7 +116,7 @@ def _start(original: SviObservation, patched: SviObservation) -> Judgement:
         return Judgement(None, "no loss of step 0 to compare")
     if not finite(before.losses):
         if not finite(after.losses):
-            return Judgement(None, "step 0 has no finite loss, with and without the fix", waits=True)
+            return Judgement(None, "step 0 has no finite loss, with and without the fix", defer=True)
         return Judgement(False, "the fix changed the loss of step 0")
     seeds, size = common(before, after), max(terms(before), terms(after))
     pairs = list(zip(before.losses, after.losses, strict=False))

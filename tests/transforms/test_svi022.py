@@ -1,0 +1,415 @@
+"""Every trap of tips 2 and 3 for Adam."""
+
+from __future__ import annotations
+
+import pytest
+from optimisers import PREAMBLE, STEP, build, program, stepped
+
+CODE = "SVI022"
+
+ADAM = 'Adam({"lr": 0.01})'
+
+
+def clipped(count: str) -> str:
+    return f'ClippedAdam({{"lr": 0.01, "lrd": 0.1 ** (1 / {count})}})'
+
+
+# -- options ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('Adam({"lr": 0.01})', 'ClippedAdam({"lr": 0.01, "lrd": LRD})'),
+        ("Adam({'lr': 0.01})", "ClippedAdam({'lr': 0.01, 'lrd': LRD})"),
+        ("Adam(dict(lr=0.01))", "ClippedAdam(dict(lr=0.01, lrd=LRD))"),
+        ("Adam(optim_args={'lr': 0.01})", "ClippedAdam(optim_args={'lr': 0.01, 'lrd': LRD})"),
+        ('Adam({"lr": lr, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1})',
+         'ClippedAdam({"lr": lr, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1, "lrd": LRD})'),
+        ('Adam({"lr": 0.01,})', 'ClippedAdam({"lr": 0.01, "lrd": LRD,})'),
+        ("Adam({})", 'ClippedAdam({"lrd": LRD})'),
+    ],
+)  # fmt: skip
+def test_options_are_kept(check, before: str, after: str):
+    assert after.replace("LRD", "0.1 ** (1 / 1000)") in check(program(before, before="lr = 0.01\n")).text
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "why"),
+    [
+        ('Adam({"lr": 0.01, "amsgrad": True})', "amsgrad"),
+        ('Adam({"lr": 0.01, "momentum": 0.9})', "momentum"),
+        ('Adam({"lr": 0.01, "fused": True})', "fused"),
+        ('Adam({"lr": 0.01, "foreach": True})', "foreach"),
+        ('Adam({"lr": 0.01, "maximize": True})', "maximize"),
+        ('Adam({"lr": 0.01}, {"clip_norm": 5.0})', "clip_args"),
+        ('Adam({"lr": 0.01}, clip_args={"clip_value": 5.0})', "clip_args"),
+        ("Adam(per_param)", "function of the parameter"),
+        ("Adam(lambda name: {'lr': 0.01})", "function of the parameter"),
+        ("Adam({**base, 'lr': 0.01})", "run time"),
+        ("Adam({key: 0.01})", "run time"),
+        ("Adam(config['adam'])", "not a dict"),
+        ("Adam(shared)", "other uses"),
+        ("Adam()", "no options"),
+        ("Adam(*options)", "passed by"),
+    ],
+)
+def test_options_that_cannot_be_kept(check, optimizer: str, why: str):
+    before = (
+        "base, key, config, options = load()\nshared = {'lr': 0.01}\nprint(shared)\n"
+        "def per_param(name):\n    return {'lr': 0.01 if name else 0.1}\n"
+    )
+    assert why in check(program(optimizer, before=before)).held_back
+
+
+def test_options_in_a_variable(check):
+    outcome = check(program("Adam(args)", before='args = {"lr": 0.01}\n'))
+    assert outcome.added == ['args = {"lr": 0.01, "lrd": 0.1 ** (1 / 1000)}', build("ClippedAdam(args)").strip()]
+
+
+def test_options_in_a_variable_that_is_filled_later(check):
+    before = 'args = {}\nargs["lr"] = 0.01\n'
+    assert check(program("Adam(args)", before=before)).held_back
+
+
+def test_options_in_a_variable_above_the_count(check):
+    """``num_steps`` cannot be read where the dict is written."""
+    text = stepped("Adam(args)", "for _ in range(num_steps):\n    svi.step(data)\n", 'args = {"lr": 0.01}\nnum_steps = load()\n')
+    assert "not known where the optimiser is built" in check(text).held_back
+
+
+# -- names --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("imports", "call", "fixed"),
+    [
+        ("import pyro.optim as o", "o.Adam", "o.ClippedAdam"),
+        ("from pyro import optim", "optim.Adam", "optim.ClippedAdam"),
+        ("import pyro.optim", "pyro.optim.Adam", "pyro.optim.ClippedAdam"),
+        ("from pyro.optim import Adam as A", "A", "ClippedAdam"),
+        ("from pyro.optim import Adam, ClippedAdam", "Adam", "ClippedAdam"),
+        ("from pyro.optim import Adam, ClippedAdam as C", "Adam", "C"),
+        ("from pyro.optim import Adam", "Adam", "ClippedAdam"),
+        ("from pyro.optim import Adam, SGD", "Adam", "ClippedAdam"),
+        ("from pyro.optim.pytorch_optimizers import Adam", "Adam", "pyro.optim.ClippedAdam"),
+    ],
+)
+def test_import_styles(check, imports: str, call: str, fixed: str):
+    text = program(f'{call}({{"lr": 0.01}})').replace("from pyro.optim import *", imports)
+    new = check(text).text
+    assert f'{fixed}({{"lr": 0.01, "lrd": 0.1 ** (1 / 1000)}})' in new
+    compile(new, "main.py", "exec")
+
+
+def test_import_that_nothing_else_uses_is_replaced(check):
+    text = program(ADAM).replace("from pyro.optim import *", "from pyro.optim import Adam")
+    assert "from pyro.optim import ClippedAdam\n" in check(text).added[0] + "\n"
+
+
+def test_import_that_others_use_is_kept(check):
+    text = program(ADAM, before="other = Adam\n").replace("from pyro.optim import *", "from pyro.optim import Adam")
+    new = check(text).text
+    assert "from pyro.optim import Adam\n" in new and "ClippedAdam(" in new
+
+
+@pytest.mark.parametrize("imports", ["from torch.optim import Adam", "from torch.optim import *", "from mine import Adam"])
+def test_adam_of_somebody_else(check, imports: str):
+    text = program(ADAM).replace("from pyro.optim import *", imports)
+    assert check(text).findings == ()
+
+
+def test_adam_rebound_later_in_the_file(check):
+    """One file may import both, one after the other, under one name."""
+    text = program(ADAM).replace("from pyro.optim import *", "from pyro.optim import Adam")
+    text += "from torch.optim import Adam\nother = Adam(net.parameters(), lr=0.1)\n"
+    new = check(text).text
+    assert clipped("1000") in new and "other = Adam(net.parameters(), lr=0.1)" in new
+    assert "from torch.optim import Adam\n" in new
+
+
+def test_adam_rebound_before(check):
+    text = program(ADAM, before="from torch.optim import Adam\n")
+    assert check(text).findings == ()
+
+
+def test_clipped_adam_is_something_else_here(check):
+    text = program(ADAM, before="class ClippedAdam: pass\n").replace("from pyro.optim import *", "from pyro.optim import Adam")
+    outcome = check(text)
+    assert not outcome.findings[0].proposal.candidates or "pyro.optim.ClippedAdam(" in outcome.text
+
+
+def test_adam_that_no_svi_uses(check):
+    assert check(PREAMBLE + f"optimizer = {ADAM}\n").findings == ()
+
+
+# -- how many steps -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loop", "count"),
+    [
+        ("for _ in range(num_steps):\n    svi.step(data)\n", "num_steps"),
+        ("for _ in range(0, num_steps):\n    svi.step(data)\n", "num_steps"),
+        ("for _ in range(1, num_steps + 1):\n    svi.step(data)\n", "num_steps"),
+        ("for _ in range(1, 1 + num_steps):\n    svi.step(data)\n", "num_steps"),
+        ("for _ in range(1, 501):\n    svi.step(data)\n", "500"),
+        ("for _ in trange(num_steps):\n    svi.step(data)\n", "num_steps"),
+        ("for _ in tqdm(range(num_steps)):\n    svi.step(data)\n", "num_steps"),
+        ("for i, _ in enumerate(range(num_steps)):\n    svi.step(data)\n", "num_steps"),
+        ("pbar = tqdm(range(num_steps), desc='x')\nfor _ in pbar:\n    svi.step(data)\n    pbar.set_postfix()\n", "num_steps"),
+        ("losses = [svi.step(data) for _ in range(num_steps)]\n", "num_steps"),
+        ("for e in range(3):\n    for b in range(num_steps):\n        svi.step(data)\n", "(3 * num_steps)"),
+        ("for _ in range(int(1e3)):\n    svi.step(data)\n", "1000"),
+        ("for _ in range(1000 if True else 1000):\n    svi.step(data)\n", "1000"),
+        ("for i in range(num_steps):\n    loss = svi.step(data)\n    if i % 10 == 0:\n        print(loss)\n", "num_steps"),
+        ("for i in range(num_steps):\n    with ctx:\n        svi.step(data)\n", "num_steps"),
+        ("for i in range(num_steps):\n    if i > 3:\n        continue_logging = 1\n    svi.step(data)\nelse:\n    print()\n", "num_steps"),
+        ("def train():\n    for i in range(num_steps):\n        svi.step(data)\ntrain()\n", "num_steps"),
+        ("def step(x):\n    return svi.step(x)\nfor i in range(num_steps):\n    step(data)\n", "num_steps"),
+        ("for _ in range(2 * num_steps):\n    svi.step(data)\n", "(2 * num_steps)"),
+        ("for _ in range(num_steps - 1):\n    svi.step(data)\n", "(num_steps - 1)"),
+    ],
+)  # fmt: skip
+def test_step_count(check, loop: str, count: str):
+    assert clipped(count) in check(stepped(ADAM, loop)).text
+
+
+@pytest.mark.parametrize(
+    ("loop", "why"),
+    [
+        ("while True:\n    svi.step(data)\n", "may end early"),
+        ("i = 0\nwhile i < num_steps:\n    svi.step(data)\n    i += 1\n", "may end early"),
+        ("for _ in range(num_steps):\n    if svi.step(data) < 1:\n        break\n", "may end early"),
+        ("def t():\n    for _ in range(num_steps):\n        if svi.step(data) < 1:\n            return\nt()\n", "may end early"),
+        ("for i in range(num_steps):\n    if i % 2:\n        svi.step(data)\n", "condition"),
+        ("for i in range(num_steps):\n    if i % 2:\n        continue\n    svi.step(data)\n", "condition"),
+        ("for i in range(num_steps):\n    data and svi.step(data)\n", "condition"),
+        ("for i in range(num_steps):\n    x = svi.step(data) if data else 0\n", "condition"),
+        ("for batch in load():\n    svi.step(batch)\n", "not known"),
+        ("for _ in itertools.count():\n    svi.step(data)\n", "not known"),
+        ("for _ in range(*bounds):\n    svi.step(data)\n", "not known"),
+        ("for _ in range(0, num_steps, 2):\n    svi.step(data)\n", "not known"),
+        ("svi.step(data)\n", "in no loop"),
+        ("", "not found"),
+        ("for _ in range(num_steps):\n    svi.step(data)\nfor _ in range(10):\n    svi.step(data)\n", "several places"),
+        ("for _ in range(num_steps):\n    svi.step(data)\n    svi.step(data)\n", "several places"),
+        ("def t(n):\n    for _ in range(n):\n        svi.step(data)\nt(10)\nt(20)\n", "several places"),
+        ("for _ in range(num_steps):\n    try:\n        svi.step(data)\n    except ValueError:\n        break\n", "may end early"),
+        ("[svi.step(data) for i in range(num_steps) if i % 2]\n", "may end early"),
+        ("for svi_ in (svi, svi):\n    for _ in range(num_steps):\n        svi_.step(data)\n", "not found"),
+        ("for _ in range(num_steps):\n    match data:\n        case 1:\n            svi.step(data)\n", "condition"),
+    ],
+)  # fmt: skip
+def test_step_count_that_is_not_known(check, loop: str, why: str):
+    assert why in check(stepped(ADAM, loop, "import itertools\nbounds = load()\nnum_steps = 500\n")).held_back
+
+
+@pytest.mark.parametrize("steps", [1, 2, 49])
+def test_smoke_runs_are_left_alone(check, steps: int):
+    assert check(stepped(ADAM, f"for _ in range({steps}):\n    svi.step(data)\n")).findings == ()
+
+
+def test_epochs_times_batches(check):
+    before = "epochs = 10\nloader = DataLoader(load(), batch_size=8)\n"
+    loop = "for epoch in range(epochs):\n    for x, y in loader:\n        svi.step(x)\n"
+    assert clipped("(epochs * len(loader))") in check(stepped(ADAM, loop, before)).text
+
+
+def test_loader_built_after_the_optimiser(check):
+    loop = "loader = DataLoader(load())\nfor epoch in range(num_steps):\n    for x in loader:\n        svi.step(x)\n"
+    assert "not known where the optimiser is built" in check(stepped(ADAM, loop)).held_back
+
+
+def test_count_assigned_after_the_optimiser(check):
+    loop = "n = load()\nfor _ in range(n):\n    svi.step(data)\n"
+    assert "not known where the optimiser is built" in check(stepped(ADAM, loop)).held_back
+
+
+def test_literal_assigned_after_the_optimiser(check):
+    """The name cannot be read there, the number can be written."""
+    loop = "n = 700\nfor _ in range(n):\n    svi.step(data)\n"
+    assert clipped("700") in check(stepped(ADAM, loop)).text
+
+
+def test_count_rebound_in_between(check):
+    loop = "num_steps = 900\nfor _ in range(num_steps):\n    svi.step(data)\n"
+    assert clipped("900") in check(stepped(ADAM, loop)).text
+
+
+def test_count_rebound_to_something_unknown(check):
+    loop = "num_steps = load()\nfor _ in range(num_steps):\n    svi.step(data)\n"
+    assert "not known where" in check(stepped(ADAM, loop)).held_back
+
+
+def test_count_that_depends_on_a_condition(check):
+    loop = "n = 2 if smoke_test else 1000\nfor _ in range(n):\n    svi.step(data)\n"
+    assert "condition" in check(stepped(ADAM, loop, "import os\nsmoke_test = 'CI' in os.environ\n")).held_back
+
+
+def test_count_that_depends_on_a_condition_above(check):
+    before = "import os\nsmoke_test = 'CI' in os.environ\nnum_steps = 2 if smoke_test else 1000\n"
+    loop = "for _ in range(num_steps):\n    svi.step(data)\n"
+    assert clipped("num_steps") in check(stepped(ADAM, loop, before)).text
+
+
+def test_count_of_a_function_s_argument(check):
+    text = PREAMBLE + (
+        "def train(data, n=1000):\n"
+        f"    optimizer = {ADAM}\n    {build('optimizer')}"
+        "    for _ in range(n):\n        svi.step(data)\n"
+    )
+    assert clipped("n") in check(text).text
+
+
+def test_count_of_another_function_s_argument(check):
+    text = PREAMBLE + (
+        f"def make():\n    return SVI(model, guide, {ADAM}, Trace_ELBO())\n"
+        "def train(data, n=1000):\n    svi = make()\n    for _ in range(n):\n        svi.step(data)\n"
+    )
+    assert "not known where" in check(text).held_back
+
+
+def test_argparse(check):
+    text = PREAMBLE + (
+        "def main(args):\n"
+        f"    optimizer = {ADAM}\n    {build('optimizer')}"
+        "    for _ in range(args.num_steps):\n        svi.step(None)\n"
+        "if __name__ == '__main__':\n"
+        "    parser = argparse.ArgumentParser()\n    parser.add_argument('--num-steps', type=int, default=1000)\n"
+        "    main(parser.parse_args())\n"
+    )
+    assert clipped("args.num_steps") in check(text).text
+
+
+def test_argument_that_is_changed_in_between(check):
+    text = PREAMBLE + (
+        "def main(args):\n"
+        f"    optimizer = {ADAM}\n    {build('optimizer')}"
+        "    args.num_steps = args.num_steps // 2\n"
+        "    for _ in range(args.num_steps):\n        svi.step(None)\n"
+    )
+    outcome = check(text)
+    assert not outcome.findings[0].proposal.candidates or "(args.num_steps // 2)" in outcome.text
+
+
+def test_attribute_of_self(check):
+    text = PREAMBLE + (
+        "class Trainer:\n"
+        "    def __init__(self, n):\n        self.n = n\n"
+        f"        self.svi = SVI(model, guide, {ADAM}, Trace_ELBO())\n"
+        "    def run(self, data):\n        for _ in range(self.n):\n            self.svi.step(data)\n"
+        "Trainer(1000).run(None)\n"
+    )
+    outcome = check(text)
+    assert any(clipped(name) in outcome.text for name in ("self.n", "n"))
+
+
+def test_closure(check):
+    text = PREAMBLE + (
+        "def main(n):\n"
+        f"    def make():\n        return {ADAM}\n"
+        f"    {build('make()')}"
+        "    for _ in range(n):\n        svi.step(None)\n"
+    )
+    assert clipped("n") in check(text).text
+
+
+def test_closure_over_a_name_that_is_bound_later(check):
+    text = PREAMBLE + (
+        "def main():\n"
+        f"    def make():\n        return {ADAM}\n"
+        f"    {build('make()')}    n = load()\n"
+        "    for _ in range(n):\n        svi.step(None)\n"
+    )
+    assert "not known where" in check(text).held_back
+
+
+def test_global_that_is_bound_after_the_call(check):
+    text = PREAMBLE + f"def make():\n    return {ADAM}\n{build('make()')}n = load()\nfor _ in range(n):\n    svi.step(None)\n"
+    assert "not known where" in check(text).held_back
+
+
+def test_builtin_that_is_shadowed(check):
+    text = stepped(ADAM, "for _ in range(num_steps):\n    svi.step(data)\n", "num_steps = 5\ndef range(n):\n    return list(load())\n")
+    assert not any(f.proposal.candidates for f in check(text).findings)
+
+
+# -- which optimiser, which SVI ------------------------------------------------------------------------------------
+
+
+def test_two_svis_share_one_optimiser(check):
+    text = stepped(ADAM, build("optimizer").replace("svi", "other", 1) + STEP)
+    assert "several SVI objects" in check(text).held_back
+
+
+def test_a_loop_builds_svis_with_one_optimiser(check):
+    text = PREAMBLE + f"optimizer = {ADAM}\nfor i in range(3):\n    {build('optimizer')}    for _ in range(1000):\n        svi.step(data)\n"
+    assert "a loop builds" in check(text).held_back
+
+
+def test_a_loop_builds_both(check):
+    text = PREAMBLE + f"for i in range(3):\n    {build(ADAM)}    for _ in range(1000):\n        svi.step(data)\n"
+    assert clipped("1000") in check(text).text
+
+
+def test_scheduler_is_in_charge(check):
+    before = "scheduler = ExponentialLR({'optimizer': torch.optim.Adam, 'optim_args': {'lr': 0.01}, 'gamma': 0.9})\n"
+    assert check(program("scheduler", before=before)).findings == ()
+
+
+def test_optimiser_chosen_by_a_flag(check):
+    """Flags that choose an optimiser are the user's; both ways decay, or none."""
+    before = f"if flag:\n    optimizer = {ADAM}\nelse:\n    optimizer = SGD({{'lr': 0.1}})\n"
+    outcome = check(program("optimizer", before=before))
+    assert clipped("1000") in outcome.text
+
+
+def test_learning_rate_changed_by_hand(check):
+    """The program sets the rate itself, so it would decay twice."""
+    loop = "for _ in range(1000):\n    svi.step(data)\n    for p in optimizer.optim_objs.values():\n        p.param_groups[0]['lr'] *= 0.99\n"
+    assert check(stepped(ADAM, loop)).held_back
+
+
+def test_optimiser_of_another_module(check):
+    outcome = check(
+        PREAMBLE + "from settings import optimizer, num_steps\n" + build("optimizer") + "for _ in range(num_steps):\n    svi.step(0)\n",
+        settings='from pyro.optim import Adam\nnum_steps = 500\noptimizer = Adam({"lr": 0.01})\nsvi = "SVI("\n',
+    )
+    assert clipped("num_steps") in outcome.texts["settings.py"]
+
+
+def test_callers_with_different_counts_of_one_function(check):
+    """What is written must be right for every caller."""
+    text = PREAMBLE + (
+        f"def train(n):\n    {build(ADAM)}    for _ in range(n):\n        svi.step(None)\ntrain(100)\ntrain(200)\n"
+    )
+    assert clipped("n") in check(text).text
+
+
+def test_callers_with_different_counts_elsewhere(check):
+    text = PREAMBLE + (
+        f"def make():\n    return SVI(model, guide, {ADAM}, Trace_ELBO())\n"
+        "svi = make()\nfor _ in range(100):\n    svi.step(0)\n"
+        "svi = make()\nfor _ in range(200):\n    svi.step(0)\n"
+    )
+    outcome = check(text)
+    assert outcome.result.changes == ()
+    assert "different" in outcome.held_back
+
+
+def test_suppression(check):
+    assert check(program(f"{ADAM}").replace("Trace_ELBO())", "Trace_ELBO())  # noqa: SVI022")).findings == ()
+
+
+def test_composes_with_svi101(check):
+    """The optimiser stands in the very call whose model and guide are wrapped."""
+    text = program(ADAM).replace('    z = pyro.sample("z", dist.Normal(0., 1.))\n', (
+        '    z = pyro.sample("z", dist.Normal(0., 1.))\n'
+        '    with pyro.plate("d", 500):\n        pyro.sample("x", dist.Normal(z, 1.), obs=data)\n'
+    ))  # fmt: skip
+    outcome = check(text, codes=("SVI022", "SVI101"))
+    assert outcome.added == [
+        "svi = SVI(pyro.poutine.scale(model, scale=1 / 500), pyro.poutine.scale(guide, scale=1 / 500), "
+        f"{clipped('1000')}, Trace_ELBO())"
+    ]
