@@ -13,7 +13,7 @@ from pyro_fix import catalogue, rewrite, sources
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, concerns
 from pyro_fix.config import Options
-from pyro_fix.report.diff import unified
+from pyro_fix.diffs import unified
 from pyro_fix.result import Change, Finding, Result, Skipped
 from pyro_fix.sources import Source, SourceError
 from pyro_fix.suppress import suppressed

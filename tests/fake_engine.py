@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pyro_fix import rewrite, sources, suppress
 from pyro_fix.config import Options
-from pyro_fix.report.diff import unified
+from pyro_fix.diffs import unified
 from pyro_fix.result import Change, Finding, Result, Skipped
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status, Verdict
 

@@ -157,7 +157,7 @@ def _retyped(made: Made, kind: type[_M]) -> _M:
 def _dict(run: Interpreter, made: Made) -> Value:
     if made.arguments or made.spread:
         return made
-    items: dict[object, Value] = {**made.keywords}
+    items: dict[object, Value] = {key: value for key, value in made.keywords.items()}
     return with_scope(Mapping(items, True, made.node), made.scope)
 
 

@@ -420,34 +420,26 @@ def install(view: View) -> None:
 
         return call
 
-    def wrap_open(real_open: Callable[..., Any]) -> Callable[..., Any]:
-        def open(
-            file: Any,
-            mode: str = "r",
-            buffering: int = -1,
-            encoding: str | None = None,
-            errors: str | None = None,
-            newline: str | None = None,
-            closefd: bool = True,
-            opener: Any = None,
-        ) -> Any:
-            if opener is None and isinstance(mode, str):
-                name = _name(file)
-                target = None
-                if name is not None:
-                    if "w" in mode or "a" in mode or "x" in mode or "+" in mode:
-                        target = _writing(name, mode)
-                    else:
-                        target = view.reading(name)
-                if target is not None:
-                    found = target
+    def open_file(file: Any, mode: Any = "r", *args: Any, **kwargs: Any) -> Any:
+        name = _name(file) if isinstance(mode, str) else None
+        target = None
+        if name is not None:
+            writes = "w" in mode or "a" in mode or "x" in mode or "+" in mode
+            target = _writing(name, mode) if writes else view.reading(name)
+        if target is None:
+            return _open(file, mode, *args, **kwargs)
+        found = target
+        # By way of an opener the file keeps the name that the program gave it.
+        kwargs["opener"] = lambda _, flags: _raising(file, lambda: _os_open(found, flags, 0o666))
+        return _open(file, mode, *args[:5], **kwargs)
 
-                    def opener(_: Any, flags: int) -> int:
-                        return _raising(file, lambda: _os_open(found, flags, 0o666))
+    open_guarded = outermost(_open, open_file)
 
-            return real_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
-
-        return open
+    @functools.wraps(_open)
+    def opened(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("opener") is not None or (len(args) > 7 and args[7] is not None):
+            return _open(*args, **kwargs)  # the opener calls ``os.open``
+        return open_guarded(*args, **kwargs)
 
     def _writing(name: str, mode: str) -> str | None:
         existing = view.existing(os.path.realpath(name)) if "x" in mode else None
@@ -504,7 +496,6 @@ def install(view: View) -> None:
         _chdir(path)
 
     _open_code = io.open_code
-    opened = outermost(_open, wrap_open(_open))
     builtins.open = io.open = opened
     io.open_code = outermost(_open_code, open_code)
     # ``tokenize`` (and with it ``linecache`` and ``inspect``) kept the function that it found when it was imported.

@@ -79,6 +79,10 @@ os.write(handle, b"raw"); os.close(handle)
 assert open("raw", "rb").read() == b"raw"
 print(sorted(os.listdir(".")), sorted(glob.glob("*.txt")), sorted(p.name for p in pathlib.Path("data").iterdir()))
 print(open("new.txt").name)
+open("opened", "w", opener=lambda path, flags: os.open(path, flags)).write("by an opener")
+assert open("opened").read() == "by an opener"
+assert open(file="opened", mode="r", buffering=-1, encoding="utf-8", errors=None, newline=None).read()
+assert open("opened", "r", -1, "utf-8", None, None, True, None).read()
 """,
     )
     assert out.splitlines() == [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pyro_fix import edits, imports
 from pyro_fix.analysis.program import Program, Site, Svi, functions_of
 from pyro_fix.analysis.spell import spell
-from pyro_fix.analysis.values import Argument, Const, Function, Library, Made, Mapping, Value, options, walk
+from pyro_fix.analysis.values import Argument, Const, Function, Instance, Library, Made, Mapping, Value, options, walk
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
 #: Fewer data than this leave the ELBO near order one.
@@ -106,7 +106,7 @@ def _is_linear(svi: Svi) -> bool:
 
 
 def _is_scaled(program: Program, svi: Svi) -> bool:
-    """Whether anything scales the model or the guide already."""
+    """Whether anything scales the model or the guide already, or may do so: a handler that the project wrote itself."""
     if svi.model is None or svi.guide is None:
         return True
     functions = {node for value in (svi.model, svi.guide) for node in functions_of(value)}
@@ -118,7 +118,7 @@ def _is_scaled(program: Program, svi: Svi) -> bool:
         if isinstance(option, Function)
         for decorator in option.decorators
     ]
-    return any(
+    return any(isinstance(context, Instance) for context in contexts) or any(
         isinstance(part, (Made, Library)) and part.name == "pyro.poutine.scale"
         for value in (svi.model, svi.guide, *contexts, *decorators)
         for part in walk(value)

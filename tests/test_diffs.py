@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyro_fix.report.diff import of_change, unified
+from pyro_fix.diffs import of_change, unified
 from pyro_fix.result import Change
 from pyro_fix.sources import from_bytes
 
