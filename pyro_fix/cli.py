@@ -244,8 +244,8 @@ def _print_findings(result: Result, cwd: Path, verified: bool) -> None:
 
 def _print_changes(result: Result, cwd: Path, diff: bool, quiet: bool) -> None:
     """Diffs to stdout, and what the runs said of them to stderr: on a terminal that is under each diff."""
-    from pyro_fix.report import text
     from pyro_fix.diffs import of_change
+    from pyro_fix.report import text
 
     verdicts: dict[Path, list[Finding]] = {}
     for finding in result.findings:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
 from pyro_fix.result import Change
+
+_CONTEXT = 3
+_HUNK = re.compile(r"@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@\n")
 
 
 def unified(old: str, new: str, path: Path, cwd: Path) -> str:
@@ -25,12 +29,30 @@ def of_change(change: Change, cwd: Path) -> bytes:
 
 
 def _hunks(old: str, new: str) -> str:
-    lines = difflib.unified_diff(_lines(old), _lines(new), n=3)
+    before, after = _lines(old), _lines(new)
+    # Only what lies between the equal ends is searched for differences, so that long files cost no more than short ones.
+    head = _equal(before, after)
+    tail = min(_equal(before[::-1], after[::-1]), len(before) - head, len(after) - head)
+    skipped, left = max(head - _CONTEXT, 0), max(tail - _CONTEXT, 0)
+    lines = difflib.unified_diff(before[skipped : len(before) - left], after[skipped : len(after) - left], n=_CONTEXT)
     return "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+        _moved(line, skipped) if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
         for number, line in enumerate(lines)
         if number >= 2  # The header is ours.
     )
+
+
+def _equal(left: list[str], right: list[str]) -> int:
+    """How many lines two texts have in common at their start."""
+    return next((at for at, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+
+
+def _moved(line: str, by: int) -> str:
+    """Count the lines of a hunk's header from the start of the file."""
+    match = _HUNK.match(line)
+    if match is None or not by:
+        return line
+    return f"@@ -{int(match[1]) + by}{match[2]} +{int(match[3]) + by}{match[4]} @@\n"
 
 
 def _lines(text: str) -> list[str]:

@@ -201,4 +201,6 @@ def _without(elements: Sequence[Any], unwanted: Any) -> list[Any]:
         kept[-1] = kept[-1].with_changes(comma=elements[-1].comma)
         if isinstance(elements[-1].comma, libcst.MaybeSentinel):
             kept[-1] = kept[-1].with_changes(comma=libcst.MaybeSentinel.DEFAULT)
+        if isinstance(elements[-1], libcst.Arg):
+            kept[-1] = kept[-1].with_changes(whitespace_after_arg=elements[-1].whitespace_after_arg)
     return kept

@@ -19,8 +19,6 @@ _WORDS = re.compile(r"noqa|pyro-fix", re.IGNORECASE)
 
 def suppressed(source: Source, proposal: Proposal) -> bool:
     """Whether a comment on a line of the proposal's statement, or one for the whole file, silences it."""
-    if not _WORDS.search(source.text):
-        return False
     lines = range(proposal.line, max(proposal.line, proposal.end_line) + 1)
     return any(
         (line is None or line in lines) and (not codes or any(_covers(code, proposal.code) for code in codes))
@@ -37,6 +35,8 @@ def _covers(prefix: str, code: str) -> bool:
 @lru_cache(maxsize=16)
 def _directives(text: str) -> tuple[tuple[int | None, tuple[str, ...]], ...]:
     """Line (None: the whole file) and codes (none: all) of every comment that silences."""
+    if not _WORDS.search(text):
+        return ()
     found: list[tuple[int | None, tuple[str, ...]]] = []
     for line, comment in _comments(text):
         for match in _NOQA.finditer(comment):

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pyro_fix
 import pyro_fix_transforms
+
+import pyro_fix
 
 PACKAGE = Path(pyro_fix.__file__).parent
 CATALOGUE = Path(pyro_fix_transforms.__file__).parent

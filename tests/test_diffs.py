@@ -138,3 +138,45 @@ def test_text_form(tmp_path: Path) -> None:
 def test_nothing_changed_is_no_diff(tmp_path: Path) -> None:
     assert unified("a\n", "a\n", tmp_path / "x.py", tmp_path) == ""
     assert of_change(change(tmp_path / "x.py", b"a\n"), tmp_path) == b""
+
+
+def test_only_the_middle_is_searched_but_lines_count_from_the_start() -> None:
+    import difflib
+    import random
+
+    from pyro_fix.diffs import _hunks, _lines
+
+    draw = random.Random(0)
+    for _ in range(300):
+        old = [draw.choice("abcd") + "\n" for _ in range(draw.randrange(0, 40))]
+        new = list(old)
+        for _ in range(draw.randrange(0, 4)):
+            at = draw.randrange(0, len(new) + 1)
+            new[at : at + draw.randrange(0, 3)] = [draw.choice("xyz") + "\n" for _ in range(draw.randrange(0, 3))]
+        before, after = "".join(old), "".join(new)
+        patched = _patched(_lines(before), _hunks(before, after))
+        assert "".join(patched) == after
+        assert bool(_hunks(before, after)) == any(difflib.unified_diff(_lines(before), _lines(after)))
+
+
+def _patched(lines: list[str], hunks: str) -> list[str]:
+    """Apply hunks at exactly the lines that they name, as ``patch`` without fuzz does."""
+    import re
+
+    result: list[str] = []
+    at = 0
+    for line in hunks.splitlines(keepends=True):
+        match = re.match(r"@@ -(\d+)(,\d+)? \+(\d+)(,\d+)? @@", line)
+        if match:
+            start = int(match[1]) - (match[2] != ",0")
+            result += lines[at:start]
+            at = start
+            assert len(result) == int(match[3]) - (match[4] != ",0")
+        elif line[0] in " -":
+            assert lines[at] == line[1:]
+            at += 1
+            if line[0] == " ":
+                result.append(line[1:])
+        elif line[0] == "+":
+            result.append(line[1:])
+    return result + lines[at:]

@@ -59,7 +59,7 @@ def _param_value(run: Interpreter, made: Made, kind: str, initial: Value | None,
     if isinstance(initial, Function) and isinstance(initial.node, ast.Lambda):
         initial = run.call_function(initial, [], {}, made.node)
     known = run.params.get(id(made.node))
-    name = literal_name(made.arguments[0]) if kind == "param" and made.arguments else None
+    name = literal_name(made.argument(0, "name")) if kind == "param" else None
     if known is None:
         known = Param(made.module, made.node, kind, name, initial, constraint, made.scope.frozen())
         if made.spread:  # arguments that cannot be seen: neither a getter nor bare
@@ -75,7 +75,7 @@ def _param_value(run: Interpreter, made: Made, kind: str, initial: Value | None,
     return value
 
 
-def literal_name(value: Value) -> str | None:
+def literal_name(value: Value | None) -> str | None:
     """A site's or param's name when the source spells it; the varying parts of an f-string are ``{}``."""
     if isinstance(value, Const) and isinstance(value.value, str):
         return value.value
@@ -92,7 +92,7 @@ def _sample(run: Interpreter, made: Made) -> Value:
     site = Site(
         made.module,
         made.node,
-        literal_name(made.arguments[0]) if made.arguments else None,
+        literal_name(made.argument(0, "name")),
         made.argument(1, "fn"),
         is_observed,
         plates,

@@ -378,12 +378,12 @@ class Interpreter(Evaluator):
     def _for(self, node: ast.For | ast.AsyncFor) -> None:
         iterable = self.evaluate(node.iter)
         self._loop(calls.loop_over(self, node, iterable, _ends_early(node)), node.body, node.target)
-        self._run(node.orelse)
+        self._branch([node.orelse, []] if _ends_early(node) else [node.orelse])
 
     def _while(self, node: ast.While) -> None:
         self.test(node.test)
         self._loop(Loop(node, None, True), node.body, None)
-        self._run(node.orelse)
+        self._branch([node.orelse, []])
 
     def _loop(self, loop: Loop, body: Sequence[ast.stmt], target: ast.expr | None) -> None:
         before = dict(self.scope.names)

@@ -40,7 +40,7 @@ def given_to_svi(program: Program) -> Iterator[Made]:
     for made in program.made:
         if made.name.startswith("pyro.optim.") and id(made) not in seen:
             seen.add(id(made))
-            if any(True for _ in program.makers_of(made)):
+            if program.makers_of(made):
                 yield made
 
 
@@ -65,8 +65,7 @@ def options_of(made: Made) -> Options | str:
         return "its options are put together at run time"
     node = _argument_node(made)
     if isinstance(node, ast.Name):
-        uses = [n for n in ast.walk(made.module.tree) if isinstance(n, ast.Name) and n.id == node.id]
-        if len(uses) != 2:
+        if made.module.mentions[node.id] != 2:
             return f"its options are in the variable {node.id}, which has other uses"
         node = given.node
     if not isinstance(node, (ast.Dict, ast.Call)) or node is not given.node:

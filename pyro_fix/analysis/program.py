@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,26 +154,54 @@ class Program:
         """
         if param.kind != "param" or param.name is None:
             return [param]
-        return [
-            other
-            for other in self.params
-            if other.kind == "param" and other.name == param.name and _linked(other.module, param.module)
-        ]
+        return [other for other in self._by_name[param.name] if _linked(other.module, param.module)]
 
     def roles(self, function: ast.AST) -> set[str]:
         """Which of ``model`` and ``guide`` a function is, for the SVI objects that were found."""
-        found = set()
-        for svi in self.svis:
-            for role, value in (("model", svi.model), ("guide", svi.guide)):
-                if any(node is function for node in functions_of(value)):
-                    found.add(role)
+        return self._roles.get(function, set())
+
+    def makers_of(self, made: Made) -> list[Svi]:
+        """The SVI objects that ``made`` (an optimiser, an ELBO) was given to."""
+        return self._users.get(id(made), [])
+
+    def sites_of(self, functions: Iterable[ast.AST]) -> list[Site]:
+        """The sites that any of these functions samples, itself or in what it calls."""
+        return list({id(site): site for function in functions for site in self._sites.get(function, [])}.values())
+
+    # Indexes are made when the first transform asks, which is after the last fact was recorded.
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Param]]:
+        found: dict[str, list[Param]] = defaultdict(list)
+        for param in self.params:
+            if param.kind == "param" and param.name is not None:
+                found[param.name].append(param)
         return found
 
-    def makers_of(self, made: Made) -> Iterator[Svi]:
-        """The SVI objects that ``made`` (an optimiser, an ELBO) was given to."""
+    @cached_property
+    def _roles(self) -> dict[ast.AST, set[str]]:
+        found: dict[ast.AST, set[str]] = defaultdict(set)
         for svi in self.svis:
-            if any(made is option for value in (svi.optimizer, svi.loss) for option in options(value)):
-                yield svi
+            for role, value in (("model", svi.model), ("guide", svi.guide)):
+                for node in functions_of(value):
+                    found[node].add(role)
+        return found
+
+    @cached_property
+    def _users(self) -> dict[int, list[Svi]]:
+        found: dict[int, list[Svi]] = defaultdict(list)
+        for svi in self.svis:
+            for made in {id(option) for value in (svi.optimizer, svi.loss) for option in options(value)}:
+                found[made].append(svi)
+        return found
+
+    @cached_property
+    def _sites(self) -> dict[ast.AST, list[Site]]:
+        found: dict[ast.AST, list[Site]] = defaultdict(list)
+        for site in self.sites:
+            for function in site.functions:
+                found[function].append(site)
+        return found
 
 
 def functions_of(value: Value | None) -> Iterator[FunctionNode]:

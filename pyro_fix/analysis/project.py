@@ -48,9 +48,13 @@ class Project:
             modules = [module for source in files if (module := self._add(source)) is not None]
             for module in modules:
                 self._interpreter.run_module(module)
+            for module in list(self.program.modules.values()):
+                if concerns(module.source.data):  # imported, and nothing was asked of it so far
+                    self._interpreter.run_module(module)
             # those that import others first: a function is better understood by a call than on its own; all, because
             # a guide may live in a file that was only imported
-            for module in sorted(self.program.modules.values(), key=lambda m: -len(m.imports)):
+            read = [module for module in self.program.modules.values() if module.state == "done"]
+            for module in sorted(read, key=lambda m: -len(m.imports)):
                 self._interpreter.run_rest(module)
             self.program.params.sort(key=lambda p: (p.module.path, p.call.lineno, p.call.col_offset))
         finally:

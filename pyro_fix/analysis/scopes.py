@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from pyro_fix.analysis import names
@@ -83,6 +85,11 @@ class Module:
         """``new``, ``running`` or ``done``."""
         self._load = load
         self._searching = False
+
+    @cached_property
+    def mentions(self) -> Counter[str]:
+        """How often each name stands in the file, assigned or read."""
+        return Counter(node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name))
 
     def global_value(self, name: str) -> Value | None:
         """A global as a function sees it: once the module has run to its end, any value it ever had."""

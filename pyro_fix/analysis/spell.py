@@ -74,7 +74,7 @@ class StepCount:
 
 def step_count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
     """The number of steps that ``optimizer`` makes, written in terms of names in ``scope``, that of its options."""
-    svis = list(program.makers_of(optimizer))
+    svis = program.makers_of(optimizer)
     if len(svis) != 1:
         return StepCount(None, "the optimiser serves several SVI objects" if svis else "no SVI object uses it")
     (svi,) = svis

@@ -12,7 +12,7 @@ import traceback
 import warnings
 from typing import Any
 
-from . import program, replicas, seeds
+from . import program, quiet, replicas, seeds
 from .overlay import Overlay
 
 
@@ -99,6 +99,7 @@ def _recorder(spec: dict[str, Any], overlay: Overlay) -> Any:
     journal.write(
         "start", python=platform.python_version(), torch=torch.__version__, pyro=pyro.__version__, device=device
     )
+    quiet.version(pyro, journal)
     recorder = Recorder(spec, overlay)
     recorder.install()
     return recorder
@@ -132,7 +133,7 @@ class _Plugin:
         pytest.exit("enough steps", returncode=0)
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
-        error = getattr(getattr(call, "excinfo", None), "value", None)
+        error: Any = getattr(getattr(call, "excinfo", None), "value", None)
         if type(error).__name__ == "CollectError" and error.__cause__ is not None:
             error = error.__cause__  # what importing the test file raised
         # Once steps were made, a test may fail for want of those that were not.

@@ -75,10 +75,11 @@ def run(request: RunRequest, *, on_line: Callable[[str], None] | None = None) ->
         events, end = _child(request, scratch / "first", list(request.seeds), deadline, on_line)
         names = {event["event"] for event in events}
         # What one process could not fork off gets processes of its own.
-        if "alone" in names and end.why == "":
+        if "alone" in names:
             for seed in request.seeds[1:]:
-                more, _ = _child(request, scratch / f"seed{seed}", [seed], deadline, on_line, only_steps=True)
-                events += more
+                if end.why == "":
+                    more, end = _child(request, scratch / f"seed{seed}", [seed], deadline, on_line, only_steps=True)
+                    events += more
         if "unlooked" in names and end.why == "":
             more, _ = _child(request, scratch / "look", [request.seeds[0]], deadline, on_line, inline=True)
             events += [event for event in more if event["event"] == "look"]

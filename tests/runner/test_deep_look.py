@@ -322,6 +322,7 @@ for k in range(2):
     assert seen.failure is None
 
 
+@pytest.mark.slow
 def test_the_folder_of_states_may_be_relative(shared, monkeypatch):
     monkeypatch.chdir(shared.folder.parent)
     shared.write("refereed.py", REFEREED)

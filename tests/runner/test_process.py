@@ -125,7 +125,9 @@ RUNNER = """
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_when_the_runner_dies_everything_does(project, pids_file, tmp_path, number):
     project.write("p.py", DAEMONS.format(pids=str(pids_file), last="time.sleep(1000)"))
     code = textwrap.dedent(RUNNER.format(folder=str(project.folder), tmp=str(tmp_path / "system-tmp")))

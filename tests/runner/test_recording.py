@@ -138,6 +138,7 @@ for round in range(2):
     assert [rate for (rate,) in second.trajectories[0].rates] == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4])
 
 
+@pytest.mark.slow
 def test_rates_differ_between_parameters(shared):
     shared.write(
         "rates.py",
@@ -377,6 +378,7 @@ for i in range(10):
     assert len(seen.trajectories[0].losses) == 4 and seen.look.error == ""
 
 
+@pytest.mark.slow
 def test_a_slow_program_is_stopped_in_time_with_what_it_showed(shared):
     shared.write(
         "slow.py",
@@ -529,6 +531,7 @@ for i in range(10):
     assert seen.elbo == "loss_fn" and len(seen.trajectories[0].losses) == 4
 
 
+@pytest.mark.slow
 def test_other_elbos(shared):
     shared.write(
         "others.py",

@@ -48,7 +48,9 @@ def test_options(check, options: str, fixed: str, dropped: str):
     ],
 )
 def test_options_that_cannot_be_read(check, optimizer: str, why: str):
-    before = "base, config = load()\nshared = {'lr': 0.01}\nprint(shared)\ndef per_param(name):\n    return {'lr': 0.01}\n"
+    before = (
+        "base, config = load()\nshared = {'lr': 0.01}\nprint(shared)\ndef per_param(name):\n    return {'lr': 0.01}\n"
+    )
     assert why in check(program(optimizer, before=before)).held_back
 
 
@@ -70,7 +72,9 @@ def test_two_svis_share_one_optimiser(check):
     assert 'ClippedAdam({"lr": 0.001})' in check(text).text
 
 
-@pytest.mark.parametrize("imports", ["from torch.optim import SGD", "from torch.optim import *", "from mine import SGD"])
+@pytest.mark.parametrize(
+    "imports", ["from torch.optim import SGD", "from torch.optim import *", "from mine import SGD"]
+)
 def test_optimiser_of_somebody_else(check, imports: str):
     assert check(program("SGD({})").replace("from pyro.optim import *", imports)).findings == ()
 

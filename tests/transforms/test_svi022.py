@@ -74,7 +74,9 @@ def test_options_in_a_variable_that_is_filled_later(check):
 
 def test_options_in_a_variable_above_the_count(check):
     """``num_steps`` cannot be read where the dict is written."""
-    text = stepped("Adam(args)", "for _ in range(num_steps):\n    svi.step(data)\n", 'args = {"lr": 0.01}\nnum_steps = load()\n')
+    text = stepped(
+        "Adam(args)", "for _ in range(num_steps):\n    svi.step(data)\n", 'args = {"lr": 0.01}\nnum_steps = load()\n'
+    )
     assert "not known where the optimiser is built" in check(text).held_back
 
 
@@ -113,7 +115,9 @@ def test_import_that_others_use_is_kept(check):
     assert "from pyro.optim import Adam\n" in new and "ClippedAdam(" in new
 
 
-@pytest.mark.parametrize("imports", ["from torch.optim import Adam", "from torch.optim import *", "from mine import Adam"])
+@pytest.mark.parametrize(
+    "imports", ["from torch.optim import Adam", "from torch.optim import *", "from mine import Adam"]
+)
 def test_adam_of_somebody_else(check, imports: str):
     text = program(ADAM).replace("from pyro.optim import *", imports)
     assert check(text).findings == ()
@@ -134,7 +138,9 @@ def test_adam_rebound_before(check):
 
 
 def test_clipped_adam_is_something_else_here(check):
-    text = program(ADAM, before="class ClippedAdam: pass\n").replace("from pyro.optim import *", "from pyro.optim import Adam")
+    text = program(ADAM, before="class ClippedAdam: pass\n").replace(
+        "from pyro.optim import *", "from pyro.optim import Adam"
+    )
     outcome = check(text)
     assert not outcome.findings[0].proposal.candidates or "pyro.optim.ClippedAdam(" in outcome.text
 
@@ -326,12 +332,19 @@ def test_closure_over_a_name_that_is_bound_later(check):
 
 
 def test_global_that_is_bound_after_the_call(check):
-    text = PREAMBLE + f"def make():\n    return {ADAM}\n{build('make()')}n = load()\nfor _ in range(n):\n    svi.step(None)\n"
+    text = (
+        PREAMBLE
+        + f"def make():\n    return {ADAM}\n{build('make()')}n = load()\nfor _ in range(n):\n    svi.step(None)\n"
+    )
     assert "not known where" in check(text).held_back
 
 
 def test_builtin_that_is_shadowed(check):
-    text = stepped(ADAM, "for _ in range(num_steps):\n    svi.step(data)\n", "num_steps = 5\ndef range(n):\n    return list(load())\n")
+    text = stepped(
+        ADAM,
+        "for _ in range(num_steps):\n    svi.step(data)\n",
+        "num_steps = 5\ndef range(n):\n    return list(load())\n",
+    )
     assert not any(f.proposal.candidates for f in check(text).findings)
 
 
@@ -344,7 +357,10 @@ def test_two_svis_share_one_optimiser(check):
 
 
 def test_a_loop_builds_svis_with_one_optimiser(check):
-    text = PREAMBLE + f"optimizer = {ADAM}\nfor i in range(3):\n    {build('optimizer')}    for _ in range(1000):\n        svi.step(data)\n"
+    text = (
+        PREAMBLE
+        + f"optimizer = {ADAM}\nfor i in range(3):\n    {build('optimizer')}    for _ in range(1000):\n        svi.step(data)\n"
+    )
     assert "a loop builds" in check(text).held_back
 
 
@@ -373,7 +389,10 @@ def test_learning_rate_changed_by_hand(check):
 
 def test_optimiser_of_another_module(check):
     outcome = check(
-        PREAMBLE + "from settings import optimizer, num_steps\n" + build("optimizer") + "for _ in range(num_steps):\n    svi.step(0)\n",
+        PREAMBLE
+        + "from settings import optimizer, num_steps\n"
+        + build("optimizer")
+        + "for _ in range(num_steps):\n    svi.step(0)\n",
         settings='from pyro.optim import Adam\nnum_steps = 500\noptimizer = Adam({"lr": 0.01})\nsvi = "SVI("\n',
     )
     assert clipped("num_steps") in outcome.texts["settings.py"]

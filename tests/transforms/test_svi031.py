@@ -32,7 +32,9 @@ def test_decays_already(check, lrd: str):
 
 def test_default_decay_is_none(check):
     """``lrd`` defaults to 1: no decay."""
-    assert check(program('ClippedAdam({"lr": 0.01})')).added == [build(f'ClippedAdam({{"lr": 0.01, "lrd": {LRD}}})').strip()]
+    assert check(program('ClippedAdam({"lr": 0.01})')).added == [
+        build(f'ClippedAdam({{"lr": 0.01, "lrd": {LRD}}})').strip()
+    ]
 
 
 def test_declared_rate(check):

@@ -49,7 +49,9 @@ def test_import_styles(check, imports: str, call: str, constraint: str):
 
 
 def test_alias_by_assignment(check):
-    text = guide("scale = P('s', torch.tensor(1.))", "N('z', dist.Normal(0., scale))", before="P, N = pyro.param, pyro.sample\n")
+    text = guide(
+        "scale = P('s', torch.tensor(1.))", "N('z', dist.Normal(0., scale))", before="P, N = pyro.param, pyro.sample\n"
+    )
     assert ADDED in check(text).text
 
 
@@ -211,9 +213,16 @@ def test_changed_in_one_branch_only(check):
     assert check(text).findings == ()
 
 
-@pytest.mark.parametrize("change", ["s.data.clamp_(min=1e-3)", "s.clamp_(1e-3)", "s.data[s < 0] = 0.1", "s.data.abs_()"])
+@pytest.mark.parametrize(
+    "change", ["s.data.clamp_(min=1e-3)", "s.clamp_(1e-3)", "s.data[s < 0] = 0.1", "s.data.abs_()"]
+)
 def test_changed_in_place(check, change: str):
-    text = guide("s = pyro.param('s', torch.tensor(1.))", "with torch.no_grad():", f"    {change}", "dist.Normal(0., pyro.param('s'))")
+    text = guide(
+        "s = pyro.param('s', torch.tensor(1.))",
+        "with torch.no_grad():",
+        f"    {change}",
+        "dist.Normal(0., pyro.param('s'))",
+    )
     outcome = check(text)
     assert outcome.result.changes == ()
 
@@ -246,7 +255,8 @@ def test_helper_serves_locations_and_scales(check):
 
 def test_helper_in_another_module(check):
     outcome = check(
-        guide("dist.Normal(0., scale())", before="from helpers import scale\n") + "svi = SVI(None, guide, None, None)\n",
+        guide("dist.Normal(0., scale())", before="from helpers import scale\n")
+        + "svi = SVI(None, guide, None, None)\n",
         helpers="""
             import torch, pyro
             from torch.distributions import constraints
@@ -266,12 +276,16 @@ def test_made_valid_in_another_module(check):
 
 
 def test_helper_that_is_not_part_of_the_project(check):
-    text = guide("dist.Normal(0., positive(pyro.param('s', torch.tensor(1.))))", before="from elsewhere import positive\n")
+    text = guide(
+        "dist.Normal(0., positive(pyro.param('s', torch.tensor(1.))))", before="from elsewhere import positive\n"
+    )
     assert check(text).findings == ()
 
 
 def test_default_argument(check):
-    text = guide("dist.Normal(0., scale())", before="def scale(start=torch.tensor(1.)):\n    return pyro.param('s', start)\n")
+    text = guide(
+        "dist.Normal(0., scale())", before="def scale(start=torch.tensor(1.)):\n    return pyro.param('s', start)\n"
+    )
     assert f"pyro.param('s', start, {ADDED})" in check(text).text
 
 
@@ -300,7 +314,10 @@ def test_attribute_made_valid_by_another_method(check):
 
 
 def test_distribution_of_another_library(check):
-    text = guide("Normal(0., pyro.param('s', torch.tensor(1.)))", before="from tensorflow_probability.distributions import Normal\n")
+    text = guide(
+        "Normal(0., pyro.param('s', torch.tensor(1.)))",
+        before="from tensorflow_probability.distributions import Normal\n",
+    )
     assert check(text).findings == ()
 
 
@@ -482,7 +499,9 @@ def test_shape_demos_in_tests_are_no_defects(check):
     assert "test" in outcome.held_back
 
 
-@pytest.mark.parametrize("comment", ["# noqa: SVI051", "# pyro-fix: ignore[SVI051]", "# noqa", "# pyro-fix: ignore[SVI05]"])
+@pytest.mark.parametrize(
+    "comment", ["# noqa: SVI051", "# pyro-fix: ignore[SVI051]", "# noqa", "# pyro-fix: ignore[SVI05]"]
+)
 def test_suppression(check, comment: str):
     assert check(guide(f"dist.Normal(0., pyro.param('s', torch.tensor(1.)))  {comment}")).findings == ()
 
@@ -569,5 +588,7 @@ def test_import_in_crlf(check):
 
 
 def test_import_behind_the_last_line_without_newline(check):
-    outcome = check("import torch\nfrom pyro import param, distributions as d; d.Normal(0., param('s', torch.tensor(1.)))")
+    outcome = check(
+        "import torch\nfrom pyro import param, distributions as d; d.Normal(0., param('s', torch.tensor(1.)))"
+    )
     assert outcome.text.endswith("constraint=d.constraints.positive))")

@@ -18,7 +18,11 @@ from pyro.nn import PyroModule, PyroParam, pyro_method
 
 def module(init: list[str], forward: list[str], rest: str = "") -> str:
     lines = ["class Guide(PyroModule):", "    def __init__(self):", "        super().__init__()"]
-    lines += [f"        {line}" for line in init] + ["    def forward(self, data):"] + [f"        {line}" for line in forward]
+    lines += (
+        [f"        {line}" for line in init]
+        + ["    def forward(self, data):"]
+        + [f"        {line}" for line in forward]
+    )
     return PREAMBLE + "\n".join(lines) + "\n" + rest
 
 
@@ -71,14 +75,18 @@ def test_constrained_already(check):
     assert check(text).findings == ()
 
 
-@pytest.mark.parametrize("imports", ["import pyro.nn as pn", "from pyro import nn as pn", "import pyro as p\npn = p.nn"])
+@pytest.mark.parametrize(
+    "imports", ["import pyro.nn as pn", "from pyro import nn as pn", "import pyro as p\npn = p.nn"]
+)
 def test_import_styles(check, imports: str):
     text = module(["self.s = pn.PyroParam(torch.tensor(1.))"], [USE]).replace("class", f"{imports}\n\nclass", 1)
     assert "pn.PyroParam(torch.tensor(1.), constraint=constraints.positive)" in check(text).text
 
 
 def test_star_import(check):
-    text = module([SCALE], [USE]).replace("from pyro.nn import PyroModule, PyroParam, pyro_method", "from pyro.nn import *")
+    text = module([SCALE], [USE]).replace(
+        "from pyro.nn import PyroModule, PyroParam, pyro_method", "from pyro.nn import *"
+    )
     assert check(text).added == [ADDED]
 
 

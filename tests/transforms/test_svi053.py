@@ -99,11 +99,16 @@ def test_pyro_param_attribute(check):
 
 def test_constraint_in_a_variable(check):
     """The variable may have other uses: only the argument is replaced."""
-    text = guide("dist.Bernoulli(pyro.param('p', torch.tensor(.5), constraint=POSITIVE))", before="POSITIVE = constraints.positive\n")
+    text = guide(
+        "dist.Bernoulli(pyro.param('p', torch.tensor(.5), constraint=POSITIVE))",
+        before="POSITIVE = constraints.positive\n",
+    )
     assert "constraint=constraints.unit_interval" in check(text).text
 
 
-@pytest.mark.parametrize("initial", ["torch.tensor(1.5)", "torch.tensor(0.)", "torch.ones(3)", "torch.tensor([.5, 2.])"])
+@pytest.mark.parametrize(
+    "initial", ["torch.tensor(1.5)", "torch.tensor(0.)", "torch.ones(3)", "torch.tensor([.5, 2.])"]
+)
 def test_initial_value_outside(check, initial: str):
     assert "violate" in check(one("constraints.positive", "dist.Bernoulli(p)", initial)).held_back
 
@@ -129,7 +134,9 @@ def test_every_call_of_one_name(check):
 
 
 def test_getter_is_where_it_is_used(check):
-    text = guide("pyro.param('p', torch.tensor(.5), constraint=constraints.positive)", "dist.Bernoulli(pyro.param('p'))")
+    text = guide(
+        "pyro.param('p', torch.tensor(.5), constraint=constraints.positive)", "dist.Bernoulli(pyro.param('p'))"
+    )
     assert "constraint=constraints.unit_interval" in check(text).text
 
 
@@ -144,17 +151,26 @@ def test_no_constraint_is_for_svi051(check):
 
 
 def test_constraints_of_torch(check):
-    text = one("constraints.positive", "dist.Bernoulli(p)").replace("from pyro.distributions import c", "from torch.distributions import c")
+    text = one("constraints.positive", "dist.Bernoulli(p)").replace(
+        "from pyro.distributions import c", "from torch.distributions import c"
+    )
     assert "constraint=constraints.unit_interval" in check(text).text
 
 
 def test_only_the_constraint_itself_is_imported(check):
-    text = one("positive", "dist.Bernoulli(p)").replace("import constraints", "import Normal\nfrom pyro.distributions.constraints import positive")
+    text = one("positive", "dist.Bernoulli(p)").replace(
+        "import constraints", "import Normal\nfrom pyro.distributions.constraints import positive"
+    )
     assert "constraint=dist.constraints.unit_interval" in check(text).text
 
 
 def test_suppression(check):
-    assert check(guide("dist.Bernoulli(pyro.param('p', torch.tensor(.5), constraint=constraints.positive))  # noqa: SVI053")).findings == ()
+    assert (
+        check(
+            guide("dist.Bernoulli(pyro.param('p', torch.tensor(.5), constraint=constraints.positive))  # noqa: SVI053")
+        ).findings
+        == ()
+    )
 
 
 def test_constraint_that_callers_pass(check):

@@ -102,7 +102,15 @@ def test_only_standard_deviations(check, use: str):
     assert check(one("torch.tensor(50.)", use)).findings == ()
 
 
-@pytest.mark.parametrize("use", ["dist.LogNormal(0., s)", "dist.Laplace(0., s)", "dist.Normal(0., s).to_event(1)", "dist.Normal(loc=0., scale=s[None])"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        "dist.LogNormal(0., s)",
+        "dist.Laplace(0., s)",
+        "dist.Normal(0., s).to_event(1)",
+        "dist.Normal(loc=0., scale=s[None])",
+    ],
+)
 def test_standard_deviations_of_other_families(check, use: str):
     assert "torch.tensor(0.1)" in check(one("torch.tensor(50.)", f"pyro.sample('z', {use})")).text
 
@@ -154,10 +162,14 @@ def test_helper_of_guide_and_model(check):
 
 
 def test_guide_that_is_a_method(check):
-    text = PREAMBLE + MODEL + (
-        "class Posterior:\n    def guide(self, data):\n"
-        "        pyro.sample('z', dist.Normal(0., pyro.param('s', torch.tensor(50.), constraint=constraints.positive)))\n"
-        "svi = SVI(model, Posterior().guide, pyro.optim.Adam({}), Trace_ELBO())\n"
+    text = (
+        PREAMBLE
+        + MODEL
+        + (
+            "class Posterior:\n    def guide(self, data):\n"
+            "        pyro.sample('z', dist.Normal(0., pyro.param('s', torch.tensor(50.), constraint=constraints.positive)))\n"
+            "svi = SVI(model, Posterior().guide, pyro.optim.Adam({}), Trace_ELBO())\n"
+        )
     )
     assert "torch.tensor(0.1)" in check(text).text
 
@@ -165,7 +177,8 @@ def test_guide_that_is_a_method(check):
 def test_guide_of_another_module(check):
     outcome = check(
         PREAMBLE + "from guides import guide\n" + MODEL + SVI,
-        guides=PREAMBLE + "def guide(data):\n    pyro.sample('z', dist.Normal(0., pyro.param('s', torch.tensor(50.))))\n",
+        guides=PREAMBLE
+        + "def guide(data):\n    pyro.sample('z', dist.Normal(0., pyro.param('s', torch.tensor(50.))))\n",
     )
     assert "torch.tensor(0.1)" in outcome.texts["guides.py"]
 

@@ -37,7 +37,9 @@ def test_no_finding(check, call: str):
      "from pyro.infer import autoguide as a\nG = a.AutoNormal"],
 )  # fmt: skip
 def test_import_styles(check, imports: str):
-    assert check(f"import pyro\n{imports}\nguide = G(model, init_scale=5.)\n").added == ["guide = G(model, init_scale=0.1)"]
+    assert check(f"import pyro\n{imports}\nguide = G(model, init_scale=5.)\n").added == [
+        "guide = G(model, init_scale=0.1)"
+    ]
 
 
 def test_positional(check):
@@ -70,7 +72,10 @@ def test_called_from_two_places_is_one_finding(check):
 
 
 def test_another_library(check):
-    assert check("import pyro\nfrom numpyro.infer.autoguide import AutoNormal\nAutoNormal(m, init_scale=5.)\n").findings == ()
+    assert (
+        check("import pyro\nfrom numpyro.infer.autoguide import AutoNormal\nAutoNormal(m, init_scale=5.)\n").findings
+        == ()
+    )
 
 
 def test_suppression(check):

@@ -57,7 +57,9 @@ def test_no_constraint_is_for_svi051(check):
     assert check(guide("dist.Gamma(pyro.param('a', torch.tensor(2.)), 1.)")).findings == ()
 
 
-@pytest.mark.parametrize("initial", ["torch.tensor(1e-3)", "torch.tensor(0.0005)", "1e-4 * torch.ones(3)", "torch.zeros(3)"])
+@pytest.mark.parametrize(
+    "initial", ["torch.tensor(1e-3)", "torch.tensor(0.0005)", "1e-4 * torch.ones(3)", "torch.zeros(3)"]
+)
 def test_initial_value_below_the_bound(check, initial: str):
     assert "not above the bound" in check(one("dist.Gamma(a, 1.)", initial)).held_back
 
@@ -85,7 +87,10 @@ def test_sparse_dirichlet_is_bounded_and_not_lifted(check):
 
 
 def test_name_with_different_constraints(check):
-    text = one("dist.Gamma(a, 1.)") + "def f():\n    pyro.param('a', torch.tensor(2.), constraint=constraints.greater_than(0.1))\n"
+    text = (
+        one("dist.Gamma(a, 1.)")
+        + "def f():\n    pyro.param('a', torch.tensor(2.), constraint=constraints.greater_than(0.1))\n"
+    )
     assert "different constraints" in check(text).held_back
 
 

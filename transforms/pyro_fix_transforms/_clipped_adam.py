@@ -46,8 +46,7 @@ def renamed(made: Made) -> tuple[Edit, ...] | None:
 
 def _only_import(made: Made, callee: ast.Name) -> ast.alias | None:
     """The import of an optimiser that nothing but ``made`` uses: it would be left over."""
-    names = [node for node in ast.walk(made.module.tree) if isinstance(node, ast.Name) and node.id == callee.id]
-    if len(names) != 1 or "__all__" in made.module.scope.names:
+    if made.module.mentions[callee.id] != 1 or "__all__" in made.module.scope.names:
         return None
     for statement in made.module.tree.body:
         if isinstance(statement, ast.ImportFrom) and statement.module == "pyro.optim":

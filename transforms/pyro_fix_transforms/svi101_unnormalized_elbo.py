@@ -110,7 +110,7 @@ def _is_scaled(program: Program, svi: Svi) -> bool:
     if svi.model is None or svi.guide is None:
         return True
     functions = {node for value in (svi.model, svi.guide) for node in functions_of(value)}
-    contexts = [c for site in program.sites if site.functions & functions for c in site.contexts]
+    contexts = [context for site in program.sites_of(functions) for context in site.contexts]
     decorators = [
         decorator
         for value in (svi.model, svi.guide)
@@ -128,7 +128,7 @@ def _is_scaled(program: Program, svi: Svi) -> bool:
 def _data_plates(program: Program, svi: Svi) -> tuple[Made, ...]:
     """The plates around the observed sites of the model, when all of them have the same."""
     model = set(functions_of(svi.model))
-    observed = [site for site in program.sites if site.observed and site.functions & model]
+    observed = [site for site in program.sites_of(model) if site.observed]
     found = {site.plates for site in observed}
     if len(found) != 1 or any(_has_other_size(site) for site in observed):
         return ()

@@ -1,0 +1,85 @@
+"""A transform's docstring is its documentation: its headings are there, and its example is true."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from pyro_fix import catalogue, engine, rewrite, sources
+from pyro_fix.config import Options
+from pyro_fix.transform import Transform
+
+HEADINGS = ["What it does", "Why", "Example", "Holds back when", "Promise"]
+
+IMPORTS = """\
+import torch
+import pyro
+import pyro.distributions as dist
+from pyro import poutine
+from pyro.distributions import constraints
+from pyro.infer import SVI, Trace_ELBO
+from pyro.infer.autoguide import AutoNormal
+from pyro.nn import PyroModule, PyroParam
+from pyro.optim import SGD, Adam, ClippedAdam
+"""
+
+#: What an example leaves out, by a word that it must not define itself.
+BEFORE = {
+    "def model(": "def model(data):\n    z = pyro.sample('z', dist.Normal(0.0, 1.0))\n"
+    "    with pyro.plate('data', len(data)):\n        pyro.sample('x', dist.Normal(z, 1.0), obs=data)\n",
+    "def guide(": "def guide(data):\n    pyro.sample('z', dist.Normal(pyro.param('m', torch.tensor(0.0)), 1.0))\n",
+    "num_steps =": "data = torch.randn(500)\nnum_steps = int(input())\n",
+    "optim = ": "optim = Adam({'lr': 0.01})\n",
+}
+AFTER = {
+    "svi = ": "svi = SVI(model, guide, optim, loss=Trace_ELBO())\n",
+    "svi.step": "while True:\n    svi.step(data)\n",
+}
+
+
+def program(example: str) -> str:
+    """A whole program around an example."""
+    if "guide = " in example:
+        example += "\nsvi = SVI(model, guide, Adam({'lr': 0.01}), Trace_ELBO())\n"
+    if "elbo = " in example:
+        example += "\nsvi = SVI(model, guide, Adam({'lr': 0.01}), elbo)\n"
+    before = "".join(text for word, text in BEFORE.items() if word not in example)
+    after = "".join(text for word, text in AFTER.items() if word not in example)
+    return f"{IMPORTS}{before}{example}\n{after}"
+
+
+def blocks(transform: Transform) -> list[str]:
+    section = inspect.getdoc(type(transform)).partition("## Example")[2].partition("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+
+
+each = pytest.mark.parametrize("transform", catalogue.load(), ids=lambda t: t.code)
+
+
+@each
+def test_headings(transform: Transform):
+    text = inspect.getdoc(type(transform))
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS
+    summary = text.splitlines()
+    assert summary[0].endswith(".") and summary[1] == ""
+    for part in re.split(r"^## .*$", text, flags=re.MULTILINE)[1:]:
+        assert part.strip(), "an empty section"
+
+
+@each
+def test_the_example_is_true(transform: Transform, tmp_path: Path):
+    before, after = blocks(transform)
+    path = tmp_path / "example.py"
+    path.write_text(program(before))
+    result = engine.check(Options(paths=(path,), select=(transform.code,), verify=False, root=tmp_path), lambda _: None)
+    edits = [e for f in result.findings if f.proposal.candidates for e in f.proposal.candidates[0].edits]
+    (new,) = rewrite.compose({path: sources.read(path)}, edits).texts.values()
+    assert squeezed(new) == squeezed(program(after))
+
+
+def squeezed(text: str) -> str:
+    """Examples may be laid out more widely than what is written, and reach a name by another way that is imported."""
+    return re.sub(r",(?=[)\]}])", "", re.sub(r"\s+", "", text)).replace("dist.constraints", "constraints")

@@ -1,0 +1,215 @@
+"""Edits in every layout: the smallest change, in the call's own style."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from pyro_fix import edits, sources
+from pyro_fix.analysis.scopes import Module
+from pyro_fix.transform import Edit
+
+PATH = Path("/file.py")
+
+
+def module_of(text: str, encoding: str = "utf-8") -> Module:
+    source = sources.from_bytes(PATH, text.encode(encoding))
+    return Module(source, ast.parse(source.data), "file", lambda _: None)
+
+
+def expression(module: Module) -> ast.expr:
+    statement = module.tree.body[-1]
+    assert isinstance(statement, (ast.Expr, ast.Assign))
+    return statement.value
+
+
+def applied(module: Module, *changes: Edit) -> str:
+    text = module.source.text
+    for edit in sorted(changes, key=lambda e: e.start, reverse=True):
+        text = text[: edit.start] + edit.replacement + text[edit.end :]
+    ast.parse(module.source.encode(text))
+    return text
+
+
+def call_of(module: Module) -> ast.Call:
+    node = expression(module)
+    assert isinstance(node, ast.Call)
+    return node
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("f()", "f(k=v)"),
+        ("f(a)", "f(a, k=v)"),
+        ("f( a )", "f( a, k=v )"),
+        ("f(a,b)", "f(a,b, k=v)"),
+        ("f(a, )", "f(a, k=v, )"),
+        ("f(a,)", "f(a, k=v,)"),
+        ("f(a, x=1)", "f(a, x=1, k=v)"),
+        ("f(a, **o)", "f(a, k=v, **o)"),
+        ("f(*a)", "f(*a, k=v)"),
+        ("f(a, *b, **c)", "f(a, *b, k=v, **c)"),
+        ("f(a)(b)", "f(a)(b, k=v)"),
+        ("f(g(a), (b))", "f(g(a), (b), k=v)"),
+        ("f(\n    a,\n    b,\n)", "f(\n    a,\n    b,\n    k=v,\n)"),
+        ("f(\n    a,\n    b\n)", "f(\n    a,\n    b,\n    k=v\n)"),
+        ("f(\n    a,\n)", "f(\n    a,\n    k=v,\n)"),
+        ("f(\n    a\n)", "f(\n    a,\n    k=v\n)"),
+        ("f(a,\n  b)", "f(a,\n  b,\n  k=v)"),
+        ("f(a,\n  b,\n)", "f(a,\n  b,\n  k=v,\n)"),
+        ("f(\n    a, b\n)", "f(\n    a, b, k=v\n)"),
+        ("f(\n    a,  # first\n    b,  # second\n)", "f(\n    a,  # first\n    b,  # second\n    k=v,\n)"),
+        ("f(\n    a,  # first\n    b  # second\n)", "f(\n    a,  # first\n    b,  # second\n    k=v\n)"),
+        ("f(\n    a  # only\n)", "f(\n    a,  # only\n    k=v\n)"),
+        ("f(\n    # before\n    a,\n)", "f(\n    # before\n    a,\n    k=v,\n)"),
+        ("f(\n    a,\n    # after\n)", "f(\n    a,\n    k=v,\n    # after\n)"),
+        ("f(\n\ta,\n\tb,\n)", "f(\n\ta,\n\tb,\n\tk=v,\n)"),
+        ("f(\r\n    a,\r\n    b,\r\n)", "f(\r\n    a,\r\n    b,\r\n    k=v,\r\n)"),
+        ("f(\r\n    a\r\n)", "f(\r\n    a,\r\n    k=v\r\n)"),
+        ("f(a, lambda: 1)", "f(a, lambda: 1, k=v)"),
+        ("f(a, 'x' \\\n  'y')", "f(a, 'x' \\\n  'y', k=v)"),
+        ("f(a, '''x\ny''')", "f(a, '''x\ny''', k=v)"),
+        ("f ( a , b )", "f ( a , b, k=v )"),
+        ("x = f(a)  # f(b)", "x = f(a, k=v)  # f(b)"),
+        ("f('ä', \"日本\")", "f('ä', \"日本\", k=v)"),
+        ("await_ = 1; f(a)", "await_ = 1; f(a, k=v)"),
+    ],
+)
+def test_add_keyword(before: str, after: str):
+    module = module_of(before)
+    assert applied(module, edits.add_keyword(module, call_of(module), "k", "v")) == after
+
+
+def test_add_keyword_in_an_indented_block():
+    module = module_of("def g():\n    if 1:\n        return f(\n            a,\n        )\n")
+    (call,) = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+    after = "def g():\n    if 1:\n        return f(\n            a,\n            k=v,\n        )\n"
+    assert applied(module, edits.add_keyword(module, call, "k", "v")) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("f(k=1)", "f()"),
+        ("f(a, k=1)", "f(a)"),
+        ("f(k=1, a=2)", "f(a=2)"),
+        ("f(a, k=1, b=2)", "f(a, b=2)"),
+        ("f(a, k=1,)", "f(a,)"),
+        ("f(\n    a,\n    k=1,\n)", "f(\n    a,\n)"),
+        ("f(\n    a,\n    k=1\n)", "f(\n    a\n)"),
+        ("f(a, b=1)", "f(a, b=1)"),
+    ],
+)
+def test_remove_keyword(before: str, after: str):
+    module = module_of(before)
+    assert applied(module, edits.remove_keyword(module, call_of(module), "k")) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{}", '{"k": v}'),
+        ("{'a': 1}", "{'a': 1, 'k': v}"),
+        ('{"a": 1}', '{"a": 1, "k": v}'),
+        ("{a: 1}", '{a: 1, "k": v}'),
+        ("{'a': 1,}", "{'a': 1, 'k': v,}"),
+        ("{'a': 1, }", "{'a': 1, 'k': v, }"),
+        ("{ 'a': 1 }", "{ 'a': 1, 'k': v }"),
+        ("{'a':1,'b':2}", "{'a':1,'b':2, 'k': v}"),
+        ("{\n    'a': 1,\n}", "{\n    'a': 1,\n    'k': v,\n}"),
+        ("{\n    'a': 1\n}", "{\n    'a': 1,\n    'k': v\n}"),
+        ("{\n    'a': 1,  # one\n    'b': 2,  # two\n}", "{\n    'a': 1,  # one\n    'b': 2,  # two\n    'k': v,\n}"),
+        ("{\n    'a': 1,  # one\n    'b': 2  # two\n}", "{\n    'a': 1,  # one\n    'b': 2,  # two\n    'k': v\n}"),
+        ("{'a': 1,\n 'b': 2}", "{'a': 1,\n 'b': 2,\n 'k': v}"),
+        ("{\r\n\t'a': 1,\r\n}", "{\r\n\t'a': 1,\r\n\t'k': v,\r\n}"),
+        ("{**a}", '{**a, "k": v}'),
+    ],
+)
+def test_add_entry(before: str, after: str):
+    module = module_of(before)
+    literal = expression(module)
+    assert isinstance(literal, ast.Dict)
+    assert applied(module, edits.add_entry(module, literal, "k", "v")) == after
+
+
+def test_add_option():
+    module = module_of("dict(a=1)")
+    assert applied(module, edits.add_option(module, call_of(module), "k", "v")) == "dict(a=1, k=v)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("{'k': 1}", "{}"), ("{'a': 1, 'k': 2}", "{'a': 1}"), ("{'k': 1, 'a': 2}", "{'a': 2}"),
+     ("{'k': 1, 'a': 2, 'l': 3,}", "{'a': 2,}"), ("{**a, 'k': 1}", "{**a}")],
+)  # fmt: skip
+def test_remove_entries(before: str, after: str):
+    module = module_of(before)
+    literal = expression(module)
+    assert isinstance(literal, ast.Dict)
+    assert applied(module, edits.remove_entries(module, literal, ["k", "l"])) == after
+
+
+def test_replace_changes_only_what_differs():
+    module = module_of("f(constraints.positive)")
+    (edit,) = [edits.replace(module, call_of(module).args[0], "constraints.greater_than(1)")]
+    assert module.source.text[edit.start : edit.end] == "positive"
+    assert applied(module, edit) == "f(constraints.greater_than(1))"
+
+
+def test_replace_by_the_same_text_is_no_change():
+    module = module_of("f(a)")
+    edit = edits.replace(module, call_of(module).args[0], "a")
+    assert (edit.start, edit.replacement) == (edit.end, "")
+
+
+def test_wrap_leaves_the_inside_to_others():
+    module = module_of("f(g(a), b)")
+    call = call_of(module)
+    inner = call.args[0]
+    assert isinstance(inner, ast.Call)
+    changes = [*edits.wrap(module, inner, "w(", ", 1)"), edits.add_keyword(module, inner, "k", "v")]
+    assert applied(module, *changes) == "f(w(g(a, k=v), 1), b)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("Adam(a)", "New(a)"), ("p.optim.Adam(a)", "p.optim.New(a)"), ("p . Adam(a)", "p . New(a)")]
+)
+def test_rename(before: str, after: str):
+    module = module_of(before)
+    assert applied(module, edits.rename(module, call_of(module).func, "New")) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("from a import Old", "from a import New"),
+        ("from a import (\n    Old,\n    b,\n)", "from a import (\n    New,\n    b,\n)"),
+    ],
+)
+def test_replace_alias(before: str, after: str):
+    module = module_of(before)
+    (statement,) = module.tree.body
+    assert isinstance(statement, ast.ImportFrom)
+    assert applied(module, edits.replace_alias(module, statement.names[0], "New")) == after
+
+
+def test_other_encodings():
+    module = module_of("# coding: latin-1\nname = 'Größe'; f('ü', x)", "latin-1")
+    new = applied(module, edits.add_keyword(module, call_of(module), "k", "v"))
+    assert module.source.encode(new) == "# coding: latin-1\nname = 'Größe'; f('ü', x, k=v)".encode("latin-1")
+
+
+def test_byte_order_mark():
+    source = sources.from_bytes(PATH, b"\xef\xbb\xbff(a)\n")
+    module = Module(source, ast.parse(source.data), "file", lambda _: None)
+    edit = edits.add_keyword(module, call_of(module), "k", "v")
+    new = source.text[: edit.start] + edit.replacement + source.text[edit.end :]
+    assert source.encode(new) == b"\xef\xbb\xbff(a, k=v)\n"
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1.0), ("2.5", 2.5), ("True", None), ("'1'", None), ("x", None)])
+def test_literal_number(text: str, number: float | None):
+    assert edits.literal_number(expression(module_of(text))) == number

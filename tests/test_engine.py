@@ -1,0 +1,301 @@
+"""The engine without verification: rounds, merging, what is skipped and why."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pyro_fix import catalogue, engine, sources
+from pyro_fix.analysis.program import Program
+from pyro_fix.config import Options
+from pyro_fix.result import Result
+from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status, Transform
+
+PREAMBLE = """\
+import torch
+import pyro
+import pyro.distributions as dist
+from pyro.distributions import constraints
+"""
+
+
+def check(folder: Path, *select: str, **options: object) -> Result:
+    settings = Options(paths=(folder,), select=select, verify=False, root=folder)
+    return engine.check(Options(**{**vars(settings), **options}), lambda _: None)
+
+
+def write(folder: Path, **files: str | bytes) -> None:
+    for name, text in files.items():
+        path = folder.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+BARE = PREAMBLE + "def guide():\n    dist.Gamma(pyro.param('a', torch.tensor(2.)), 1.)\n"
+
+
+# -- rounds -------------------------------------------------------------------------------------------------------
+
+
+def test_a_fix_can_bring_another_finding_to_light(tmp_path):
+    write(tmp_path, a=BARE)
+    result = check(tmp_path, "SVI051", "SVI161")
+    assert [(f.proposal.code, f.included) for f in result.findings] == [("SVI051", True), ("SVI161", True)]
+    (change,) = result.changes
+    assert change.text == BARE.replace(
+        "torch.tensor(2.)", "torch.tensor(2.), constraint=constraints.greater_than(0.001)"
+    )
+    assert change.source.data == BARE.encode()  # the difference is against the file on disk
+
+
+def test_nothing_is_written(tmp_path):
+    write(tmp_path, a=BARE)
+    check(tmp_path)
+    assert (tmp_path / "a.py").read_bytes() == BARE.encode()
+
+
+def test_a_second_run_finds_nothing(tmp_path):
+    write(tmp_path, a=BARE)
+    (change,) = check(tmp_path).changes
+    write(tmp_path, a=change.text)
+    assert check(tmp_path).findings == ()
+
+
+def test_findings_are_in_order_and_where_the_file_on_disk_has_them(tmp_path):
+    """The import that the first round adds moves what the second one finds."""
+    text = "import torch\nfrom pyro import param\nfrom pyro.distributions import Gamma\n\n\ndef guide():\n    Gamma(param('a', torch.tensor(2.)), 1.)\n"
+    write(tmp_path, a=text)
+    result = check(tmp_path, "SVI051", "SVI161")
+    assert [(f.proposal.code, f.proposal.line) for f in result.findings] == [("SVI051", 7), ("SVI161", 7)]
+    assert "+from pyro.distributions import constraints" in result.findings[0].diff
+
+
+def test_listing_needs_one_round(tmp_path):
+    write(tmp_path, a=BARE)
+    result = check(tmp_path, listing=True)
+    assert [f.proposal.code for f in result.findings] == ["SVI051"]
+    assert result.changes == ()
+
+
+class Rule(Transform):
+    """A transform made for a test: ``edit(text)`` gives the start, end and replacement of its edits."""
+
+    code, name, tip, promise = "SVI991", "made-for-a-test", 9, Promise.RUNS_CLEAN
+    edit: Callable[[str], list[tuple[int, int, str]]]
+    needs_run = False
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        for module in program.modules.values():
+            node = next(n.value for n in module.tree.body if isinstance(n, ast.Expr))
+            changes = type(self).edit(module.source.text)
+            edits = tuple(Edit(module.path, *change) for change in changes)
+            if edits:
+                yield self.finding(
+                    module, node, "a finding", (Candidate(edits, self.promise, "an edit", needs_run=self.needs_run),)
+                )
+
+
+@pytest.fixture
+def rules(monkeypatch):
+    def use(*edits: Callable[[str], list[tuple[int, int, str]]], **members: object) -> None:
+        made = [
+            type(f"Rule{i}", (Rule,), {"code": f"SVI99{i}", "edit": staticmethod(edit), **members})()
+            for i, edit in enumerate(edits)
+        ]
+        monkeypatch.setattr(catalogue, "load", lambda: tuple(made))
+
+    return use
+
+
+PROGRAM = "import pyro\npyro.param('x')\nabcdef = 1\n"
+
+
+def at(text: str, word: str, new: str) -> list[tuple[int, int, str]]:
+    start = text.find(word)
+    return [(start, start + len(word), new)] if start >= 0 else []
+
+
+def test_fixes_that_overlap_are_applied_in_rounds(tmp_path, rules):
+    """The second one sees what the first one made of the place."""
+    rules(lambda t: at(t, "abcdef", "ABcdef"), lambda t: at(t, "abcdef", "never") + at(t, "ABcdef", "ABCDef"))
+    write(tmp_path, a=PROGRAM)
+    result = check(tmp_path)
+    assert [f.included for f in result.findings] == [True, True]
+    assert "ABCDef = 1" in result.changes[0].text
+
+
+def test_fixes_that_undo_each_other_come_to_an_end(tmp_path, rules):
+    rules(lambda t: at(t, "abcdef", "fedcba"), lambda t: at(t, "fedcba", "abcdef"))
+    write(tmp_path, a=PROGRAM)
+    result = check(tmp_path)
+    assert len(result.findings) == 2  # each has had its say once
+
+
+def test_a_fix_that_never_settles_comes_to_an_end(tmp_path, rules):
+    rules(lambda t: at(t, "abcdef", "abcdefg"))
+    write(tmp_path, a=PROGRAM)
+    assert "abcdefg = 1" in check(tmp_path).changes[0].text
+
+
+def test_text_that_would_not_parse_is_never_made(tmp_path, rules):
+    rules(lambda t: at(t, "abcdef = 1", "abcdef = ("), lambda t: at(t, "'x'", "'y'"))
+    write(tmp_path, a=PROGRAM, b=PROGRAM.replace("abcdef", "other"))
+    result = check(tmp_path)
+    assert [change.source.path.name for change in result.changes] == ["b.py"]
+    assert all(ast.parse(change.text) for change in result.changes)
+
+
+def test_what_needs_a_run_is_left_out(tmp_path, rules):
+    rules(lambda t: at(t, "abcdef", "new"), needs_run=True)
+    write(tmp_path, a=PROGRAM)
+    result = check(tmp_path)
+    (finding,) = result.findings
+    assert result.changes == () and not finding.included
+    assert finding.verdict.status is Status.UNVERIFIED and "needs a run" in finding.verdict.reason
+    assert "+new = 1" in finding.diff
+
+
+# -- one place, several callers -------------------------------------------------------------------------------------
+
+
+def test_callers_that_agree_are_one_finding(tmp_path):
+    text = PREAMBLE + (
+        "def scale():\n    return pyro.param('s', torch.tensor(1.))\n"
+        "def a():\n    dist.Normal(0., scale())\ndef b():\n    dist.Laplace(0., scale())\n"
+    )
+    write(tmp_path, a=text)
+    assert len(check(tmp_path, "SVI051").findings) == 1
+
+
+SVI = """\
+from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import ClippedAdam
+def make():
+    return SVI(None, None, ClippedAdam({"lr": 0.1}), Trace_ELBO())
+"""
+
+
+def test_callers_that_differ_hold_the_fix_back(tmp_path):
+    write(tmp_path, a=SVI + "".join(f"svi = make()\nfor _ in range({n}):\n    svi.step()\n" for n in (100, 200)))
+    result = check(tmp_path, "SVI031")
+    (finding,) = result.findings
+    assert result.changes == ()
+    assert finding.verdict.reason == "different callers would need different fixes"
+
+
+def test_callers_that_agree_on_the_edit_but_not_on_the_rate(tmp_path):
+    """``n`` is right for both; how fast the rate falls is for a run to say."""
+    text = (
+        SVI.replace("make()", "make(n)").replace("return", "svi =")
+        + "    for _ in range(n):\n        svi.step()\nmake(100)\nmake(200)\n"
+    )
+    write(tmp_path, a=text)
+    (finding,) = check(tmp_path, "SVI031").findings
+    assert finding.included
+    (candidate,) = finding.proposal.candidates
+    assert candidate.rate is not None and candidate.rate.lrd is None
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+def test_files_that_cannot_be_read_are_skipped_with_a_reason(tmp_path):
+    write(
+        tmp_path,
+        good=BARE,
+        syntax="import pyro\npyro.param(\n",
+        text=b"import pyro\npyro.param('\xff')\n",
+        null=b"import pyro\npyro.param('x')\x00\n",
+    )
+    result = check(tmp_path)
+    reasons = {skipped.path.name: skipped.reason for skipped in result.skipped}
+    assert set(reasons) == {"syntax.py", "text.py", "null.py"}
+    assert reasons["syntax.py"].startswith("cannot be parsed: line 2")
+    assert "encoding" in reasons["text.py"]
+    assert all("\n" not in reason for reason in reasons.values())
+    assert [change.source.path.name for change in result.changes] == ["good.py"]
+    assert result.files == 4
+
+
+def test_excluded_files_are_not_read(tmp_path):
+    write(tmp_path, a=BARE, old__b=BARE)
+    result = check(tmp_path, "SVI051", exclude=("old",))
+    assert [f.proposal.path.name for f in result.findings] == ["a.py"]
+    assert result.files == 1
+
+
+def test_excluded_files_still_tell_facts(tmp_path):
+    """They are part of the program, and nothing in them is changed."""
+    write(
+        tmp_path,
+        a=PREAMBLE + "from b import scale\ndef guide():\n    dist.Normal(0., scale())\n    pyro.param('x')\n",
+        b=PREAMBLE + "def scale():\n    return pyro.param('s', torch.tensor(1.)).exp()\n",
+    )
+    assert check(tmp_path, exclude=("b.py",)).findings == ()
+
+
+def test_imported_files_that_were_not_asked_for_are_not_changed(tmp_path):
+    write(
+        tmp_path,
+        a=PREAMBLE + "from b import scale\ndef guide():\n    dist.Normal(0., scale())\n    pyro.param('x')\n",
+        b=PREAMBLE + "def scale():\n    return pyro.param('s', torch.tensor(1.))\n",
+    )
+    assert check(tmp_path, paths=(tmp_path / "a.py",)).findings == ()
+    assert len(check(tmp_path).changes) == 1
+
+
+def test_a_path_that_does_not_exist(tmp_path):
+    with pytest.raises(sources.SourceError, match="no such file"):
+        check(tmp_path, paths=(tmp_path / "missing",))
+
+
+def test_a_code_that_does_not_exist(tmp_path):
+    with pytest.raises(ValueError, match="no transform"):
+        check(tmp_path, "SVI9")
+
+
+def test_tests_are_held_back_unless_they_are_named(tmp_path):
+    text = BARE.replace("def guide", "def test_guide")
+    write(tmp_path, test_a=text)
+    (finding,) = check(tmp_path, "SVI051").findings
+    assert not finding.proposal.candidates and "test" in finding.verdict.reason
+    assert len(check(tmp_path, "SVI051", paths=(tmp_path / "test_a.py",)).changes) == 1
+
+
+def test_the_same_file_twice(tmp_path):
+    write(tmp_path, a=BARE)
+    assert check(tmp_path, paths=(tmp_path, tmp_path / "a.py")).files == 1
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "import pyro\n", "\ufeff"])
+def test_files_without_anything(tmp_path, text: str):
+    write(tmp_path, a=text)
+    result = check(tmp_path)
+    assert (result.findings, result.changes, result.skipped) == ((), (), ())
+
+
+def test_relative_paths(tmp_path, monkeypatch):
+    write(tmp_path, a=BARE)
+    monkeypatch.chdir(tmp_path)
+    result = check(tmp_path, paths=(Path("a.py"),))
+    assert len(result.changes) == 1
+    assert result.findings[0].diff.startswith("--- a/a.py\n+++ b/a.py\n")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        BARE.replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + BARE.encode(),
+        b"# coding: latin-1\n# \xfc\n" + BARE.encode(),
+        BARE.rstrip("\n").encode(),
+    ],
+)
+def test_bytes_outside_the_edit_stay(tmp_path, data: bytes):
+    write(tmp_path, a=data)
+    (change,) = check(tmp_path, "SVI051").changes
+    new = change.source.encode(change.text)
+    assert new == data.replace(b"torch.tensor(2.)", b"torch.tensor(2.), constraint=constraints.positive")
