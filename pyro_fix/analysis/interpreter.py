@@ -268,10 +268,13 @@ class Interpreter(Evaluator):
 
     def _mutate(self, node: ast.expr) -> None:
         """``x.clamp_(…)``: whatever ``x`` was made from is no longer what it was."""
-        for origin in flow.origins(self.evaluate(node)):
-            origin.param.param.mutated = True
+        self._mark_mutated(self.evaluate(node))
         if isinstance(node, ast.Name):
             self.scope.bind(node.id, Opaque())
+
+    def _mark_mutated(self, value: Value) -> None:
+        for origin in flow.origins(value):
+            origin.param.param.mutated = True
 
     def _assign(self, node: ast.Assign) -> None:
         value = self.evaluate(node.value)
@@ -291,6 +294,8 @@ class Interpreter(Evaluator):
             self.scope.bind(target.id, value)
         elif isinstance(target, ast.Attribute):
             base = self.evaluate(target.value)
+            if target.attr == "data":  # ``param.data = …`` changes the tensor behind Pyro's back
+                self._mark_mutated(base)
             known = getattr(base, "_attributes", {}).get(target.attr)
             self._reassign(known, value)
             # an attribute that several places assign may hold any of their values
@@ -305,8 +310,7 @@ class Interpreter(Evaluator):
             base = self.evaluate(target.value)
             self.evaluate(target.slice)
             if not isinstance(base, (Collection, Mapping)):  # an entry of a list or a dict is replaced, not changed
-                for origin in flow.origins(base):
-                    origin.param.param.mutated = True
+                self._mark_mutated(base)
             self.store_item(base, target.slice, value)
 
     def _reassign(self, known: Value | None, value: Value) -> None:

@@ -18,7 +18,10 @@ from pyro_fix.sources import Source, SourceError
 
 #: Bytes without which a file cannot hold a finding, so that it is never parsed.
 _PYRO = re.compile(rb"\bpyro\b")
-_TRIGGER = re.compile(rb"\bparam\s*\(|\bparam\s+as\b|\.param\b|PyroParam|\bSVI\b|num_particles|init_scale")
+_TRIGGER = re.compile(
+    rb"\bparam\s*\(|\bparam\s+as\b|\.param\b|PyroParam\s*[(\n]|PyroParam\s+as\b"
+    rb"|\bSVI\s*(?:\(|as\b)|[.=]\s*SVI\b|num_particles\s*=\s*(?:[2-9]|1\d)|init_scale\s*=\s*\d"
+)
 
 
 def concerns(data: bytes) -> bool:

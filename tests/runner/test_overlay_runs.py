@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import Project
 
 OLD = {
     "main.py": """
@@ -104,8 +105,6 @@ PATCHES = ("main.py", "plain.py", "package/inner.py", "package/other.py", "child
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    from conftest import Project
-
     base = tmp_path_factory.mktemp("overlay")
     (base / "project").mkdir()
     project = Project(base / "project")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from optimisers import PREAMBLE, STEP, build, program, stepped
 
+pytest_plugins = ["check_fixture"]
 CODE = "SVI022"
 
 ADAM = 'Adam({"lr": 0.01})'
@@ -142,7 +143,7 @@ def test_clipped_adam_is_something_else_here(check):
         "from pyro.optim import *", "from pyro.optim import Adam"
     )
     outcome = check(text)
-    assert not outcome.findings[0].proposal.candidates or "pyro.optim.ClippedAdam(" in outcome.text
+    assert "pyro.optim.ClippedAdam(" in outcome.text
 
 
 def test_adam_that_no_svi_uses(check):
@@ -295,8 +296,7 @@ def test_argument_that_is_changed_in_between(check):
         "    args.num_steps = args.num_steps // 2\n"
         "    for _ in range(args.num_steps):\n        svi.step(None)\n"
     )
-    outcome = check(text)
-    assert not outcome.findings[0].proposal.candidates or "(args.num_steps // 2)" in outcome.text
+    assert "the number of steps" in check(text).held_back
 
 
 def test_attribute_of_self(check):

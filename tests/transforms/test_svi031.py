@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from optimisers import build, program, stepped
 
+pytest_plugins = ["check_fixture"]
 CODE = "SVI031"
 
 LRD = "0.1 ** (1 / 1000)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+pytest_plugins = ["check_fixture"]
 CODE = "SVI053"
 
 PREAMBLE = """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+pytest_plugins = ["check_fixture"]
 CODE = "SVI072"
 
-PREAMBLE = "import pyro\nimport pyro.infer.autoguide as ag\nfrom pyro.infer.autoguide import *\n"
+PREAMBLE = "import pyro\nimport pyro.infer.autoguide as ag\nfrom pyro.infer.autoguide import *\npyro.infer.SVI()\n"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+pytest_plugins = ["check_fixture"]
 CODE = "SVI101"
 
 PREAMBLE = """
@@ -240,18 +241,17 @@ def test_scaled_by_a_class_of_its_own(check):
         ("for _ in range(9):\n    loss = svi.step(data)\n    assert loss < 1e5\n", "compares"),
         ("loss = svi.evaluate_loss(data)\nif loss > 1e3:\n    print('bad')\nfor _ in range(9):\n    svi.step(data)\n", "compares"),
         ("for _ in range(9):\n    svi.step(data)\nprint(svi.evaluate_loss(data) / len(data))\n", "divides"),
-        ("best = 1e9\nfor _ in range(9):\n    best = min(best, svi.step(data))\n", ""),
     ],
 )  # fmt: skip
 def test_loss_that_means_something(check, step: str, why: str):
-    if why:
-        assert why in check(program(step=step)).held_back
+    assert why in check(program(step=step)).held_back
 
 
 @pytest.mark.parametrize(
     "step",
     ["for i in range(9):\n    loss = svi.step(data)\n    if i % 100 == 0:\n        print(i / 9, loss)\n",
      "losses = []\nfor _ in range(9):\n    losses.append(svi.step(data))\n",
+     "best = 1e9\nfor _ in range(9):\n    best = min(best, svi.step(data))\n",
      "for _ in range(9):\n    loss = svi.step(data)\n    if loss is None:\n        pass\n"],
 )  # fmt: skip
 def test_loss_that_is_only_shown(check, step: str):
@@ -284,7 +284,7 @@ def test_optimiser_that_depends_on_the_scale(check, optimizer: str, why: str):
 )
 def test_optimiser_that_does_not(check, optimizer: str):
     outcome = check(program(svi=SVI.replace('Adam({"lr": 0.01})', optimizer)))
-    assert "poutine.scale(model, scale=1 / len(data))" in outcome.text or "AdamW" in optimizer
+    assert "poutine.scale(model, scale=1 / len(data))" in outcome.text
 
 
 @pytest.mark.parametrize(
@@ -411,8 +411,9 @@ def test_poutine_and_pyro_are_something_else(check):
         .replace("from pyro import poutine", "import pyro as p, pyro.poutine\npyro = p\npoutine = 3")
     )
     outcome = check(text)
-    if outcome.result.changes:
-        compile(outcome.text, "main.py", "exec")
+    assert (
+        "SVI(p.poutine.scale(model, scale=1 / len(data)), p.poutine.scale(guide, scale=1 / len(data))," in outcome.text
+    )
 
 
 def test_models_that_are_methods(check):

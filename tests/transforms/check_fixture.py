@@ -1,3 +1,8 @@
+"""The fixture ``check``, for test modules that say ``pytest_plugins = ["check_fixture"]``.
+
+It is not in a conftest.py: another folder's tests import from theirs by that name.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable
