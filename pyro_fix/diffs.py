@@ -30,7 +30,7 @@ def of_change(change: Change, cwd: Path) -> bytes:
 
 def _hunks(old: str, new: str) -> str:
     before, after = _lines(old), _lines(new)
-    # Only what lies between the equal ends is searched for differences, so that long files cost no more than short ones.
+    # Only what lies between the equal ends is searched for differences: long files cost no more than short ones.
     head = _equal(before, after)
     tail = min(_equal(before[::-1], after[::-1]), len(before) - head, len(after) - head)
     skipped, left = max(head - _CONTEXT, 0), max(tail - _CONTEXT, 0)

@@ -59,9 +59,7 @@ def _follows(original: SviObservation, patched: SviObservation, rate: Rate) -> J
     longest = max(paths, key=len)
     start = (rate.lr,) if rate.lr is not None else before[0] if before else ()
     if not start:
-        return Judgement(
-            None, "the original made no step, so its learning rate is not known", defer=_breaks(original)
-        )
+        return Judgement(None, "the original made no step, so its learning rate is not known", defer=_breaks(original))
     decay = rate.lrd
     if decay is None:
         if len(longest) < 2:
