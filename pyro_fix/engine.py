@@ -37,8 +37,8 @@ class _State:
     original: dict[Path, Source] = field(default_factory=dict)
     current: dict[Path, Source] = field(default_factory=dict)
     skipped: dict[Path, str] = field(default_factory=dict)
-    named: frozenset[Path] = frozenset()
-    """Files that the user asked for by name."""
+    tests: set[Path] = field(default_factory=set)
+    """Files of tests, but for those that the user asked for by name."""
     files: int = 0
 
 
@@ -73,7 +73,7 @@ def check(options: Options, progress: Progress) -> Result:
 
 
 def _read(options: Options) -> _State:
-    state = _State(named=frozenset(path.absolute() for path in options.paths))
+    state = _State()
     for path in sources.discover(options.paths):
         if options.excluded(path):
             continue
@@ -83,6 +83,8 @@ def _read(options: Options) -> _State:
             if concerns(data):
                 source = sources.from_bytes(path.absolute(), data)
                 state.original[source.path] = state.current[source.path] = source
+                if path not in options.paths and (_in_tests(path, options.paths) or _is_test(source)):
+                    state.tests.add(source.path)
         except OSError as error:
             state.skipped[path] = f"cannot be read: {error.strerror or error}"
         except SourceError as error:
@@ -113,7 +115,7 @@ def _propose(transforms: Iterable[Transform], program: Program, state: _State) -
         for proposal in transform.propose(program):
             if proposal.path not in state.original or suppressed(program.modules[proposal.path].source, proposal):
                 continue
-            if _is_test(state.current[proposal.path]) and proposal.path not in state.named:
+            if proposal.path in state.tests:
                 proposal = replace(proposal, candidates=(), held_back=IN_TEST)
             key = (proposal.code, proposal.path, proposal.line, proposal.column)
             known = merged.get(key)
@@ -136,6 +138,12 @@ def _common(known: Proposal, other: Proposal) -> Proposal:
             for a, b in zip(known.candidates, other.candidates, strict=True)
         ),
     )
+
+
+def _in_tests(path: Path, asked: Sequence[Path]) -> bool:
+    """Whether a file lies in a folder of tests, below what was asked for: expected outputs live there too."""
+    root = next((folder for folder in asked if path.is_relative_to(folder)), Path())
+    return bool({"test", "tests"} & set(path.relative_to(root).parts[:-1]))
 
 
 def _is_test(source: Source) -> bool:

@@ -100,3 +100,18 @@ def test_a_model_of_an_ab_test_is_no_test(tmp_path) -> None:
 
     (finding,) = check([tmp_path], ["SVI051"], tmp_path).findings
     assert finding.proposal.candidates
+
+
+def test_what_lies_in_a_folder_of_tests_is_left_alone(tmp_path) -> None:
+    """Expected outputs of a compiler, for example."""
+    from checking import check
+
+    text = PREAMBLE + "\ndef guide():\n    pyro.sample('z', dist.Normal(0.0, pyro.param('s', torch.tensor(1.0))))\n"
+    file = tmp_path / "tests" / "expected" / "guide.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    (finding,) = check([tmp_path], ["SVI051"], tmp_path).findings
+    assert "a test may rely" in finding.proposal.held_back
+    for named in (file, tmp_path / "tests"):
+        (finding,) = check([named], ["SVI051"], tmp_path).findings
+        assert finding.proposal.candidates

@@ -43,7 +43,8 @@ class OptimizerWithoutMomentum(Transform):
 
     ## Holds back when
     - its options are a function of the parameter, or put together at run time;
-    - it clips gradients through `clip_args`.
+    - it clips gradients through `clip_args`;
+    - no run is possible: only a run can tell that the new rate is not too small for the number of steps.
 
     ## Promise
     No worse: judged by the original program's objective, the new optimiser's parameters are not worse; where the
@@ -79,7 +80,9 @@ class OptimizerWithoutMomentum(Transform):
             changes = [*rename, edits.replace(made.module, options.node, f"{{{written}}}")]
             dropped = [key for key in options.items if key not in ("lr", *KEPT)]
             label = f"ClippedAdam with lr {LEARNING_RATE}" + (f", without {', '.join(dropped)}" if dropped else "")
-            yield self.finding(made.module, made.node, message, (Candidate(tuple(changes), self.promise, label),))
+            yield self.finding(
+                made.module, made.node, message, (Candidate(tuple(changes), self.promise, label, needs_run=True),)
+            )
 
 
 def _text(options: Options, key: str, made: Made) -> str | None:
