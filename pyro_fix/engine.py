@@ -23,7 +23,6 @@ from pyro_fix.transform import Edit, Proposal, Rate, Status, Transform, Verdict
 MAX_ROUNDS = 4
 NOT_RUN = "not run"
 NEEDS_RUN = "the source alone cannot vouch for it; it needs a run"
-
 IN_TEST = "a test may rely on what the program does now; name the file itself to have it fixed"
 
 Progress = Callable[[str], None]
@@ -63,7 +62,7 @@ def check(options: Options, progress: Progress) -> Result:
             findings = judged
             break
         applied = _apply(state, program, [finding for finding in judged if finding.included])
-        waiting = [f for f in judged if f not in applied and (f.included or f.verdict.evidence.get("deferred"))]
+        waiting = [f for f in judged if f not in applied and _may_change(f)]
         settled |= {key for key, f in zip(keys, judged, strict=True) if f not in waiting}
         findings += [f for f in judged if f not in waiting]
         if not applied:
@@ -152,6 +151,11 @@ def _is_test(source: Source) -> bool:
     return (name.startswith("test_") or name.endswith("_test") or name == "conftest") and (
         re.search(r"\bdef test_|\b(?:import|from) (?:pytest|unittest)\b", source.text) is not None
     )
+
+
+def _may_change(finding: Finding) -> bool:
+    """Whether another round, over the fixes of this one, may say something else of a finding."""
+    return finding.included or bool(finding.verdict.evidence.get("deferred")) or not finding.proposal.candidates
 
 
 def _static(program: Program, base: Mapping[Path, bytes], proposals: Sequence[Proposal]) -> list[Verdict]:

@@ -12,7 +12,7 @@ from pyro_fix import catalogue, engine, sources
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options
 from pyro_fix.result import Result
-from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status, Transform
+from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status, Transform, Verdict
 
 PREAMBLE = """\
 import torch
@@ -299,3 +299,31 @@ def test_bytes_outside_the_edit_stay(tmp_path, data: bytes):
     (change,) = check(tmp_path, "SVI051").changes
     new = change.source.encode(change.text)
     assert new == data.replace(b"torch.tensor(2.)", b"torch.tensor(2.), constraint=constraints.positive")
+
+
+def test_what_is_held_back_is_looked_at_again(tmp_path: Path) -> None:
+    """SGD keeps the ELBO from being normalised; once ClippedAdam is there, nothing does, and a second run is quiet."""
+    file = tmp_path / "program.py"
+    file.write_text(
+        "import pyro\nimport pyro.distributions as dist\nimport torch\nfrom pyro import poutine\n"
+        "from pyro.infer import SVI, Trace_ELBO\nfrom pyro.optim import SGD\n\ndata = torch.randn(1000)\n\n\n"
+        "def model(x):\n    z = pyro.sample('z', dist.Normal(0.0, 1.0))\n    with pyro.plate('data', len(x)):\n"
+        "        pyro.sample('x', dist.Normal(z, 1.0), obs=x)\n\n\ndef guide(x):\n"
+        "    pyro.sample('z', dist.Normal(pyro.param('m', torch.tensor(0.0)), 1.0))\n\n\n"
+        "svi = SVI(model, guide, SGD({'lr': 0.1}), Trace_ELBO())\nfor _ in range(500):\n    svi.step(data)\n"
+    )
+
+    def verified(program, base, proposals):
+        return [
+            Verdict(Status.VERIFIED, "", {}, p.candidates[0]) if p.candidates else Verdict(Status.NONE, p.held_back)
+            for p in proposals
+        ]
+
+    options = Options(paths=(file,), select=("SVI021", "SVI101"), root=tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_verifier", lambda options, progress: verified)
+        result = engine.check(options, lambda _: None)
+        assert [f.proposal.code for f in result.findings if f.included] == ["SVI101", "SVI021"]
+        assert len(result.findings) == 2
+        file.write_text(result.changes[0].text)
+        assert not engine.check(options, lambda _: None).findings
