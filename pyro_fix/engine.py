@@ -232,7 +232,7 @@ def _unparsable(texts: Mapping[Path, Source], findings: Sequence[Finding]) -> se
     for path, text in rewrite.compose(texts, [edit for f in findings for edit in _edits(f)]).texts.items():
         try:
             ast.parse(texts[path].encode(text), str(path))
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError):
             broken.add(path)
     return broken
 

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 _SCALAR_METHODS = frozenset({"item", "tolist", "numpy", "t"})
 
 
+#: How deep expressions are followed, calls included: far beyond what people write, well below Python's own limit.
+MAX_NESTING = 200
+
+
 class Evaluator:
     """Expressions; statements are in :class:`~pyro_fix.analysis.interpreter.Interpreter`, which extends this."""
 
@@ -48,11 +52,17 @@ class Evaluator:
     loops: list[Loop]
     nesting: list[Loop | ast.AST]
     functions: list[ast.AST]
+    depth = 0
+    """How many expressions, in one another, are being evaluated."""
 
     def evaluate(self: Any, node: ast.expr) -> Value:
         """The value of an expression; facts about the calls in it are recorded."""
+        if self.depth == MAX_NESTING:
+            return Opaque()
+        self.depth += 1
         handler = _EXPRESSIONS.get(type(node))
         value: Value = handler(self, node) if handler is not None else self._unknown(node)
+        self.depth -= 1
         return value
 
     def _unknown(self, node: ast.AST) -> Value:

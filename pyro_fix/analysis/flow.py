@@ -43,7 +43,11 @@ class Origin:
 def origins(value: Value) -> Iterator[Origin]:
     """Every param that ``value`` was made from; one that may arrive both ways counts as changed."""
     found: dict[int, Origin] = {}
-    for origin in _origins(value, reshaped=False):
+    try:
+        all_of_them = list(_origins(value, reshaped=False))
+    except RecursionError:  # a value that hundreds of statements built up
+        all_of_them = list(_changed(value))
+    for origin in all_of_them:
         known = found.get(id(origin.param.param))
         if known is not None:
             origin = Origin(origin.param, origin.unchanged and known.unchanged, origin.reshaped or known.reshaped)

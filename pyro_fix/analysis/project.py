@@ -24,6 +24,10 @@ _TRIGGER = re.compile(
 )
 
 
+#: Enough for ``MAX_NESTING`` expressions, each a few calls of ours.
+RECURSION_LIMIT = 4000
+
+
 def concerns(data: bytes) -> bool:
     """Whether a file with these bytes can hold a finding."""
     return _PYRO.search(data) is not None and _TRIGGER.search(data) is not None
@@ -45,8 +49,9 @@ class Project:
 
     def read(self, files: Iterable[Source]) -> Program:
         """Gather the facts of ``files`` and of what they import from the project."""
-        collecting = gc.isenabled()
+        collecting, limit = gc.isenabled(), sys.getrecursionlimit()
         gc.disable()  # trees are many small objects that all stay: looking for garbage doubles the time
+        sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
             modules = [module for source in files if (module := self._add(source)) is not None]
             for module in modules:
@@ -61,6 +66,7 @@ class Project:
                 self._interpreter.run_rest(module)
             self.program.params.sort(key=lambda p: (p.module.path, p.call.lineno, p.call.col_offset))
         finally:
+            sys.setrecursionlimit(limit)
             if collecting:
                 gc.enable()
         return self.program

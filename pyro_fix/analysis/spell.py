@@ -29,7 +29,10 @@ def spell(value: Value, scope: Scope, known: Mapping[Value, Value] | None = None
     A name wins over a literal.  ``known`` says what a function's arguments are in that scope.
     """
     visible = {name: v for name, v in scope.visible().items() if name.isidentifier() and not name.startswith("__")}
-    return _spell(value, visible, known or {})
+    try:
+        return _spell(value, visible, known or {})
+    except RecursionError:  # a value that hundreds of statements built up
+        return None
 
 
 def _spell(value: Value, visible: Mapping[str, Value], known: Mapping[Value, Value]) -> str | None:

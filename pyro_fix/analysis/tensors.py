@@ -45,22 +45,29 @@ def _is_uniform(value: Arithmetic) -> bool:
 
 def extent(value: Value | None) -> Extent | None:
     """The extent of ``value``; ``None`` when it cannot be read from the source."""
+    try:
+        return _extent(value)
+    except RecursionError:  # a value that hundreds of statements built up
+        return None
+
+
+def _extent(value: Value | None) -> Extent | None:
     if isinstance(value, Const):
         if isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
             return Extent(float(value.value), float(value.value))
     elif isinstance(value, Collection):
         return _of_list(value)
     elif isinstance(value, Join):
-        return _hull([extent(option) for option in value.options])
+        return _hull([_extent(option) for option in value.options])
     elif isinstance(value, Made):
         return _of_call(value)
     elif isinstance(value, Arithmetic):
         return _of_arithmetic(value)
     elif isinstance(value, Applied) and isinstance(value.callee, Attribute):
         if value.callee.name in _KEEPING:
-            return extent(value.callee.base)
+            return _extent(value.callee.base)
         if value.callee.name == "new_tensor" and value.arguments:
-            return extent(value.arguments[0])
+            return _extent(value.arguments[0])
         if value.callee.name in ("new_ones", "new_zeros"):
             constant = float(value.callee.name == "new_ones")
             return Extent(constant, constant)
@@ -68,7 +75,7 @@ def extent(value: Value | None) -> Extent | None:
 
 
 def _of_list(value: Collection) -> Extent | None:
-    hull = _hull([extent(item) for item in value.items])
+    hull = _hull([_extent(item) for item in value.items])
     if hull is None or not all(isinstance(item, Const) for item in value.items):
         return hull
     total = sum(item.value for item in value.items if isinstance(item, Const) and isinstance(item.value, (int, float)))
@@ -77,11 +84,11 @@ def _of_list(value: Collection) -> Extent | None:
 
 def _of_call(value: Made) -> Extent | None:
     if value.name in ("torch.tensor", "torch.as_tensor", "torch.FloatTensor", "torch.Tensor"):
-        return extent(value.arguments[0]) if value.arguments and not value.spread else None
+        return _extent(value.arguments[0]) if value.arguments and not value.spread else None
     if value.name in _CONSTANT:
         return Extent(_CONSTANT[value.name], _CONSTANT[value.name])
     if value.name in ("torch.full", "torch.full_like"):
-        return extent(value.argument(1, "fill_value"))
+        return _extent(value.argument(1, "fill_value"))
     if value.name in _RANDOM:
         return Extent(*_RANDOM[value.name], "draw")
     if value.name == "torch.eye":
@@ -94,7 +101,7 @@ def _of_call(value: Made) -> Extent | None:
 def _of_arithmetic(value: Arithmetic) -> Extent | None:
     if len(value.operands) == 2 and _is_uniform(value):
         return Extent(0.0, 1.0, "simplex")
-    operands = [extent(operand) for operand in value.operands]
+    operands = [_extent(operand) for operand in value.operands]
     if value.operator == "USub" and operands[0]:
         return Extent(-operands[0].high, -operands[0].low)
     left, right = operands if len(operands) == 2 else (None, None)

@@ -8,8 +8,9 @@ import time
 import pytest
 from reading import PREAMBLE, param, read, uses
 
-from pyro_fix import sources
+from pyro_fix import engine, sources
 from pyro_fix.analysis.project import Project, concerns
+from pyro_fix.config import Options
 
 UNCHANGED = [("Normal", "scale", True)]
 CHANGED = [("Normal", "scale", False)]
@@ -379,3 +380,13 @@ def test_every_statement_is_read(facts, text: str):
 )
 def test_files_that_cannot_matter_are_not_parsed(text: bytes, expected: bool):
     assert concerns(text) is expected
+
+
+def test_values_built_up_by_hundreds_of_statements(tmp_path):
+    steps = "x = x + 1.0\ny = y.detach()\n" * 1500
+    (tmp_path / "main.py").write_text(
+        f"{PREAMBLE}x = 1.0\ny = pyro.param('y', torch.tensor(1.))\n{steps}"
+        "s = pyro.param('s', torch.tensor(x))\npyro.sample('z', dist.Normal(y, s))\n"
+    )
+    result = engine.check(Options(paths=(tmp_path,), verify=False, root=tmp_path), lambda _: None)
+    assert [f.proposal.code for f in result.findings] == ["SVI051"]
