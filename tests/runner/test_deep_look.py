@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from conftest import NORMAL
+from programs import NORMAL
 
 from pyro_fix.runner.model import Deep, Referee
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Project
+from programs import Project
 
 OLD = {
     "main.py": """

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import NORMAL
+from programs import NORMAL
 
 SEEDS = Path(__file__).parents[2] / "pyro_fix" / "probe" / "seeds.py"
 
