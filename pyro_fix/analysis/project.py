@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import gc
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -49,8 +48,7 @@ class Project:
 
     def read(self, files: Iterable[Source]) -> Program:
         """Gather the facts of ``files`` and of what they import from the project."""
-        collecting, limit = gc.isenabled(), sys.getrecursionlimit()
-        gc.disable()  # trees are many small objects that all stay: looking for garbage doubles the time
+        limit = sys.getrecursionlimit()
         sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
             modules = [module for source in files if (module := self._add(source)) is not None]
@@ -67,8 +65,6 @@ class Project:
             self.program.params.sort(key=lambda p: (p.module.path, p.call.lineno, p.call.col_offset))
         finally:
             sys.setrecursionlimit(limit)
-            if collecting:
-                gc.enable()
         return self.program
 
     def _add(self, source: Source) -> Module | None:
