@@ -121,7 +121,7 @@ def _change(source: Source, node: ast.expr, change: Any) -> Edit:
 
     start, end = span(source, node)
     parsed = libcst.parse_expression(source.text[start:end])
-    changed = libcst.Module([], default_newline=_newline(source)).code_for_node(change(parsed))
+    changed = libcst.Module([], default_newline=source.newline).code_for_node(change(parsed))
     return _splice(source, start, end, changed)
 
 
@@ -135,10 +135,6 @@ def _splice(source: Source, start: int, end: int, new: str) -> Edit:
     while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
         tail += 1
     return Edit(source.path, start + head, end - tail, new[head : len(new) - tail])
-
-
-def _newline(source: Source) -> str:
-    return "\r\n" if source.lines and source.lines[0].endswith("\r\n") else "\n"
 
 
 def _comma() -> libcst.Comma:

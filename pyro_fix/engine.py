@@ -8,6 +8,7 @@ import gc
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from pyro_fix import catalogue, rewrite, sources
@@ -224,10 +225,12 @@ def _apply(state: _State, program: Program, included: Sequence[Finding]) -> list
     """Bring fixes into the current texts; returns those that fit together, the rest has to wait."""
     texts, composer = _texts(program), rewrite.Composer()
     applied = [f for f in included if f.verdict.candidate is not None and composer.add(f.verdict.candidate.edits)]
-    broken = _unparsable(texts, applied)
+    patch = _composed(texts, applied)
+    broken = _unparsable(texts, patch)
     if broken:  # never write what Python cannot read, whoever is to blame
         applied = [f for f in applied if not broken & {edit.path for edit in _edits(f)}]
-    for path, text in rewrite.compose(texts, [edit for f in applied for edit in _edits(f)]).texts.items():
+        patch = _composed(texts, applied)
+    for path, text in patch.texts.items():
         state.original.setdefault(path, texts[path])
         state.current[path] = sources.from_bytes(path, texts[path].encode(text))
     return applied
@@ -237,10 +240,14 @@ def _edits(finding: Finding) -> tuple[Edit, ...]:
     return finding.verdict.candidate.edits if finding.verdict.candidate is not None else ()
 
 
-def _unparsable(texts: Mapping[Path, Source], findings: Sequence[Finding]) -> set[Path]:
-    """The files that could not be parsed any more with these fixes."""
+def _composed(texts: Mapping[Path, Source], findings: Sequence[Finding]) -> rewrite.Patch:
+    return rewrite.compose(texts, [edit for finding in findings for edit in _edits(finding)])
+
+
+def _unparsable(texts: Mapping[Path, Source], patch: rewrite.Patch) -> set[Path]:
+    """The files that could not be parsed any more with their new texts."""
     broken = set()
-    for path, text in rewrite.compose(texts, [edit for f in findings for edit in _edits(f)]).texts.items():
+    for path, text in patch.texts.items():
         try:
             ast.parse(texts[path].encode(text), str(path))
         except (SyntaxError, ValueError, RecursionError):
@@ -270,11 +277,17 @@ def _home_line(proposal: Proposal, state: _State) -> int:
     old, new = state.original[proposal.path], state.current[proposal.path]
     if old is new:
         return proposal.line
-    matcher = difflib.SequenceMatcher(None, old.lines, new.lines, autojunk=False)
-    for _, i1, i2, j1, j2 in matcher.get_opcodes():
+    for i1, i2, j1, j2 in _matches(old, new):
         if j1 <= proposal.line - 1 < j2:
             return min(i1 + proposal.line - 1 - j1, max(i2 - 1, i1)) + 1
     return proposal.line
+
+
+@lru_cache(maxsize=256)
+def _matches(old: Source, new: Source) -> tuple[tuple[int, int, int, int], ...]:
+    """Which lines (from, to) of a file became which; found once a round for all findings of the file."""
+    matcher = difflib.SequenceMatcher(None, old.lines, new.lines, autojunk=False)
+    return tuple(opcode[1:] for opcode in matcher.get_opcodes())
 
 
 def _result(state: _State, findings: Sequence[Finding]) -> Result:

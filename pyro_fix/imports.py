@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import Library
+from pyro_fix.sources import Source
 from pyro_fix.transform import Edit
+
+#: The module that constraints are written with.
+CONSTRAINTS = "pyro.distributions.constraints"
 
 #: Packages that ``import pyro`` itself loads, so that ``pyro.poutine`` can be written after it.
 _LOADED = frozenset({"pyro.poutine", "pyro.distributions", "pyro.infer", "pyro.optim"})
@@ -69,27 +73,30 @@ def _enclosing(scope: Scope | None) -> list[Scope]:
 
 def _added(module: Module, statement: str, before: ast.expr) -> Edit | None:
     source = module.source
-    newline = "\r\n" if source.lines and source.lines[0].endswith("\r\n") else "\n"
+    newline = source.newline
     body = module.tree.body
     top = next((s for s in body if s.lineno <= before.lineno <= (s.end_lineno or s.lineno)), None)
     earlier = body[: body.index(top)] if top is not None else body
     until = body[: body.index(top) + 1] if top is not None else body
     imports = [s for s in earlier if isinstance(s, (ast.Import, ast.ImportFrom)) and _alone(module, s)]
     if imports:
-        line = imports[-1].end_lineno or imports[-1].lineno
-        at = source.offset(line, 0) + len(source.lines[line - 1])
-        lead = "" if source.lines[line - 1].endswith(("\n", "\r")) else newline
+        at = _end_of_line(source, imports[-1])
+        lead = "" if source.text.endswith(("\n", "\r"), 0, at) else newline
         return Edit(module.path, at, at, f"{lead}{statement}{newline}")
     after = [s for s in earlier if _is_docstring(s)]
     if after and _alone(module, after[0]):
-        line = after[0].end_lineno or 1
-        at = source.offset(line, 0) + len(source.lines[line - 1])
+        at = _end_of_line(source, after[0])
         return Edit(module.path, at, at, f"{newline}{statement}{newline}")
     first = next((s for s in until if not _has_to_be_first(s) and _starts_its_line(module, s)), None)
     if first is None:
         return None
     at = source.offset(min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", []))]), 0)
     return Edit(module.path, at, at, f"{statement}{newline}{newline}")
+
+
+def _end_of_line(source: Source, statement: ast.stmt) -> int:
+    line = statement.end_lineno or statement.lineno
+    return source.offset(line, 0) + len(source.lines[line - 1])
 
 
 def _has_to_be_first(statement: ast.stmt) -> bool:

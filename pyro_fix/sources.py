@@ -48,6 +48,11 @@ class Source:
         """The lines with their ends, split exactly where ``ast`` splits them."""
         return io.StringIO(self.text, newline="").readlines()
 
+    @property
+    def newline(self) -> str:
+        """How the file ends its lines: as its first one."""
+        return "\r\n" if self.lines and self.lines[0].endswith("\r\n") else "\n"
+
     def offset(self, line: int, column: int) -> int:
         """Turn ``ast``'s 1-based line and column in UTF-8 bytes into an offset into ``text``."""
         content = self.lines[line - 1]

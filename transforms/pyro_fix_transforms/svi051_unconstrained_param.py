@@ -11,8 +11,6 @@ from pyro_fix.analysis.requirements import Requirement, is_structured, requireme
 from pyro_fix.analysis.values import Const
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
-CONSTRAINTS = "pyro.distributions.constraints"
-
 
 class UnconstrainedParam(Transform):
     """Constrain parameters that need it.
@@ -65,22 +63,18 @@ class UnconstrainedParam(Transform):
             seen.update(id(call) for call in needed.calls)
             shown = f"{self.kind} {param.name!r}" if param.name else f"this {self.kind}"
             message = f"{shown} has no constraint, but it is {needed.wish()}"
-            doubt = needed.doubt or _doubt(needed)
-            if doubt:
-                yield self.finding(param.module, param.call, message, held_back=doubt)
-                continue
-            candidate = self._candidate(needed)
-            if isinstance(candidate, str):
-                yield self.finding(param.module, param.call, message, held_back=candidate)
+            fix = needed.doubt or _doubt(needed) or self._candidate(needed)
+            if isinstance(fix, str):
+                yield self.finding(param.module, param.call, message, held_back=fix)
             else:
-                yield self.finding(param.module, param.call, message, (candidate,))
+                yield self.finding(param.module, param.call, message, (fix,))
 
     def _candidate(self, needed: Requirement) -> Candidate | str:
         changes = []
         for call in needed.calls:
             if call.constraint is not None:
                 continue
-            there = imports.reference(call.module, call.scope, CONSTRAINTS, call.call)
+            there = imports.reference(call.module, call.scope, imports.CONSTRAINTS, call.call)
             text = distributions.constraint_source(needed.required, there.text) if there else None
             if there is None or text is None:
                 return f"there is no way to write the constraint {needed.required} here"

@@ -19,7 +19,6 @@ from pyro_fix.analysis.requirements import (
 )
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
-CONSTRAINTS = "pyro.distributions.constraints"
 #: Distributions that divide their ``probs`` by the sum, so that these only have to be positive.
 NORMALISING = frozenset(
     {"Categorical", "OneHotCategorical", "OneHotCategoricalStraightThrough", "Multinomial", "RelaxedOneHotCategorical"}
@@ -73,21 +72,17 @@ class WrongConstraint(Transform):
                 continue
             seen.update(id(call) for call in needed.calls)
             message = f"the constraint {given} of {param.name or 'this param'} is not enough: it is {needed.wish()}"
-            doubt = needed.doubt or _doubt(needed, given)
-            if doubt:
-                yield self.finding(param.module, param.call, message, held_back=doubt)
-                continue
-            candidate = self._candidate(needed)
-            if isinstance(candidate, str):
-                yield self.finding(param.module, param.call, message, held_back=candidate)
+            fix = needed.doubt or _doubt(needed, given) or self._candidate(needed)
+            if isinstance(fix, str):
+                yield self.finding(param.module, param.call, message, held_back=fix)
             else:
-                yield self.finding(param.module, param.call, message, (candidate,))
+                yield self.finding(param.module, param.call, message, (fix,))
 
     def _candidate(self, needed: Requirement) -> Candidate | str:
         changes = []
         for call in needed.calls:
             node = constraint_node(call)
-            there = imports.reference(call.module, call.scope, CONSTRAINTS, call.call)
+            there = imports.reference(call.module, call.scope, imports.CONSTRAINTS, call.call)
             text = distributions.constraint_source(needed.required, there.text) if there else None
             if node is None or there is None or text is None:
                 return f"there is no way to write the constraint {readable(needed.required)} here"

@@ -76,8 +76,7 @@ class ParamNearBoundary(Transform):
             for call in needed.calls:
                 node = constraint_node(call)
                 known = extent(call.initial)
-                module = "pyro.distributions.constraints"
-                there = imports.reference(call.module, call.scope, module, call.call)
+                there = imports.reference(call.module, call.scope, imports.CONSTRAINTS, call.call)
                 if node is None or constraint_text(call.constraint) != "positive":
                     doubt = doubt or "the same name has different constraints; the first one to run would win"
                 elif is_passed_in(call):
