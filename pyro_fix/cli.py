@@ -68,6 +68,10 @@ def check(
         bool | None,
         typer.Option(help="Run the programs and judge the fixes; the default with --diff and --apply."),
     ] = None,
+    observe: Annotated[
+        bool | None,
+        typer.Option(help="When verifying, run every program found and look for findings in what it shows; default."),
+    ] = None,
     unverified: Annotated[
         bool, typer.Option("--unverified", help="Include fixes whose program could not be run.")
     ] = False,
@@ -109,6 +113,7 @@ def check(
         "ignore": ignore,
         "exclude": exclude,
         "verify": verify,
+        "observe": observe,
         "unverified": unverified or None,
         "run": run,
         "python": python,

@@ -43,6 +43,9 @@ class Options:
     """Code prefixes not to run."""
     verify: bool = True
     """Run the original and the patched programs and judge what they show."""
+    observe: bool = True
+    """When verifying, run every program that is found and let what it shows make findings; without it only the
+    programs that a finding of the source concerns are run."""
     unverified: bool = False
     """Also include fixes whose program could not be run."""
     run: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import ast
 import difflib
 import gc
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,21 +14,19 @@ from pathlib import Path
 from pyro_fix import catalogue, rewrite, sources
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, concerns
+from pyro_fix.analysis.seen import Seen
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
+from pyro_fix.judge import ByRuns, Judge, Progress, Static
 from pyro_fix.result import Change, Finding, Result, Skipped
 from pyro_fix.sources import Source, SourceError
 from pyro_fix.suppress import suppressed
 from pyro_fix.transform import Edit, Proposal, Rate, Status, Transform, Verdict
 
 #: A fix can bring another finding to light (a constraint that tip 16 wants tighter); after this many rounds it stops.
-MAX_ROUNDS = 4
-NOT_RUN = "not run"
-NEEDS_RUN = "the source alone cannot vouch for it; it needs a run"
+MAX_ROUNDS = 8
+TOO_EARLY = "waits until the other fixes are in: it may not be needed then"
 IN_TEST = "a test may rely on what the program does now; name the file itself to have it fixed"
-
-Progress = Callable[[str], None]
-Decide = Callable[[Program, Mapping[Path, bytes], Sequence[Proposal]], "list[Verdict]"]
 
 
 @dataclass
@@ -43,44 +41,73 @@ class _State:
     files: int = 0
 
 
-def check(options: Options, progress: Progress) -> Result:
+def check(options: Options, progress: Progress, judge: Judge | None = None) -> Result:
     """Find, verify and compose; nothing is written.
 
+    ``judge`` takes the place of the one that the options ask for.
     Raises :class:`SourceError`, :class:`ValueError` and the runner's errors for what the user can put right.
     """
     collecting = gc.isenabled()
     gc.disable()  # trees are many small objects that all stay: looking for garbage among them costs a third of the time
     try:
-        return _check(options, progress)
+        return _check(options, progress, judge)
     finally:
         if collecting:
             gc.enable()
 
 
-def _check(options: Options, progress: Progress) -> Result:
+def _check(options: Options, progress: Progress, judge: Judge | None) -> Result:
     transforms = catalogue.select(catalogue.load(), options.select, options.ignore)
     state = _read(options)
-    decide = _verifier(options, progress) if options.verify else _static
+    if judge is not None or not options.verify:
+        return _result(state, _rounds(options, transforms, state, judge or Static()))
+    with ByRuns(options, progress) as runs:
+        return _result(state, _rounds(options, transforms, state, runs))
+
+
+def _rounds(options: Options, transforms: Sequence[Transform], state: _State, judge: Judge) -> list[Finding]:
+    """Find, judge and compose until a round changes nothing."""
     settled: set[tuple[str, Path, int]] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
     for _ in range(MAX_ROUNDS):
-        program = _analyse(state)
+        program, base = _analyse(state), _base(state)
+        program.seen = Seen(judge.observe(program, base))
         proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
-        verdicts = decide(program, _base(state), proposals)
+        ready, early = _ordered(proposals, transforms)
+        verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
+        proposals = [*ready, *early]
         judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
         if options.listing:
-            findings = judged
-            break
+            return judged
         applied = _apply(state, program, [finding for finding in judged if finding.included])
         waiting = [f for f in judged if f not in applied and _may_change(f)]
         settled |= {key for key, f in zip(keys, judged, strict=True) if f not in waiting}
         findings += [f for f in judged if f not in waiting]
-        if not applied:
+        if not applied and not early:
             break  # another round would say the same
-    rest = [replace(finding, included=False) for finding in waiting]
-    return _result(state, [*findings, *rest])
+    return [*findings, *(replace(finding, included=False) for finding in waiting)]
+
+
+def _ordered(proposals: Sequence[Proposal], transforms: Iterable[Transform]) -> tuple[list[Proposal], list[Proposal]]:
+    """The proposals to judge now, and those that have to wait until others have had the first word."""
+    after = {transform.code: transform.after for transform in transforms}
+    fixes = {proposal.code for proposal in proposals if proposal.candidates}
+
+    def waits(proposal: Proposal) -> bool:
+        others = fixes - {proposal.code}
+        return bool(proposal.candidates) and any(code.startswith(after[proposal.code]) for code in others)
+
+    early = [proposal for proposal in proposals if waits(proposal)]
+    # Two transforms that wait for each other would wait for ever.
+    if early and not fixes - {proposal.code for proposal in early}:
+        return list(proposals), []
+    return [proposal for proposal in proposals if not waits(proposal)], early
+
+
+def _too_early(proposal: Proposal) -> Verdict:
+    return Verdict(Status.UNVERIFIED, TOO_EARLY, {"deferred": True}, proposal.candidates[0])
 
 
 def _read(options: Options) -> _State:
@@ -113,10 +140,6 @@ def _analyse(state: _State) -> Program:
 def _base(state: _State) -> dict[Path, bytes]:
     """What differs from the files on disk, after the rounds so far."""
     return {path: new.data for path, new in state.current.items() if new is not state.original[path]}
-
-
-def _texts(program: Program) -> dict[Path, Source]:
-    return {path: module.source for path, module in program.modules.items()}
 
 
 def _propose(transforms: Iterable[Transform], program: Program, state: _State) -> list[Proposal]:
@@ -170,46 +193,6 @@ def _may_change(finding: Finding) -> bool:
     return finding.included or bool(finding.verdict.evidence.get("deferred")) or not finding.proposal.candidates
 
 
-def _static(program: Program, base: Mapping[Path, bytes], proposals: Sequence[Proposal]) -> list[Verdict]:
-    """What can be said without a run."""
-    return [
-        Verdict(Status.NONE, p.held_back or "there is no fix to apply")
-        if not p.candidates
-        else Verdict(Status.UNVERIFIED, NEEDS_RUN if p.candidates[0].needs_run else NOT_RUN, {}, p.candidates[0])
-        for p in proposals
-    ]
-
-
-def _verifier(options: Options, progress: Progress) -> Decide:
-    """Verification by runs; what it needs is imported only now."""
-    from pyro_fix import plans
-    from pyro_fix.runner import interpreter
-    from pyro_fix.verify import Verifier, VerifyOptions, cache
-
-    given = plans.given(options.run, Path.cwd())
-    chosen: list[VerifyOptions] = []
-
-    def decide(program: Program, base: Mapping[Path, bytes], proposals: Sequence[Proposal]) -> list[Verdict]:
-        if not any(p.candidates for p in proposals):
-            return _static(program, base, proposals)
-        if not chosen:
-            chosen.append(
-                VerifyOptions(
-                    python=interpreter.find(options.python, options.root),
-                    steps=options.steps,
-                    seeds=options.seeds,
-                    timeout=options.timeout,
-                    device=options.device,
-                    jobs=options.jobs,
-                    cache=cache.default_folder() if options.cache else None,
-                )
-            )
-        verifier = Verifier(given or plans.found(program), _texts(program), chosen[0], base=base, progress=progress)
-        return verifier.verify(proposals)
-
-    return decide
-
-
 def _included(verdict: Verdict, options: Options) -> bool:
     """Whether a fix is shown in the diff and written."""
     if verdict.status is Status.VERIFIED:
@@ -223,7 +206,7 @@ def _included(verdict: Verdict, options: Options) -> bool:
 
 def _apply(state: _State, program: Program, included: Sequence[Finding]) -> list[Finding]:
     """Bring fixes into the current texts; returns those that fit together, the rest has to wait."""
-    texts, composer = _texts(program), rewrite.Composer()
+    texts, composer = program.texts, rewrite.Composer()
     applied = [f for f in included if f.verdict.candidate is not None and composer.add(f.verdict.candidate.edits)]
     patch = _composed(texts, applied)
     broken = _unparsable(texts, patch)
@@ -259,7 +242,7 @@ def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _Sta
     candidate = verdict.candidate or (proposal.candidates[0] if proposal.candidates else None)
     diff = ""
     if candidate is not None:
-        texts = _texts(program)
+        texts = program.texts
         patch = rewrite.compose(texts, candidate.edits)
         diff = "".join(unified(texts[path].text, text, path, Path.cwd()) for path, text in patch.texts.items())
     moved = _home_line(proposal, state) - proposal.line

@@ -140,6 +140,9 @@ class Transform(ABC):
     default: ClassVar[bool] = True
     """Whether the transform runs without being asked for by ``--select``."""
     promise: ClassVar[Promise]
+    after: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of codes that have the first word: while one of them has a fix to try, this transform's fixes wait.
+    What a run shows may be the symptom of what another transform mends."""
 
     def finding(
         self,
@@ -148,11 +151,12 @@ class Transform(ABC):
         message: str,
         candidates: tuple[Candidate, ...] = (),
         held_back: str = "",
+        source: Literal["static", "seen"] = "static",
     ) -> Proposal:
-        """A finding at ``node``; without candidates ``held_back`` says why."""
-        source = module.source
-        start = source.offset(node.lineno, node.col_offset)
-        column = start - source.offset(node.lineno, 0) + 1
+        """A finding at ``node``; without candidates ``held_back`` says why; ``source`` is who speaks."""
+        text = module.source
+        start = text.offset(node.lineno, node.col_offset)
+        column = start - text.offset(node.lineno, 0) + 1
         end_line = node.end_lineno or node.lineno
         return Proposal(
             self.code,
@@ -164,6 +168,7 @@ class Transform(ABC):
             message,
             () if held_back else candidates,
             held_back,
+            source,
             end_line=end_line,
         )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from pyro_fix import catalogue, engine, sources
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options
+from pyro_fix.judge import Static
 from pyro_fix.result import Result
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status, Transform, Verdict
 
@@ -313,17 +315,54 @@ def test_what_is_held_back_is_looked_at_again(tmp_path: Path) -> None:
         "svi = SVI(model, guide, SGD({'lr': 0.1}), Trace_ELBO())\nfor _ in range(500):\n    svi.step(data)\n"
     )
 
-    def verified(program, base, proposals):
+    options = Options(paths=(file,), select=("SVI021", "SVI101"), root=tmp_path)
+    result = engine.check(options, lambda _: None, AllVerified())
+    assert [f.proposal.code for f in result.findings if f.included] == ["SVI101", "SVI021"]
+    assert len(result.findings) == 2
+    file.write_text(result.changes[0].text)
+    assert not engine.check(options, lambda _: None, AllVerified()).findings
+
+
+def test_a_transform_waits_for_those_that_have_the_first_word(tmp_path: Path) -> None:
+    write(tmp_path, a=BARE)
+
+    class Late(Transform):
+        """Comes after constraints."""
+
+        code, name, tip, promise, after = "SVI061", "late", 6, Promise.NO_WORSE, ("SVI05",)
+
+        def propose(self, program: Program) -> Iterator[Proposal]:
+            for param in program.params:
+                edit = Edit(param.module.path, 0, 0, "# late\n")
+                if "# late" not in param.module.source.text:
+                    yield self.finding(param.module, param.call, "late", (Candidate((edit,), self.promise, "late"),))
+
+    class Remembers(AllVerified):
+        rounds: ClassVar[list[list[str]]] = []
+
+        def decide(self, program, base, proposals):
+            self.rounds.append([p.code for p in proposals])
+            return super().decide(program, base, proposals)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "load", lambda: (*_only("SVI051"), Late()))
+        result = engine.check(Options(paths=(tmp_path,), root=tmp_path), lambda _: None, Remembers())
+    assert [codes for codes in Remembers.rounds if codes] == [["SVI051"], ["SVI061"]]
+    assert sorted(f.proposal.code for f in result.findings if f.included) == ["SVI051", "SVI061"]
+
+
+class AllVerified(Static):
+    """Runs nothing, and takes every fix for verified."""
+
+    def decide(self, program, base, proposals):
         return [
             Verdict(Status.VERIFIED, "", {}, p.candidates[0]) if p.candidates else Verdict(Status.NONE, p.held_back)
             for p in proposals
         ]
 
-    options = Options(paths=(file,), select=("SVI021", "SVI101"), root=tmp_path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_verifier", lambda options, progress: verified)
-        result = engine.check(options, lambda _: None)
-        assert [f.proposal.code for f in result.findings if f.included] == ["SVI101", "SVI021"]
-        assert len(result.findings) == 2
-        file.write_text(result.changes[0].text)
-        assert not engine.check(options, lambda _: None).findings
+
+def _only(code: str) -> tuple[Transform, ...]:
+    return catalogue.select(LOADED, [code], [])
+
+
+LOADED = catalogue.load()

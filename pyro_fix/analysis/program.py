@@ -10,11 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyro_fix.analysis.seen import Seen
 from pyro_fix.analysis.values import Function, FunctionNode, Instance, Made, Value, options
 
 if TYPE_CHECKING:
     from pyro_fix.analysis.scopes import Module, Scope
     from pyro_fix.analysis.values import Loop
+    from pyro_fix.sources import Source
 
 
 @dataclass(eq=False)
@@ -146,6 +148,13 @@ class Program:
     made: list[Made] = field(default_factory=list)
     """ELBOs, optimisers and autoguides, in the order in which they were met."""
     hazards: list[Hazard] = field(default_factory=list)
+    seen: Seen = field(default_factory=Seen)
+    """What runs of these programs showed."""
+
+    @cached_property
+    def texts(self) -> dict[Path, Source]:
+        """Every file that was read."""
+        return {path: module.source for path, module in self.modules.items()}
 
     def same_name(self, param: Param) -> list[Param]:
         """Every call that may name the same entry of the parameter store, ``param`` included.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyro_fix.runner.model import Failure
+from pyro_fix.observation import Failure
 
 _BIN = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
 

@@ -1,4 +1,4 @@
-"""What the runner is asked for and what it answers: the contract between ``runner`` (and the probe inside the
+"""What the runner is asked for: the contract between ``runner`` (and the probe inside the
 child) and ``verify``.  Plain data; nothing here starts a process."""
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class Deep:
     """How many common seeds to evaluate loss and gradient at, at the initial parameters."""
     slices: bool = False
     """Whether to do the slice replay of a vectorised ELBO (``Promise.SAME_SITES_SLICED``)."""
+    facts: bool = False
+    """Whether to gather what transforms ask for: feeds, dependencies, inputs."""
 
 
 @dataclass(frozen=True)
@@ -80,138 +82,3 @@ class RunRequest:
     timeout: float = 120.0
     """Seconds of wall time for the whole run, all replicas included."""
     device: Literal["cpu", "cuda", "auto"] = "auto"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An exception in the child, or the reason why there was no child to speak of."""
-
-    kind: str
-    """The exception's class name, or ``timeout``, ``killed``, ``no-svi`` (never stepped one), ``no-pyro``."""
-    message: str
-    where: str = ""
-    """``file:line`` of the innermost frame in the user's project."""
-    step: int | None = None
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """What one seed's run of one SVI object did, step by step."""
-
-    seed: int
-    losses: tuple[float, ...]
-    rates: tuple[tuple[float, ...], ...]
-    """Per step the distinct learning rates over all parameters, ascending; an empty tuple when it has none.
-    Read when the optimiser has made the step, so it is the rate that the step used (``ClippedAdam`` multiplies by
-    ``lrd`` before it uses the rate: step ``t`` uses ``lr * lrd ** (t + 1)``)."""
-    gradient_norms: tuple[float, ...]
-    step_seconds: float
-    """Median CPU seconds a step."""
-    first_nonfinite: int | None
-    """The first step whose loss, or a parameter after it, was NaN or infinite."""
-    failure: Failure | None
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Parameter -> least and greatest constrained value seen over the run."""
-    finished: bool = True
-    """Whether it made ``RunRequest.steps`` steps or the program ended by itself; False after a stop by time."""
-
-
-@dataclass(frozen=True)
-class ParamLook:
-    """One entry of the parameter store at step 0, after the first guide and model execution."""
-
-    shape: tuple[int, ...]
-    constraint: str
-    values: tuple[float, ...]
-    """The constrained value, flattened: whole up to 64 elements, beyond that 32 fixed random projections of it."""
-    minimum: float
-    maximum: float
-
-
-@dataclass(frozen=True)
-class SiteLook:
-    """One sample site of the traced guide or model."""
-
-    distribution: str
-    support: str
-    """Normalised, parameters rounded: ``positive``, ``real``, ``interval(0, 10)``, ``simplex``; ``?`` unknown."""
-    observed: bool
-    shape: tuple[int, ...]
-    """Of the site's value."""
-    log_prob: float
-    """Its sum, unscaled."""
-    scale: float | None
-    """The site's scale when it is one number."""
-    violations: tuple[str, ...] = ()
-    """Arguments outside their constraints, values outside the support: ``scale: 3 of 10 values not positive``."""
-
-
-@dataclass(frozen=True)
-class SliceReplay:
-    """Slice replay of a vectorised ELBO: every particle's slice against the plain program."""
-
-    particles: int
-    worst: float
-    """Greatest relative disagreement of a site's log-prob over sites and particles."""
-    site: str
-    """The site that disagreed most."""
-    error: str = ""
-    """Why the replay could not be made; empty when it was."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """A deep look at the first step of one SVI object, same parameters and common seeds."""
-
-    params: Mapping[str, ParamLook]
-    guide: Mapping[str, SiteLook]
-    model: Mapping[str, SiteLook]
-    losses: tuple[float, ...]
-    """The ELBO's loss at the initial parameters, one a common seed."""
-    gradients: Mapping[str, tuple[tuple[float, ...], ...]]
-    """Parameter -> one sketch a common seed of the gradient with respect to the unconstrained parameter: whole up
-    to 64 elements, beyond that 32 fixed random projections of it."""
-    gradient_norms: tuple[float, ...]
-    """Of the whole gradient, one a common seed."""
-    slices: SliceReplay | None = None
-    error: str = ""
-    """Why the look could not be made; empty when it was."""
-
-
-@dataclass(frozen=True)
-class SviObservation:
-    """Everything seen of one SVI object.  Original and patched program are matched by ``ordinal``."""
-
-    ordinal: int
-    """0 for the first SVI object that the program built (the lower-level pattern counts as one)."""
-    where: str
-    """``file:line`` of its construction, relative to the target's cwd where it lies below."""
-    elbo: str
-    optimizer: str
-    num_particles: int
-    trajectories: tuple[Trajectory, ...]
-    look: Look | None = None
-    referee: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """``LABEL/first`` and ``LABEL/last`` -> the objective's losses at these parameters, one an evaluation; NaN where
-    it could not be evaluated (why is in :attr:`Observation.warnings`)."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What a run showed."""
-
-    command: str
-    python: str
-    versions: Mapping[str, str]
-    """``python``, ``torch``, ``pyro``."""
-    device: str
-    svis: tuple[SviObservation, ...]
-    hits: Mapping[str, int]
-    """``path:line`` of a mark -> how often it ran (in any replica)."""
-    loaded: tuple[str, ...]
-    """Files of the user's project that the program imported, ran or read: what its facts depend on."""
-    failure: Failure | None
-    """Why the program as a whole broke, when it did so outside every trajectory."""
-    warnings: tuple[str, ...]
-    seconds: float
-    """Wall time."""

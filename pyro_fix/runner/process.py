@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from pyro_fix.observation import Failure, Observation
 from pyro_fix.runner import interpreter, read
-from pyro_fix.runner.model import Failure, Observation, RunRequest, Target
+from pyro_fix.runner.model import RunRequest, Target
 
 _PROBE = Path(__file__).resolve().parent.parent / "probe"
 _SUPERVISOR = Path(__file__).resolve().with_name("supervise.py")

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyro_fix.runner.model import (
+from pyro_fix.observation import (
     Failure,
     Look,
     Observation,
     ParamLook,
-    RunRequest,
     SiteLook,
     SliceReplay,
     SviObservation,
     Trajectory,
 )
+from pyro_fix.runner.model import RunRequest
 
 if TYPE_CHECKING:
     from pyro_fix.runner.process import End
@@ -75,6 +75,7 @@ def observation(
         failure=_failure(request, by_name, end, svis),
         warnings=tuple(dict.fromkeys(texts)),
         seconds=seconds,
+        cwd=str(request.target.cwd),
     )
 
 

@@ -3,6 +3,6 @@
 from pyro_fix.verify.cache import default_folder
 from pyro_fix.verify.lab import Run
 from pyro_fix.verify.options import RunPlan, VerifyOptions
-from pyro_fix.verify.verifier import Verifier
+from pyro_fix.verify.verifier import Verifier, laboratory
 
-__all__ = ["Run", "RunPlan", "Verifier", "VerifyOptions", "default_folder"]
+__all__ = ["Run", "RunPlan", "Verifier", "VerifyOptions", "default_folder", "laboratory"]

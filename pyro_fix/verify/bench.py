@@ -7,8 +7,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pyro_fix.analysis.health import breakdown, diverged
+from pyro_fix.observation import Observation, SviObservation
 from pyro_fix.rewrite import Conflict, Patch, compose
-from pyro_fix.runner.model import Deep, Observation, RunRequest, SviObservation
+from pyro_fix.runner.model import Deep, RunRequest
 from pyro_fix.sources import Source
 from pyro_fix.transform import Promise
 from pyro_fix.verify import wording
@@ -17,7 +19,6 @@ from pyro_fix.verify.lab import Lab
 from pyro_fix.verify.options import RunPlan, VerifyOptions
 from pyro_fix.verify.promises import LOOKS
 from pyro_fix.verify.promises.no_worse import Pair
-from pyro_fix.verify.trouble import breakdown, diverged
 
 #: Promises that the referee looks at: it needs the parameters of the runs.
 REFEREED = Promise.NO_WORSE | Promise.DECLARED_RATE
@@ -34,21 +35,21 @@ class Bench:
         promises: Iterable[Promise],
         base: Mapping[Path, bytes],
     ) -> None:
-        """``promises`` are all that may be judged: one baseline serves them all."""
+        """``promises`` are all that may be judged."""
         self.lab = lab
         self.options = options
         self.seeds = tuple(range(options.seeds))
         self._sources = sources
         self._base = base
-        self._every = Promise(0)
-        for promise in promises:
-            self._every |= promise
-        self._save = bool(self._every & REFEREED)
+        self._save = any(promise & REFEREED for promise in promises)
 
     def request(
         self, plan: RunPlan, patch: Patch | None, seeds: tuple[int, ...], promise: Promise | None
     ) -> RunRequest:
         """A run of ``plan``; no ``promise`` means no look at the first step."""
+        return self._request(plan, patch, seeds, None if promise is None else _deep(promise))
+
+    def _request(self, plan: RunPlan, patch: Patch | None, seeds: tuple[int, ...], deep: Deep | None) -> RunRequest:
         options = self.options
         overlay = dict(self._base)
         if patch:
@@ -60,7 +61,7 @@ class Bench:
             marks=patch.lines if patch else {},
             steps=options.steps,
             seeds=seeds,
-            deep=None if promise is None else _deep(promise),
+            deep=deep,
             expect_svis=plan.expect_svis,
             timeout=options.timeout,
             device=options.device,
@@ -68,7 +69,7 @@ class Bench:
 
     def baseline(self, plan: RunPlan) -> Observation:
         """The program as it is."""
-        return self.lab.observe(self._baseline_request(plan), f"observing {plan.target.command}", save=self._save)
+        return self.lab.observe(self._baseline_request(plan), f"observing {plan.target.command}", save=True)
 
     def alone(self, plan: RunPlan, fix: Fix, patch: Patch, seeds: tuple[int, ...]) -> Observation:
         """The program with the current candidate of ``fix``."""
@@ -137,7 +138,8 @@ class Bench:
         return fix.plan == plan or any(loads(plan, self.baseline(plan), edit.path) for edit in fix.candidate.edits)
 
     def _baseline_request(self, plan: RunPlan) -> RunRequest:
-        return self.request(plan, None, self.seeds, self._every & ~Promise.SAME_SITES_SLICED)
+        # The same whatever is judged afterwards: its facts are asked for before there is a finding.
+        return self._request(plan, None, self.seeds, Deep(seeds=max(LOOKS.values()), facts=True))
 
     def _conflict(self, fixes: Sequence[Fix]) -> bool:
         try:

@@ -20,7 +20,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from pyro_fix.runner.model import Observation
+from pyro_fix.observation import Observation
 
 #: Part of every key: raise it when the meaning of an entry changes.
 FORMAT = 1
@@ -119,9 +119,9 @@ def digest(value: object) -> str:
 
 @cache
 def engine_hash() -> str:
-    """Hash of the code whose answers are stored: the probe and the runner."""
+    """Hash of the code whose answers are stored: the probe, the runner, and what they tell."""
     root = Path(__file__).resolve().parent.parent
-    files = sorted(path for part in ("probe", "runner") for path in (root / part).rglob("*.py"))
+    files = [root / "observation.py", *sorted(p for part in ("probe", "runner") for p in (root / part).rglob("*.py"))]
     return digest([FORMAT, [(path.relative_to(root).as_posix(), file_hash(path)) for path in files]])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pyro_fix.runner.model import Observation
+from pyro_fix.observation import Observation
 from pyro_fix.transform import Candidate, Promise, Proposal, Status, Verdict
 from pyro_fix.verify import wording
 from pyro_fix.verify.judgement import Judgement

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from pyro_fix.runner.model import Observation, Referee, RunRequest
+from pyro_fix.observation import Observation
+from pyro_fix.runner.model import Referee, RunRequest
 from pyro_fix.verify.cache import Cache, digest, engine_hash, interpreter_hash
 from pyro_fix.verify.options import VerifyOptions
 
@@ -140,7 +141,7 @@ def _key(request: RunRequest) -> str:
             interpreter_hash(request.python),
             [target.kind, target.name, list(target.args), str(target.cwd), list(target.flags)],
             [request.steps, list(request.seeds), request.device, request.expect_svis],
-            None if request.deep is None else [request.deep.seeds, request.deep.slices],
+            None if request.deep is None else [request.deep.seeds, request.deep.slices, request.deep.facts],
             sorted((str(path), digest(data.hex())) for path, data in request.overlay.items()),
             sorted((str(path), list(lines)) for path, lines in request.marks.items()),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from pyro_fix.runner.model import Look
+from pyro_fix.observation import Look
 
 #: Constrained initial values go through a transform and its inverse: an error of 1e-7 to 1e-6 in float32.
 VALUE_TOLERANCE = 1e-5

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping
 
-from pyro_fix.analysis.distributions import implies
-from pyro_fix.runner.model import Failure, Look, Observation, SviObservation, Trajectory
+from pyro_fix.analysis.health import STOPS, breakdown, describe, mismatches, one_line
+from pyro_fix.observation import Observation, SviObservation
 
 Key = tuple[str, ...]
 Troubles = Mapping[Key, str]
 """Key of a trouble -> the same in words."""
 
-STOPS = frozenset({"timeout", "killed"})
-"""Failures that say more of the machine than of the program."""
 #: Pyro warns, goes on and is biased (measured: the only sign of a wrong analytic KL).
 MEAN_FIELD_WARNING = "Failed to verify mean field restriction"
-#: A loss that ends this many times further above its start than the start is from zero has diverged.
-DIVERGENCE = 10.0
-#: Losses are noisy: levels are medians over this many steps.
-LEVEL_STEPS = 10
 
 
 def broken_baseline(observation: Observation, timeout: float, steps: int) -> str:
@@ -46,50 +39,6 @@ def broken_baseline(observation: Observation, timeout: float, steps: int) -> str
     if not stepped:
         return f"the program breaks before its first step, without any change: {describe(failure)}"
     return ""
-
-
-def one_line(text: str, limit: int = 160) -> str:
-    """The first line of a message, shortened."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def describe(failure: Failure) -> str:
-    """A failure in one line."""
-    step = "" if failure.step is None else f" at step {failure.step}"
-    message = f": {one_line(failure.message)}" if failure.message.strip() else ""
-    return f"{failure.kind}{step}{message}" + (f" ({failure.where})" if failure.where else "")
-
-
-def breakdown(trajectory: Trajectory) -> tuple[str, str] | None:
-    """The kind of a trajectory's end, if it is a bad one, and the same in words.
-
-    A NaN at one step makes an exception at the next one, of whatever kind: then the NaN is what counts.
-    """
-    failure, first = trajectory.failure, trajectory.first_nonfinite
-    if first is not None and (failure is None or failure.step is None or failure.step >= first):
-        return "not finite", f"NaN or infinity at step {first}"
-    if failure is not None and failure.kind not in STOPS:
-        return failure.kind, f"{failure.kind}{'' if failure.step is None else f' at step {failure.step}'}"
-    return None
-
-
-def diverged(trajectory: Trajectory) -> bool:
-    """Whether a finite trajectory's loss ran away: its last level is far above its first one.
-
-    Levels of ONE program's loss are compared here, never those of two programs.
-    """
-    losses = trajectory.losses
-    if len(losses) < 2 * LEVEL_STEPS:
-        return False
-    start, end = statistics.median(losses[:LEVEL_STEPS]), statistics.median(losses[-LEVEL_STEPS:])
-    spread = max(losses[:LEVEL_STEPS]) - min(losses[:LEVEL_STEPS])
-    return end - start > DIVERGENCE * max(abs(start), spread, 1.0)
-
-
-def unwell(svi: SviObservation) -> bool:
-    """Whether a trajectory of an SVI object breaks or diverges."""
-    return any(breakdown(trajectory) or diverged(trajectory) for trajectory in svi.trajectories)
 
 
 def breakdowns(svi: SviObservation) -> dict[str, str]:
@@ -136,21 +85,6 @@ def invalid(observation: Observation, ordinals: Iterable[int]) -> dict[Key, str]
                         f"{role} site '{name}', {site.distribution}: {violation}"
                     )
         found |= {("support", at, name): words for name, words in mismatches(svi.look).items()}
-    return found
-
-
-def mismatches(look: Look) -> dict[str, str]:
-    """Latent sites whose guide can propose values outside the model's support (tip 4)."""
-    found = {}
-    for name, site in look.guide.items():
-        model = look.model.get(name)
-        if model is None or model.observed or "Delta" in (site.distribution, model.distribution):
-            continue  # a Delta's support is the whole line, and its one value is judged by the model's own check
-        if implies(site.support, model.support) is False:
-            found[name] = (
-                f"latent '{name}': the guide's {site.distribution} has support {site.support}, "
-                f"the model's {model.distribution} {model.support}"
-            )
     return found
 
 

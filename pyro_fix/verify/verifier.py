@@ -8,13 +8,15 @@ moves on to its next candidate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
+from pyro_fix.analysis.health import STOPS, describe, unwell
+from pyro_fix.observation import Observation
 from pyro_fix.rewrite import Conflict, Patch
-from pyro_fix.runner.model import Observation
 from pyro_fix.sources import Source
 from pyro_fix.transform import Promise, Proposal, Status, Verdict
 from pyro_fix.verify import wording
@@ -25,7 +27,7 @@ from pyro_fix.verify.lab import Lab, Run
 from pyro_fix.verify.options import RunPlan, VerifyOptions
 from pyro_fix.verify.promises import JUDGES, no_worse
 from pyro_fix.verify.split import split
-from pyro_fix.verify.trouble import STOPS, affected, broken_baseline, crashes, describe, invalid, unwell
+from pyro_fix.verify.trouble import affected, broken_baseline, crashes, invalid
 
 T = TypeVar("T")
 
@@ -49,17 +51,28 @@ class Verifier:
         run: Run | None = None,
         base: Mapping[Path, bytes] | None = None,
         progress: Callable[[str], None] = _silent,
+        lab: Lab | None = None,
     ) -> None:
         """``sources`` holds every file that a proposal edits; ``run`` starts one child (default: the runner's);
-        ``base`` lies over the files on disk in every run: what earlier rounds of fixes have made of them."""
+        ``base`` lies over the files on disk in every run: what earlier rounds of fixes have made of them; ``lab`` is
+        where the runs are made, and remembered from one round to the next."""
         self._plans = plans
         self._sources = sources
         self._options = options
-        self._run, self._stop = (run, _nothing) if run is not None else _runner()
+        self._run = run
         self._progress = progress
         self._base = base or {}
+        self._lab = lab
         self.runs = 0
-        """Children that the last :meth:`verify` started."""
+        """Children that the last call started."""
+
+    def observe(self) -> list[Observation]:
+        """What every program shows as it is, in the order of the plans."""
+        with self._laboratory() as lab:
+            bench = Bench(lab, self._sources, self._options, (), self._base)
+            session = _Session(bench, self._plans, single=False)
+            session.observe()
+            return [bench.baseline(plan) for plan in self._plans]
 
     def verify(self, proposals: Sequence[Proposal]) -> list[Verdict]:
         """One verdict a proposal, in their order."""
@@ -71,19 +84,33 @@ class Verifier:
                 fix.decide(Status.UNVERIFIED, wording.NO_PLANS)
         waiting = [fix for fix in fixes if fix.verdict is None]
         promises = [candidate.promise for fix in waiting for candidate in fix.proposal.candidates]
-        with Lab(self._options, self._run, self._stop, self._progress) as lab:
+        with self._laboratory() as lab:
             bench = Bench(lab, self._sources, self._options, promises, self._base)
-            try:
-                _Session(bench, self._plans, single=len(waiting) == 1).settle(waiting)
-            finally:
-                self.runs = lab.runs
+            _Session(bench, self._plans, single=len(waiting) == 1).settle(waiting)
         return [fix.verdict for fix in fixes if fix.verdict is not None]
 
+    @contextmanager
+    def _laboratory(self) -> Iterator[Lab]:
+        with (
+            nullcontext(self._lab)
+            if self._lab is not None
+            else laboratory(self._options, self._progress, self._run) as lab
+        ):
+            before = lab.runs
+            try:
+                yield lab
+            finally:
+                self.runs = lab.runs - before
 
-def _runner() -> tuple[Run, Callable[[], None]]:
-    from pyro_fix.runner import run, stop_all
 
-    return run, stop_all
+def laboratory(options: VerifyOptions, progress: Callable[[str], None] = _silent, run: Run | None = None) -> Lab:
+    """A lab whose children the runner starts, unless ``run`` does."""
+    if run is not None:
+        return Lab(options, run, _nothing, progress)
+    from pyro_fix.runner import run as start
+    from pyro_fix.runner import stop_all
+
+    return Lab(options, start, stop_all, progress)
 
 
 class _Session:
@@ -100,6 +127,13 @@ class _Session:
         while not all(fix.verdict for fix in fixes):
             self._each([fix for fix in fixes if not fix.verdict and not fix.passes], self._alone)
             self._each(self._groups([fix for fix in fixes if fix.passes]), self._together)
+
+    def observe(self) -> None:
+        """Run every program as it is."""
+        self._each(self._plans, self._baseline)
+
+    def _baseline(self, plan: RunPlan) -> None:
+        self._bench.baseline(plan)
 
     def _each(self, items: Sequence[T], work: Callable[[T], None]) -> None:
         # Twice the jobs: one may wait for a run that another one makes.

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pyro_fix.runner.model import Observation
+from pyro_fix.analysis.health import diverged
+from pyro_fix.observation import Observation
 from pyro_fix.transform import Promise, Proposal
-from pyro_fix.verify.trouble import breakdowns, crashes, diverged
+from pyro_fix.verify.trouble import breakdowns, crashes
 
 NO_PLANS = "nothing to run: no file steps an SVI at its top level or under __main__; give a command with --run"
 

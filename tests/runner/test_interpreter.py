@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from pyro_fix.observation import Failure
 from pyro_fix.runner import interpreter
 from pyro_fix.runner.interpreter import Interpreter, InterpreterError, check, find
-from pyro_fix.runner.model import Failure
 
 
 def environment(folder):

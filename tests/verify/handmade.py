@@ -10,18 +10,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pyro_fix.runner.model import (
+from pyro_fix.observation import (
     Failure,
     Look,
     Observation,
     ParamLook,
-    RunRequest,
     SiteLook,
     SliceReplay,
     SviObservation,
-    Target,
     Trajectory,
 )
+from pyro_fix.runner.model import RunRequest, Target
 
 
 def param(*values: float, constraint: str = "real") -> ParamLook:

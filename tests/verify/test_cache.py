@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from handmade import look, observation, svi, trajectory
 
-from pyro_fix.runner.model import Failure, Observation, SliceReplay
+from pyro_fix.observation import Failure, Observation, SliceReplay
 from pyro_fix.verify.cache import Cache, decode, default_folder, interpreter_hash
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from handmade import look, observation, param, site, svi, trajectory
 
-from pyro_fix.runner.model import Failure, Look, Observation, SliceReplay, SviObservation
+from pyro_fix.observation import Failure, Look, Observation, SliceReplay, SviObservation
 from pyro_fix.transform import Candidate, Promise, Rate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import JUDGES, no_worse

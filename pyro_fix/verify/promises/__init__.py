@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pyro_fix.runner.model import Observation
+from pyro_fix.observation import Observation
 from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pyro_fix.runner.model import Look, Observation, SviObservation
+from pyro_fix.observation import Look, Observation, SviObservation
 from pyro_fix.verify.judgement import Judgement, merge
 
 

@@ -10,13 +10,13 @@ import statistics
 from collections.abc import Sequence
 from itertools import pairwise
 
-from pyro_fix.runner.model import Observation, SviObservation
+from pyro_fix.analysis.health import breakdown, diverged
+from pyro_fix.observation import Observation, SviObservation
 from pyro_fix.transform import Candidate, Rate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import GRADIENT_TOLERANCE, common, finite, flat, loss_error, relative, terms
 from pyro_fix.verify.promises._pairs import over_svis
 from pyro_fix.verify.stats import norm
-from pyro_fix.verify.trouble import breakdown, diverged
 
 #: Rates are Python floats multiplied once a step; schedulers may go through float32.
 RATE_TOLERANCE = 1e-5

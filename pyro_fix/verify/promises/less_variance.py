@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pyro_fix.runner.model import Look, Observation, SviObservation
+from pyro_fix.observation import Look, Observation, SviObservation
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import common, finite, flat

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyro_fix.runner.model import Observation
+from pyro_fix.observation import Observation
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.trouble import Key, crashes, invalid

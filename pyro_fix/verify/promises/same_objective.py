@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pyro_fix.runner.model import Look, Observation, SviObservation
+from pyro_fix.observation import Look, Observation, SviObservation
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import (

@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from pyro_fix.runner.model import Observation, SviObservation
+from pyro_fix.observation import Observation, SviObservation
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import within

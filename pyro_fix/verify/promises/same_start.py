@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyro_fix.runner.model import Look, Observation, ParamLook, SviObservation
+from pyro_fix.observation import Look, Observation, ParamLook, SviObservation
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import TERM_TOLERANCE, VALUE_TOLERANCE, common, finite, loss_error, relative, terms, within

@@ -1,0 +1,112 @@
+"""Who says what runs show, and what becomes of proposals: :class:`Static` without a run, :class:`ByRuns` with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from pyro_fix.analysis.program import Program
+from pyro_fix.config import Options
+from pyro_fix.observation import Observation
+from pyro_fix.transform import Proposal, Status, Verdict
+
+if TYPE_CHECKING:
+    from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
+    from pyro_fix.verify.lab import Lab
+
+NOT_RUN = "not run"
+NEEDS_RUN = "the source alone cannot vouch for it; it needs a run"
+
+Progress = Callable[[str], None]
+Texts = Mapping[Path, bytes]
+
+
+class Judge(Protocol):
+    """What the engine asks in every round; ``base`` is what the rounds so far have made of the files on disk."""
+
+    def observe(self, program: Program, base: Texts) -> Sequence[Observation]:
+        """What the programs show as they are."""
+
+    def decide(self, program: Program, base: Texts, proposals: Sequence[Proposal]) -> list[Verdict]:
+        """One verdict a proposal, in their order."""
+
+
+class Static:
+    """Says what can be said without a run."""
+
+    def observe(self, program: Program, base: Texts) -> Sequence[Observation]:
+        """Nothing was run."""
+        return ()
+
+    def decide(self, program: Program, base: Texts, proposals: Sequence[Proposal]) -> list[Verdict]:
+        """No fix is verified."""
+        return [
+            Verdict(Status.NONE, p.held_back or "there is no fix to apply")
+            if not p.candidates
+            else Verdict(Status.UNVERIFIED, NEEDS_RUN if p.candidates[0].needs_run else NOT_RUN, {}, p.candidates[0])
+            for p in proposals
+        ]
+
+
+class ByRuns:
+    """Runs the programs; what that needs is imported, and the interpreter looked for, when there is one to run."""
+
+    def __init__(self, options: Options, progress: Progress) -> None:
+        """``progress`` gets a line a run."""
+        self._options = options
+        self._progress = progress
+        self._stack = ExitStack()
+
+    def __enter__(self) -> ByRuns:
+        """Runs may be made from here on."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove what the runs have left."""
+        self._stack.close()
+
+    def observe(self, program: Program, base: Texts) -> Sequence[Observation]:
+        """One observation a program that is found or was given."""
+        if not self._options.observe or not (plans := self._plans(program)):
+            return ()
+        return self._verifier(plans, program, base).observe()
+
+    def decide(self, program: Program, base: Texts, proposals: Sequence[Proposal]) -> list[Verdict]:
+        """Verdicts with evidence."""
+        if not any(p.candidates for p in proposals):
+            return Static().decide(program, base, proposals)
+        return self._verifier(self._plans(program), program, base).verify(proposals)
+
+    def _plans(self, program: Program) -> list[RunPlan]:
+        from pyro_fix import plans
+
+        return plans.given(self._options.run, Path.cwd()) or plans.found(program)
+
+    def _verifier(self, plans: Sequence[RunPlan], program: Program, base: Texts) -> Verifier:
+        from pyro_fix.verify import Verifier
+
+        settings, lab = self._laboratory
+        return Verifier(plans, program.texts, settings, base=base, progress=self._progress, lab=lab)
+
+    @cached_property
+    def _laboratory(self) -> tuple[VerifyOptions, Lab]:
+        from pyro_fix.runner import interpreter
+        from pyro_fix.verify import VerifyOptions, cache, laboratory
+
+        options = self._options
+        settings = VerifyOptions(
+            python=interpreter.find(options.python, options.root),
+            steps=options.steps,
+            seeds=options.seeds,
+            timeout=options.timeout,
+            device=options.device,
+            jobs=options.jobs,
+            cache=cache.default_folder() if options.cache else None,
+        )
+        return settings, self._stack.enter_context(laboratory(settings, self._progress))

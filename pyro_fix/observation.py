@@ -1,0 +1,246 @@
+"""What a run of a program shows.  Plain data: the probe gathers it, ``runner.read`` puts it together, ``analysis.seen``
+joins it to the static facts, and ``verify`` compares two of it.
+
+Places are ``file:line``, relative to the folder that the program ran in where they lie below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception in the child, or the reason why there was no child to speak of."""
+
+    kind: str
+    """The exception's class name, or ``timeout``, ``killed``, ``no-svi`` (never stepped one), ``no-pyro``."""
+    message: str
+    where: str = ""
+    """The innermost frame in the user's project."""
+    step: int | None = None
+    site: str = ""
+    """The sample site that was being run when it was raised, as far as that is known."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What one seed's run of one SVI object did, step by step."""
+
+    seed: int
+    losses: tuple[float, ...]
+    rates: tuple[tuple[float, ...], ...]
+    """Per step the distinct learning rates over all parameters, ascending; an empty tuple when it has none.
+    Read when the optimiser has made the step, so it is the rate that the step used (``ClippedAdam`` multiplies by
+    ``lrd`` before it uses the rate: step ``t`` uses ``lr * lrd ** (t + 1)``)."""
+    gradient_norms: tuple[float, ...]
+    step_seconds: float
+    """Median CPU seconds a step."""
+    first_nonfinite: int | None
+    """The first step whose loss, or a parameter after it, was NaN or infinite."""
+    failure: Failure | None
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Parameter -> least and greatest constrained value seen over the run."""
+    finished: bool = True
+    """Whether it made ``RunRequest.steps`` steps or the program ended by itself; False after a stop by time."""
+    nonfinite: str = ""
+    """What was not finite first, at step ``first_nonfinite``: ``loss``, or a parameter's name."""
+
+
+@dataclass(frozen=True)
+class ParamLook:
+    """One entry of the parameter store at step 0, after the first guide and model execution."""
+
+    shape: tuple[int, ...]
+    constraint: str
+    values: tuple[float, ...]
+    """The constrained value, flattened: whole up to 64 elements, beyond that 32 fixed random projections of it."""
+    minimum: float
+    maximum: float
+    where: str = ""
+    """The ``pyro.param`` call that made it; of a ``PyroParam`` the line that first read it; empty when the call is
+    not in the project (an autoguide's parameter, ``pyro.module``'s)."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A parameter that reaches an argument of a site's distribution (or of one inside it), by autograd's graph."""
+
+    argument: str
+    required: str
+    """The argument's constraint, normalised as supports are; ``?`` unknown."""
+    param: str
+    operations: tuple[str, ...]
+    """The operations between parameter and argument, from the argument inwards, without those of the parameter's own
+    constraint: ``Exp``, ``Mul``.  Names are autograd's without ``Backward`` and number."""
+    unchanged: bool
+    """Whether every element arrives as it is: the operations only move or repeat elements."""
+
+
+@dataclass(frozen=True)
+class PlateLook:
+    """A plate round a site."""
+
+    name: str
+    dim: int | None
+    """None: a sequential plate."""
+    size: int
+    subsample: int
+    """Equal to ``size`` when nothing is left out."""
+
+
+@dataclass(frozen=True)
+class SiteLook:
+    """One sample site of the traced guide or model."""
+
+    distribution: str
+    support: str
+    """Normalised, parameters rounded: ``positive``, ``real``, ``interval(0, 10)``, ``simplex``; ``?`` unknown."""
+    observed: bool
+    shape: tuple[int, ...]
+    """Of the site's value."""
+    log_prob: float
+    """Its sum, unscaled."""
+    scale: float | None
+    """The site's scale when it is one number."""
+    violations: tuple[str, ...] = ()
+    """Arguments outside their constraints, values outside the support: ``scale: 3 of 10 values not positive``."""
+    where: str = ""
+    """The ``pyro.sample`` call."""
+    batch_shape: tuple[int, ...] = ()
+    event_shape: tuple[int, ...] = ()
+    plates: tuple[PlateLook, ...] = ()
+    """Outermost first."""
+    feeds: tuple[Feed, ...] = ()
+    parents: tuple[str, ...] = ()
+    """Latent sites of the same program whose values this one's distribution was computed from."""
+    reparameterised: bool = False
+    """Whether it has ``rsample`` and gradients flow through it."""
+    enumerable: bool = False
+    """Whether its distribution has a finite support that can be enumerated."""
+    enumerated: str = ""
+    """``parallel`` or ``sequential`` where the program asks for enumeration."""
+    auxiliary: bool = False
+    """Whether it is marked ``is_auxiliary``."""
+    minimum: float | None = None
+    """Least and greatest element of the value; None where it is no tensor of numbers."""
+    maximum: float | None = None
+    spread: tuple[float, float] | None = None
+    """Least and greatest standard deviation that the distribution gives to an element; None where it has none."""
+
+
+@dataclass(frozen=True)
+class SliceReplay:
+    """Slice replay of a vectorised ELBO: every particle's slice against the plain program."""
+
+    particles: int
+    worst: float
+    """Greatest relative disagreement of a site's log-prob over sites and particles."""
+    site: str
+    """The site that disagreed most."""
+    error: str = ""
+    """Why the replay could not be made; empty when it was."""
+
+
+@dataclass(frozen=True)
+class InputLook:
+    """A tensor that the program hands to model and guide."""
+
+    name: str
+    """The model's name of the argument; ``args[1]`` where that is not known."""
+    shape: tuple[int, ...]
+    dtype: str
+    observed: bool
+    """Whether it (or a view of it) is the value of an observed site."""
+    minimum: float
+    maximum: float
+    column_spreads: tuple[float, float] | None
+    """Least and greatest standard deviation of the columns (the last dimension, constant ones left out); None for a
+    tensor of fewer than two dimensions."""
+    where: str = ""
+    """The ``svi.step`` call that handed it over."""
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """The dependency structure of model and guide together (``pyro.infer.inspect.get_dependencies`` and tracing)."""
+
+    prior: Mapping[str, tuple[str, ...]]
+    """Site of the model -> the latents that its distribution depends on, itself left out."""
+    posterior: Mapping[str, tuple[str, ...]]
+    """Latent of the guide -> the latents of the guide that its distribution depends on, itself left out."""
+    registered_kl: tuple[str, ...]
+    """Latents for whose pair of distributions (guide, model) torch has a closed form of the KL divergence."""
+    mean_field: bool | None
+    """Whether no latent's parent in the model is its descendant in the guide (tip 9); None when that is not known."""
+    error: str = ""
+    """Why the structure could not be found; empty when it was."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A deep look at the first step of one SVI object, same parameters and common seeds."""
+
+    params: Mapping[str, ParamLook]
+    guide: Mapping[str, SiteLook]
+    model: Mapping[str, SiteLook]
+    losses: tuple[float, ...]
+    """The ELBO's loss at the initial parameters, one a common seed."""
+    gradients: Mapping[str, tuple[tuple[float, ...], ...]]
+    """Parameter -> one sketch a common seed of the gradient with respect to the unconstrained parameter: whole up
+    to 64 elements, beyond that 32 fixed random projections of it."""
+    gradient_norms: tuple[float, ...]
+    """Of the whole gradient, one a common seed."""
+    slices: SliceReplay | None = None
+    error: str = ""
+    """Why the look could not be made; empty when it was."""
+    inputs: tuple[InputLook, ...] = ()
+    dependencies: Dependencies | None = None
+    max_plate_nesting: int | None = None
+    """As many rightmost dimensions as plates of model and guide use."""
+
+
+@dataclass(frozen=True)
+class SviObservation:
+    """Everything seen of one SVI object.  Original and patched program are matched by ``ordinal``."""
+
+    ordinal: int
+    """0 for the first SVI object that the program built (the lower-level pattern counts as one)."""
+    where: str
+    """Where it was built."""
+    elbo: str
+    optimizer: str
+    num_particles: int
+    trajectories: tuple[Trajectory, ...]
+    look: Look | None = None
+    referee: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """``LABEL/first`` and ``LABEL/last`` -> the objective's losses at these parameters, one an evaluation; NaN where
+    it could not be evaluated (why is in :attr:`Observation.warnings`)."""
+    guide: str = ""
+    """Class of the guide, or the name of the function: ``AutoNormal``."""
+    vectorized: bool = False
+    """Whether the ELBO vectorises its particles."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a run showed."""
+
+    command: str
+    python: str
+    versions: Mapping[str, str]
+    """``python``, ``torch``, ``pyro``."""
+    device: str
+    svis: tuple[SviObservation, ...]
+    hits: Mapping[str, int]
+    """``path:line`` of a mark -> how often it ran (in any replica)."""
+    loaded: tuple[str, ...]
+    """Files of the user's project that the program imported, ran or read: what its facts depend on."""
+    failure: Failure | None
+    """Why the program as a whole broke, when it did so outside every trajectory."""
+    warnings: tuple[str, ...]
+    seconds: float
+    """Wall time."""
+    cwd: str = ""
+    """Absolute path of the folder that it ran in."""
