@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -42,13 +43,15 @@ def _in_package(package: str) -> Iterable[Transform]:
                 yield value()
 
 
-def select(transforms: Sequence[Transform], select: Sequence[str], ignore: Sequence[str]) -> tuple[Transform, ...]:
-    """The transforms to run: those on by default, or exactly the selected ones, less the ignored ones.
+def select(
+    transforms: Sequence[Transform], select: Sequence[str], ignore: Sequence[str], extend: Sequence[str] = ()
+) -> tuple[Transform, ...]:
+    """The transforms to run: those on by default, or exactly the selected ones, and ``extend``, less the ignored ones.
 
-    ``select`` and ``ignore`` hold codes or prefixes of them.  Raises :class:`ValueError` for one that matches nothing.
+    All three hold codes or prefixes of them.  Raises :class:`ValueError` for one that matches nothing.
     """
     codes = [transform.code for transform in transforms]
-    for prefix in (*select, *ignore):
+    for prefix in (*select, *ignore, *extend):
         if not any(code.startswith(prefix.upper()) for code in codes) or not prefix:
             near = difflib.get_close_matches(prefix.upper(), codes, n=1, cutoff=0.3)
             hint = f"; did you mean {near[0]}?" if near else ""
@@ -57,6 +60,26 @@ def select(transforms: Sequence[Transform], select: Sequence[str], ignore: Seque
     def matches(code: str, prefixes: Sequence[str]) -> bool:
         return any(code.startswith(prefix.upper()) for prefix in prefixes)
 
-    return tuple(
-        t for t in transforms if (matches(t.code, select) if select else t.default) and not matches(t.code, ignore)
-    )
+    def wanted(transform: Transform) -> bool:
+        return (matches(transform.code, select) if select else transform.default) or matches(transform.code, extend)
+
+    return tuple(t for t in transforms if wanted(t) and not matches(t.code, ignore))
+
+
+def configure(transforms: Sequence[Transform], thresholds: Mapping[str, Mapping[str, float]]) -> tuple[Transform, ...]:
+    """The transforms with their thresholds set: ``{"SVI071": {"widest": 2.0}}``.
+
+    Raises :class:`ValueError` for a code or a name that there is not.
+    """
+    by_code = {transform.code: transform for transform in transforms}
+    for code, values in thresholds.items():
+        known = type(by_code[code]).thresholds() if code in by_code else {}
+        if code not in by_code:
+            raise ValueError(f"there is no transform {code!r} to set thresholds of (see: pyro-fix rules)")
+        for name in values:
+            if name not in known:
+                has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+                raise ValueError(f"{code} has no threshold {name!r}: {has}")
+        by_code[code] = copy.copy(by_code[code])
+        by_code[code].configured = dict(values)
+    return tuple(by_code.values())

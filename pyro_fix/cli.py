@@ -62,6 +62,9 @@ def check(
     select: Annotated[
         list[str] | None, typer.Option(metavar="CODES", help="Only these; prefixes work: SVI05,SVI081.")
     ] = None,
+    extend_select: Annotated[
+        list[str] | None, typer.Option(metavar="CODES", help="These too, which are off by default.")
+    ] = None,
     ignore: Annotated[list[str] | None, typer.Option(metavar="CODES", help="Not these; prefixes work.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Files and folders to pass over.")] = None,
     verify: Annotated[
@@ -110,6 +113,7 @@ def check(
     given = {
         "paths": paths,
         "select": select,
+        "extend_select": extend_select,
         "ignore": ignore,
         "exclude": exclude,
         "verify": verify,
@@ -218,11 +222,12 @@ def _options(given: dict[str, Any], file: str | None, mode: Mode) -> config.Opti
     if mode == "list" and given["verify"] is None and "verify" not in settings.values:
         given = {**given, "verify": False}
     options = replace(config.combine(settings, given), listing=mode == "list")
-    if options.select or options.ignore:
+    if options.select or options.extend_select or options.ignore or options.thresholds:
         from pyro_fix import catalogue
 
         with _values_from_user():
-            catalogue.select(catalogue.load(), options.select, options.ignore)
+            catalogue.select(catalogue.load(), options.select, options.ignore, options.extend_select)
+            catalogue.configure(catalogue.load(), options.thresholds)
     if options.run:
         from pyro_fix.runner import target
 

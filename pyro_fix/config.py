@@ -39,8 +39,12 @@ class Options:
     """Globs; ``*`` also matches ``/``.  Relative to :attr:`root`."""
     select: tuple[str, ...] = ()
     """Code prefixes to run; empty means every transform that is on by default."""
+    extend_select: tuple[str, ...] = ()
+    """Code prefixes to run as well: of transforms that are off by default."""
     ignore: tuple[str, ...] = ()
     """Code prefixes not to run."""
+    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Code -> name of a threshold -> number.  Only in ``[tool.pyro-fix.thresholds]``."""
     verify: bool = True
     """Run the original and the patched programs and judge what they show."""
     observe: bool = True
@@ -231,12 +235,25 @@ def _choice(*choices: str) -> Callable[[object, Path], str]:
     return check
 
 
+def _thresholds(value: object, _: Path) -> dict[str, dict[str, float]]:
+    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
+        raise ValueError("must be a table of tables, such as SVI071 = { widest = 2.0 }")
+    for code, table in value.items():
+        for name, number in table.items():
+            if not isinstance(number, (int, float)) or isinstance(number, bool) or not math.isfinite(number):
+                raise ValueError(f"{code}.{name} must be a number, not {number!r}")
+    return {code: {name.replace("-", "_"): float(number) for name, number in t.items()} for code, t in value.items()}
+
+
 _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "paths": _paths,
     "exclude": _strings,
     "select": _codes,
+    "extend_select": _codes,
     "ignore": _codes,
+    "thresholds": _thresholds,
     "verify": _boolean,
+    "observe": _boolean,
     "unverified": _boolean,
     "run": _strings,
     "python": _python,

@@ -57,7 +57,8 @@ def check(options: Options, progress: Progress, judge: Judge | None = None) -> R
 
 
 def _check(options: Options, progress: Progress, judge: Judge | None) -> Result:
-    transforms = catalogue.select(catalogue.load(), options.select, options.ignore)
+    known = catalogue.configure(catalogue.load(), options.thresholds)
+    transforms = catalogue.select(known, options.select, options.ignore, options.extend_select)
     state = _read(options)
     if judge is not None or not options.verify:
         return _result(state, _rounds(options, transforms, state, judge or Static()))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Literal, overload
 
 if TYPE_CHECKING:
     import ast
@@ -125,6 +126,32 @@ class Verdict:
     """The candidate that the verdict is about (the accepted one, or the last that was tried)."""
 
 
+class Threshold:
+    """A number that decides whether there is a finding, and that ``[tool.pyro-fix.thresholds]`` can change.
+
+    It is an attribute of a :class:`Transform`; read from an instance it is the number.
+    """
+
+    def __init__(self, default: float, meaning: str) -> None:
+        """``meaning`` is a phrase for the documentation, with the unit."""
+        self.default = default
+        self.meaning = meaning
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Remember under which name it was declared."""
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Threshold: ...
+
+    @overload
+    def __get__(self, instance: Transform, owner: type) -> float: ...
+
+    def __get__(self, instance: Transform | None, owner: type) -> Threshold | float:
+        """The configured number, or the declaration itself."""
+        return self if instance is None else instance.configured.get(self.name, self.default)
+
+
 class Transform(ABC):
     """One rule of the catalogue: a subclass in a file of its own, whose docstring is its documentation.
 
@@ -143,6 +170,16 @@ class Transform(ABC):
     after: ClassVar[tuple[str, ...]] = ()
     """Prefixes of codes that have the first word: while one of them has a fix to try, this transform's fixes wait.
     What a run shows may be the symptom of what another transform mends."""
+
+    configured: Mapping[str, float] = MappingProxyType({})
+    """The thresholds that were changed."""
+
+    @classmethod
+    def thresholds(cls) -> dict[str, Threshold]:
+        """What can be configured, by name."""
+        return {
+            name: value for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, Threshold)
+        }
 
     def finding(
         self,

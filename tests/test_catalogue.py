@@ -49,6 +49,32 @@ def test_prefixes(select: list[str], ignore: list[str], expected: list[str]):
     assert codes(select, ignore) == expected
 
 
+def test_extend_adds_what_is_off_by_default():
+    off = [t.code for t in catalogue.load() if not t.default]
+    extended = [t.code for t in catalogue.select(catalogue.load(), [], [], off[:1])]
+    assert extended == [t.code for t in catalogue.load() if t.default or t.code in off[:1]]
+
+
+def test_thresholds_are_set_on_copies():
+    (plain,) = catalogue.select(catalogue.load(), ["SVI072"], [])
+    (changed,) = catalogue.select(catalogue.configure(catalogue.load(), {"SVI072": {"widest": 2.0}}), ["SVI072"], [])
+    assert (plain.widest, changed.widest) == (0.1, 2.0)
+    assert type(plain).thresholds()["widest"].default == 0.1
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"SVI999": {}}, "there is no transform 'SVI999'"),
+        ({"SVI072": {"width": 1.0}}, "SVI072 has no threshold 'width': it has widest"),
+        ({"SVI052": {"width": 1.0}}, "it has none"),
+    ],
+)
+def test_a_threshold_that_there_is_not(thresholds, message: str):
+    with pytest.raises(ValueError, match=message):
+        catalogue.configure(catalogue.load(), thresholds)
+
+
 @pytest.mark.parametrize(("select", "ignore"), [(["SVI999"], []), ([], ["XYZ"]), ([""], []), (["SVI051 "], [])])
 def test_a_code_that_matches_nothing(select: list[str], ignore: list[str]):
     with pytest.raises(ValueError, match="no transform has a code that begins with"):

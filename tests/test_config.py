@@ -34,8 +34,11 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         paths = ["src", "more"]
         exclude = ["old/**"]
         select = ["SVI05", "SVI08,SVI10"]
+        extend-select = ["SVI023"]
         ignore = ["SVI052"]
+        thresholds.SVI072.widest = 1
         verify = false
+        observe = false
         unverified = true
         run = ["train.py --epochs 2"]
         python = '{sys.executable}'
@@ -56,8 +59,11 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         paths=(tmp_path / "src", tmp_path / "more"),
         exclude=("old/**",),
         select=("SVI05", "SVI08", "SVI10"),
+        extend_select=("SVI023",),
         ignore=("SVI052",),
+        thresholds={"SVI072": {"widest": 1.0}},
         verify=False,
+        observe=False,
         unverified=True,
         run=("train.py --epochs 2",),
         python=Path(sys.executable),
@@ -122,6 +128,9 @@ def test_paths_are_shown_from_the_working_folder(tmp_path: Path, monkeypatch: py
         ("python = 3", "must be the path of a Python interpreter"),
         ("python = '.'", "a folder without an interpreter"),
         ("steps = ", "is not valid TOML"),
+        ("thresholds = 3", "must be a table of tables, such as SVI071 = { widest = 2.0 }"),
+        ("thresholds.SVI072 = 3", "must be a table of tables"),
+        ("thresholds.SVI072.widest = 'x'", "SVI072.widest must be a number, not 'x'"),
     ],
 )
 def test_mistakes_are_one_clear_line(tmp_path: Path, table: str, message: str) -> None:

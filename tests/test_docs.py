@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,12 @@ def test_the_example_is_true(transform: Transform, tmp_path: Path):
     edits = [e for f in result.findings if f.proposal.candidates for e in f.proposal.candidates[0].edits]
     (new,) = rewrite.compose({path: sources.read(path)}, edits).texts.values()
     assert squeezed(new) == squeezed(program(after))
+
+
+def test_the_pages_are_what_the_docstrings_say():
+    tools = Path(__file__).resolve().parents[1] / "tools" / "generate_docs.py"
+    result = subprocess.run([sys.executable, tools, "--check"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def squeezed(text: str) -> str:

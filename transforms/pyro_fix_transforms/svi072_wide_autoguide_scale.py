@@ -8,11 +8,8 @@ from pyro_fix import edits
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.values import Const
-from pyro_fix.transform import Candidate, Promise, Proposal, Transform
+from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
 from pyro_fix_transforms._scales import LADDER
-
-#: Autoguides start at 0.1 by default.
-WIDEST = 0.1
 
 
 class WideAutoguideScale(Transform):
@@ -43,6 +40,7 @@ class WideAutoguideScale(Transform):
 
     code, name, tip = "SVI072", "wide-autoguide-scale", 7
     promise = Promise.LESS_VARIANCE | Promise.NO_WORSE
+    widest = Threshold(0.1, "initial scales above this are wide; 0.1 is the autoguides' own default")
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an autoguide."""
@@ -54,13 +52,13 @@ class WideAutoguideScale(Transform):
                 continue
             position = arguments.index("init_scale")
             given = made.argument(position, "init_scale")
-            if not isinstance(given, Const) or not isinstance(given.value, (int, float)) or given.value <= WIDEST:
+            if not isinstance(given, Const) or not isinstance(given.value, (int, float)) or given.value <= self.widest:
                 continue
             seen.add(id(made.node))
             node = next((k.value for k in made.node.keywords if k.arg == "init_scale"), None)
             if node is None and len(made.node.args) > position and not made.spread:
                 node = made.node.args[position]
-            message = f"{kind} starts {given.value:g} wide (the default is {WIDEST:g}), which makes noisy gradients"
+            message = f"{kind} starts {given.value:g} wide (the default is 0.1), which makes noisy gradients"
             if edits.literal_number(node) != given.value or node is None:
                 yield self.finding(made.module, made.node, message, held_back="init_scale is not a literal at the call")
                 continue
