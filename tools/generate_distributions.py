@@ -17,6 +17,7 @@ import pyro
 import pyro.distributions as dist
 import pyro.infer
 import pyro.infer.autoguide
+import pyro.nn
 import pyro.optim
 import torch
 from pyro.distributions import constraints
@@ -256,6 +257,10 @@ def tables() -> dict[str, Any]:
         "SCHEDULERS": schedulers,
         "AUTOGUIDES": {name: _signature(cls) for name, cls in _exported(autoguides, guides)},
         "ELBOS": {name: _signature(cls) for name, cls in sorted(elbos.items())},
+        "FUNCTIONS": {
+            "pyro.param": tuple(inspect.signature(pyro.param).parameters),
+            "pyro.nn.PyroParam": pyro.nn.PyroParam._fields,
+        },
         "DISTRIBUTIONS": distributions(),
     }
 

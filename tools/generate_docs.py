@@ -59,8 +59,8 @@ def index(transforms: Sequence[Transform]) -> str:
     lines = [
         "# The transforms\n",
         f"One or more for each of the sixteen tips of Pyro's tutorial [SVI Part IV: Tips and Tricks]({TUTORIAL}).",
-        "`tools/generate_docs.py` writes these pages from the transforms' docstrings; `pyro-fix explain CODE` shows one",
-        "in a terminal.\n",
+        "`tools/generate_docs.py` writes these pages from the transforms' docstrings; `pyro-fix explain CODE` shows",
+        "one in a terminal.\n",
         "| code | name | on | |\n| --- | --- | --- | --- |",
     ]
     for tip, words in TIPS.items():
