@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
+from typing import get_origin
 
 from pyro_fix.transform import Transform
 
@@ -38,8 +39,14 @@ def _in_package(package: str) -> Iterable[Transform]:
             continue
         inner = importlib.import_module(f"{package}.{info.name}")
         for value in vars(inner).values():
-            # a file may import another one's class to build on it: only its own counts
-            if isinstance(value, type) and issubclass(value, Transform) and value.__module__ == inner.__name__:
+            # a file may import another one's class to build on it: only its own counts; Python 3.10 takes an alias
+            # such as list[str] for a class
+            if (
+                isinstance(value, type)
+                and get_origin(value) is None
+                and issubclass(value, Transform)
+                and value.__module__ == inner.__name__
+            ):
                 yield value()
 
 

@@ -55,7 +55,7 @@ def _version(asked: bool) -> None:
 def check(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATHS", help="Files and folders; default: the working folder."),
+        typer.Argument(metavar="PATHS", help="Python files, notebooks and folders; default: the working folder."),
     ] = None,
     diff: Annotated[bool, typer.Option("--diff", help="Print diffs of what would be applied.")] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Write what was verified.")] = False,
@@ -95,6 +95,9 @@ def check(
     jobs: Annotated[
         int | None, typer.Option(metavar="N", help="Programs that run at a time; default: one a core.")
     ] = None,
+    any_pyro_version: Annotated[
+        bool, typer.Option("--any-pyro-version", help="Run programs past their assertions on pyro.__version__.")
+    ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run again what was run before.")] = False,
     format: Annotated[str | None, typer.Option(metavar="text|json", help="What to print; default text.")] = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 where findings remain.")] = False,
@@ -108,7 +111,8 @@ def check(
 ) -> Action:
     """Find what in Pyro programs goes against the sixteen SVI tips, fix it, and prove each fix by a run.
 
-    Without --diff or --apply the findings are listed, and nothing is run.
+    Without --diff or --apply the findings are listed, and nothing is run.  In a notebook a finding stands at
+    cell:line:column; the first of all its cells, whatever they hold, is cell 1.
     """
     given = {
         "paths": paths,
@@ -126,6 +130,7 @@ def check(
         "device": device,
         "seeds": seeds,
         "jobs": jobs,
+        "any_pyro_version": any_pyro_version or None,
         "cache": False if no_cache else None,
         "format": format,
         "exit_zero": exit_zero or None,
@@ -295,7 +300,7 @@ def _exit_code(result: Result, options: config.Options, mode: Mode) -> int:
     from pyro_fix.transform import Status
 
     asked = {path.absolute() for path in options.paths}
-    named = [file for file in result.skipped if file.path.absolute() in asked]
+    named = [file for file in result.skipped if file.cell is None and file.path.absolute() in asked]
     if named:
         return _failed(f"{named[0].path}: was skipped: {named[0].reason}", ERROR)
     remaining = [finding for finding in result.findings if mode != "apply" or not finding.included]

@@ -61,6 +61,8 @@ class Options:
     timeout: float = 120.0
     """Seconds of wall time for one run of a program."""
     device: Device = "auto"
+    any_pyro_version: bool = False
+    """Let programs that assert an old ``pyro.__version__`` run with the one that there is."""
     seeds: int = 4
     """How many seeds the paired runs use."""
     jobs: int = field(default_factory=_cores)
@@ -262,6 +264,7 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "device": _choice("cpu", "cuda", "auto"),
     "seeds": _count,
     "jobs": _count,
+    "any_pyro_version": _boolean,
     "cache": _boolean,
     "format": _choice("text", "json"),
     "exit_zero": _boolean,

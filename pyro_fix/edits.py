@@ -4,7 +4,9 @@ become an :class:`~pyro_fix.transform.Edit`, so that everything else stays as it
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+import tokenize
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from pyro_fix.analysis.scopes import Module
@@ -60,9 +62,14 @@ def replace_alias(module: Module, alias: ast.alias, name: str) -> Edit:
 
 def add_keyword(module: Module, call: ast.Call, name: str, value: str) -> Edit:
     """Add ``name=value`` as the last argument of a call, in the call's own style."""
+    return add_keywords(module, call, {name: value})
+
+
+def add_keywords(module: Module, call: ast.Call, values: Mapping[str, str]) -> Edit:
+    """Add several ``name=value`` as the last arguments of a call, in the call's own style."""
     import libcst
 
-    def change(node: libcst.Call) -> libcst.Call:
+    def add(node: libcst.Call, name: str, value: str) -> libcst.Call:
         equal = libcst.AssignEqual(libcst.SimpleWhitespace(""), libcst.SimpleWhitespace(""))
         added = libcst.Arg(libcst.parse_expression(value), keyword=libcst.Name(name), equal=equal)
         args = list(node.args)
@@ -72,15 +79,15 @@ def add_keyword(module: Module, call: ast.Call, name: str, value: str) -> Edit:
             return node.with_changes(args=[*args[:index], added.with_changes(comma=_comma()), *args[index:]])
         return node.with_changes(args=_appended_argument(args, added, node.whitespace_before_args))
 
-    return _change(module.source, call, change)
+    return _change(module.source, call, lambda node: reduce(lambda n, item: add(n, *item), values.items(), node))
 
 
-def remove_keyword(module: Module, call: ast.Call, name: str) -> Edit:
-    """Remove the argument ``name=…`` of a call."""
+def remove_keyword(module: Module, call: ast.Call, *names: str) -> Edit:
+    """Remove the arguments ``name=…`` of a call."""
     return _change(
         module.source,
         call,
-        lambda node: node.with_changes(args=_without(node.args, lambda a: a.keyword and a.keyword.value == name)),
+        lambda node: node.with_changes(args=_without(node.args, lambda a: a.keyword and a.keyword.value in names)),
     )
 
 
@@ -114,6 +121,144 @@ def remove_entries(module: Module, literal: ast.Dict, keys: Sequence[str]) -> Ed
         return key is not None and getattr(key, "evaluated_value", None) in keys
 
     return _change(module.source, literal, lambda node: node.with_changes(elements=_without(node.elements, is_one)))
+
+
+def remove_statement(module: Module, node: ast.expr) -> Edit | None:
+    """Remove the statement that consists of the expression ``node``; ``None`` where it shares a line with another one.
+
+    A comment behind it stays, on a line of its own; of the blank lines around it as many stay as the larger gap had;
+    a block that would be empty becomes ``pass``.
+    """
+    body = next((b for b in _bodies(module.tree) if any(_is_statement(s, node) for s in b)), None)
+    if body is None:
+        return None
+    statement = next(s for s in body if _is_statement(s, node))
+    source, lines = module.source, module.source.lines
+    first, last = statement.lineno, statement.end_lineno or statement.lineno
+    start, end = span(source, statement)
+    before = lines[first - 1][: start - source.offset(first, 0)]
+    behind = lines[last - 1][end - source.offset(last, 0) :]
+    if before.strip() or (behind.strip() and not behind.lstrip().startswith("#")):
+        return None
+    if len(body) == 1 and body is not module.tree.body:
+        return Edit(source.path, start, end, "pass")
+    if behind.strip():
+        return Edit(source.path, start, end + len(behind) - len(behind.lstrip()), "")
+    above, below = _blank(lines[: first - 1][::-1]), _blank(lines[last:])
+    if first - 1 - above == 0 or statement is body[0]:  # nothing to keep a distance from
+        first, last = first - above * (first - 1 - above == 0), last + below
+    elif last + below == len(lines):
+        first, last = first - above, last + below
+    else:
+        last += min(above, below)
+    stop = source.offset(last, 0) + len(lines[last - 1])
+    return Edit(source.path, source.offset(first, 0), stop, "")
+
+
+def insert_before(module: Module, statement: ast.stmt, text: str) -> Edit:
+    """Put a statement of one line before another one that begins a line, at the same indentation."""
+    source = module.source
+    start = source.offset(statement.lineno, 0)
+    margin = source.text[start : source.offset(statement.lineno, statement.col_offset)]
+    return Edit(source.path, start, start, f"{margin}{text}{source.newline}")
+
+
+def wrap_statements(module: Module, statements: Sequence[ast.stmt], header: str, indent: str) -> Edit | None:
+    """Put neighbouring statements of one block under ``header``, a compound statement's first line.
+
+    ``None`` where a line is shared with something else, or where indentation would change a text.
+    """
+    source, lines = module.source, module.source.lines
+    first, last = statements[0].lineno, statements[-1].end_lineno or statements[-1].lineno
+    start, end = source.offset(first, 0), source.offset(last, 0) + len(lines[last - 1])
+    margin = source.text[start : span(source, statements[0])[0]]
+    behind = source.text[span(source, statements[-1])[1] : end].strip()
+    if margin.strip() or (behind and not behind.startswith("#")) or any(map(_spans_text, statements)):
+        return None
+    moved = [indent + line if line.strip() else line for line in lines[first - 1 : last]]
+    return Edit(source.path, start, end, f"{margin}{header}{source.newline}{''.join(moved)}")
+
+
+def add_parameter(module: Module, function: ast.FunctionDef, name: str, default: str) -> Edit | None:
+    """Give a function one more parameter with a default; ``None`` where none can be given by keyword."""
+    source, spec = module.source, function.args
+    if spec.posonlyargs and not (spec.args or spec.vararg or spec.kwonlyargs):
+        return None
+    tokens = _tokens(source, function.lineno, function.body[0].end_lineno or function.body[0].lineno)
+    before, at = "", 0
+    depth = stars = 0
+    for text, start, end in tokens:
+        if depth == 0 and text == "[":  # type parameters
+            return None
+        if depth == 1 and text == "**" and before in (",", "("):
+            stars = start
+        depth += (text in _OPENING) - (text in _CLOSING)
+        if depth == 0 and text == ")":
+            break
+        before, at = text, end
+    else:
+        return None
+    added = f"{name}={default}"
+    if spec.kwarg is not None:
+        return Edit(source.path, stars, stars, f"{added}, ")
+    if before == ",":
+        margin, line = _own_line(source, function), source.line_of(at - 1)
+        if margin is None or source.line_of(start) == line:
+            return Edit(source.path, at - 1, at - 1, f", {added}")
+        stop = source.offset(line, 0) + len(source.lines[line - 1].rstrip("\r\n"))
+        return Edit(source.path, stop, stop, f"{source.newline}{margin}{added},")
+    return Edit(source.path, at, at, added if before == "(" else f", {added}")
+
+
+def _own_line(source: Source, function: ast.FunctionDef) -> str | None:
+    """The margin of a function's last parameter, where that has a line of its own."""
+    spec = function.args
+    last = [*spec.posonlyargs, *spec.args, *([spec.vararg] if spec.vararg else []), *spec.kwonlyargs][-1]
+    line = source.lines[last.lineno - 1]
+    margin = line[: len(line) - len(line.lstrip())]
+    return (
+        margin if source.offset(last.lineno, last.col_offset) == source.offset(last.lineno, 0) + len(margin) else None
+    )
+
+
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+
+
+def _tokens(source: Source, first: int, last: int) -> Iterator[tuple[str, int, int]]:
+    """The tokens of some lines, but for comments and newlines, with the characters that they cover."""
+    lines = iter(source.lines[first - 1 : last])
+    try:
+        for token in tokenize.generate_tokens(lambda: next(lines, "")):
+            if token.string.strip() and token.type != tokenize.COMMENT:
+                start, end = (source.offset(first - 1 + line, 0) + column for line, column in (token.start, token.end))
+                yield token.string, start, end
+    except (tokenize.TokenError, IndentationError):  # the lines end in the middle of something
+        return
+
+
+def _bodies(tree: ast.AST) -> Iterator[list[ast.stmt]]:
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            body = getattr(node, name, None)
+            if isinstance(body, list) and body:
+                yield body
+
+
+def _is_statement(statement: ast.stmt, node: ast.expr) -> bool:
+    return isinstance(statement, ast.Expr) and statement.value is node
+
+
+def _blank(lines: Sequence[str]) -> int:
+    """How many lines are blank before the first that is not."""
+    return next((count for count, line in enumerate(lines) if line.strip()), len(lines))
+
+
+def _spans_text(statement: ast.stmt) -> bool:
+    """Whether a text in it covers several lines."""
+    return any(
+        isinstance(node, (ast.Constant, ast.JoinedStr)) and node.end_lineno != node.lineno
+        for node in ast.walk(statement)
+    )
 
 
 def _change(source: Source, node: ast.expr, change: Any) -> Edit:

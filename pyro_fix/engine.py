@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import gc
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 from pyro_fix import catalogue, rewrite, sources
+from pyro_fix.analysis.join import join
 from pyro_fix.analysis.program import Program
-from pyro_fix.analysis.project import Project, concerns
-from pyro_fix.analysis.seen import Seen
+from pyro_fix.analysis.project import Project, of_concern
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
 from pyro_fix.judge import ByRuns, Judge, Progress, Static
@@ -50,7 +50,9 @@ def check(options: Options, progress: Progress, judge: Judge | None = None) -> R
     collecting = gc.isenabled()
     gc.disable()  # trees are many small objects that all stay: looking for garbage among them costs a third of the time
     try:
-        return _check(options, progress, judge)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # what Python has to say of the user's strings is not ours
+            return _check(options, progress, judge)
     finally:
         if collecting:
             gc.enable()
@@ -69,13 +71,14 @@ def _check(options: Options, progress: Progress, judge: Judge | None) -> Result:
 def _rounds(options: Options, transforms: Sequence[Transform], state: _State, judge: Judge) -> list[Finding]:
     """Find, judge and compose until a round changes nothing."""
     settled: set[tuple[str, Path, int]] = set()
+    heard: set[tuple[str, Path, int]] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
     for _ in range(MAX_ROUNDS):
         program, base = _analyse(state), _base(state)
-        program.seen = Seen(judge.observe(program, base))
+        join(program, judge.observe(program, base))
         proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
-        ready, early = _ordered(proposals, transforms)
+        ready, early = _ordered(proposals, transforms, [p for p in proposals if _identity(p, state) in heard])
         verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
         proposals = [*ready, *early]
         judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
@@ -85,16 +88,22 @@ def _rounds(options: Options, transforms: Sequence[Transform], state: _State, ju
         applied = _apply(state, program, [finding for finding in judged if finding.included])
         waiting = [f for f in judged if f not in applied and _may_change(f)]
         settled |= {key for key, f in zip(keys, judged, strict=True) if f not in waiting}
+        heard = set() if applied else heard | set(keys[: len(ready)])
         findings += [f for f in judged if f not in waiting]
         if not applied and not early:
             break  # another round would say the same
     return [*findings, *(replace(finding, included=False) for finding in waiting)]
 
 
-def _ordered(proposals: Sequence[Proposal], transforms: Iterable[Transform]) -> tuple[list[Proposal], list[Proposal]]:
-    """The proposals to judge now, and those that have to wait until others have had the first word."""
+def _ordered(
+    proposals: Sequence[Proposal], transforms: Iterable[Transform], heard: Sequence[Proposal]
+) -> tuple[list[Proposal], list[Proposal]]:
+    """The proposals to judge now, and those that have to wait until others have had the first word.
+
+    ``heard`` were judged before on the very same texts: what waits for them has waited long enough.
+    """
     after = {transform.code: transform.after for transform in transforms}
-    fixes = {proposal.code for proposal in proposals if proposal.candidates}
+    fixes = {proposal.code for proposal in proposals if proposal.candidates and proposal not in heard}
 
     def waits(proposal: Proposal) -> bool:
         others = fixes - {proposal.code}
@@ -118,9 +127,8 @@ def _read(options: Options) -> _State:
             continue
         state.files += 1
         try:
-            data = path.read_bytes()
-            if concerns(data):
-                source = sources.from_bytes(path.absolute(), data)
+            source = of_concern(path.absolute(), path.read_bytes())
+            if source is not None:
                 state.original[source.path] = state.current[source.path] = source
                 if path not in options.paths and (_in_tests(path, options.paths) or _is_test(source)):
                     state.tests.add(source.path)
@@ -233,7 +241,7 @@ def _unparsable(texts: Mapping[Path, Source], patch: rewrite.Patch) -> set[Path]
     broken = set()
     for path, text in patch.texts.items():
         try:
-            ast.parse(texts[path].encode(text), str(path))
+            texts[path].check(text)
         except (SyntaxError, ValueError, RecursionError):
             broken.add(path)
     return broken
@@ -245,10 +253,36 @@ def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _Sta
     if candidate is not None:
         texts = program.texts
         patch = rewrite.compose(texts, candidate.edits)
-        diff = "".join(unified(texts[path].text, text, path, Path.cwd()) for path, text in patch.texts.items())
-    moved = _home_line(proposal, state) - proposal.line
-    shown = replace(proposal, line=proposal.line + moved, end_line=proposal.end_line + moved)
-    return Finding(shown, verdict, diff, _included(verdict, options))
+        diff = "".join(
+            unified(texts[path].raw(texts[path].text), texts[path].raw(text), path, Path.cwd())
+            for path, text in patch.texts.items()
+        )
+    cell, line = state.original[proposal.path].place(_home_line(proposal, state))
+    source = program.texts[proposal.path]
+    shown = replace(
+        proposal,
+        line=line,
+        end_line=proposal.end_line + line - proposal.line,
+        message=source.told(program.located(proposal.message)),
+        held_back=source.told(program.located(proposal.held_back)),
+    )
+    return Finding(shown, _in_cells(verdict, program), diff, _included(verdict, options), cell)
+
+
+def _in_cells(verdict: Verdict, program: Program) -> Verdict:
+    """The verdict with lines of notebooks named as a person would find them."""
+
+    def told(value: object) -> object:
+        if isinstance(value, str):
+            return program.located(value)
+        if isinstance(value, Mapping):
+            return {key: told(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [told(item) for item in value]
+        return value
+
+    evidence = {key: told(value) for key, value in verdict.evidence.items()}
+    return replace(verdict, reason=program.located(verdict.reason), evidence=evidence)
 
 
 def _identity(proposal: Proposal, state: _State) -> tuple[str, Path, int]:
@@ -280,6 +314,12 @@ def _result(state: _State, findings: Sequence[Finding]) -> Result:
         for path, old in sorted(state.original.items())
         if (new := state.current[path]).text != old.text
     )
-    ordered = sorted(findings, key=lambda f: (f.proposal.path, f.proposal.line, f.proposal.column, f.proposal.code))
-    skipped = tuple(Skipped(path, reason) for path, reason in sorted(state.skipped.items()))
-    return Result(tuple(ordered), changes, skipped, state.files)
+    ordered = sorted(findings, key=_order)
+    skipped = [Skipped(path, reason) for path, reason in sorted(state.skipped.items())]
+    cells = [Skipped(path, why, cell) for path, old in sorted(state.original.items()) for cell, why in old.unread]
+    return Result(tuple(ordered), changes, (*skipped, *cells), state.files)
+
+
+def _order(finding: Finding) -> tuple[Path, int, int, int, str]:
+    proposal = finding.proposal
+    return proposal.path, finding.cell or 0, proposal.line, proposal.column, proposal.code

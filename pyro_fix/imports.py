@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import Library
@@ -57,6 +59,16 @@ def reference(module: Module, scope: Scope, name: str, before: ast.expr) -> Refe
         return None
     edit = _added(module, f"from {package} import {short}", before)
     return Reference(short + tail, (edit,)) if edit else None
+
+
+def merged(edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """The edits of several references: different imports that go to one place become one edit."""
+    places: dict[tuple[Path, int, int], list[str]] = {}
+    for edit in edits:
+        texts = places.setdefault((edit.path, edit.start, edit.end), [])
+        if edit.replacement not in texts:
+            texts.append(edit.replacement)
+    return tuple(Edit(path, start, end, "".join(texts)) for (path, start, end), texts in places.items())
 
 
 def _loaded(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from pyro_fix.observation import Observation
 from pyro_fix.transform import Proposal, Status, Verdict
 
 if TYPE_CHECKING:
+    from pyro_fix.plans import Finder
     from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
     from pyro_fix.verify.lab import Lab
 
@@ -58,7 +60,8 @@ class ByRuns:
     def __init__(self, options: Options, progress: Progress) -> None:
         """``progress`` gets a line a run."""
         self._options = options
-        self._progress = progress
+        self._located: Callable[[str], str] = str
+        self._progress: Progress = lambda text: progress(self._located(text))
         self._stack = ExitStack()
 
     def __enter__(self) -> ByRuns:
@@ -73,24 +76,38 @@ class ByRuns:
 
     def observe(self, program: Program, base: Texts) -> Sequence[Observation]:
         """One observation a program that is found or was given."""
-        if not self._options.observe or not (plans := self._plans(program)):
+        if not self._options.observe:
             return ()
-        return self._verifier(plans, program, base).observe()
+        plans = self._given or self._finder.to_observe(program)
+        seen = self._verifier(plans, program, base).observe() if plans else []
+        # The data of a test says nothing of the data that the program is for.
+        return [_without_inputs(run) if plan.kind == "test" else run for plan, run in zip(plans, seen, strict=True)]
 
     def decide(self, program: Program, base: Texts, proposals: Sequence[Proposal]) -> list[Verdict]:
         """Verdicts with evidence."""
         if not any(p.candidates for p in proposals):
             return Static().decide(program, base, proposals)
-        return self._verifier(self._plans(program), program, base).verify(proposals)
+        plans = self._given
+        if not plans:
+            plans = [*self._finder.programs(program), *self._finder.reaching(program, _lines(program, proposals))]
+        return self._verifier(plans, program, base).verify(proposals)
 
-    def _plans(self, program: Program) -> list[RunPlan]:
+    @cached_property
+    def _given(self) -> list[RunPlan]:
         from pyro_fix import plans
 
-        return plans.given(self._options.run, Path.cwd()) or plans.found(program)
+        return plans.given(self._options.run, Path.cwd())
+
+    @cached_property
+    def _finder(self) -> Finder:
+        from pyro_fix import plans
+
+        return plans.Finder()
 
     def _verifier(self, plans: Sequence[RunPlan], program: Program, base: Texts) -> Verifier:
         from pyro_fix.verify import Verifier
 
+        self._located = program.located
         settings, lab = self._laboratory
         return Verifier(plans, program.texts, settings, base=base, progress=self._progress, lab=lab)
 
@@ -106,7 +123,21 @@ class ByRuns:
             seeds=options.seeds,
             timeout=options.timeout,
             device=options.device,
+            any_version=options.any_pyro_version,
             jobs=options.jobs,
             cache=cache.default_folder() if options.cache else None,
         )
         return settings, self._stack.enter_context(laboratory(settings, self._progress))
+
+
+def _lines(program: Program, proposals: Sequence[Proposal]) -> dict[Path, set[int]]:
+    """The 1-based lines of each file that any candidate changes."""
+    found: dict[Path, set[int]] = {}
+    for edit in {edit for proposal in proposals for candidate in proposal.candidates for edit in candidate.edits}:
+        found.setdefault(edit.path, set()).add(program.texts[edit.path].text.count("\n", 0, edit.start) + 1)
+    return found
+
+
+def _without_inputs(run: Observation) -> Observation:
+    svis = (svi if svi.look is None else replace(svi, look=replace(svi.look, inputs=())) for svi in run.svis)
+    return replace(run, svis=tuple(svis))

@@ -58,9 +58,10 @@ class ParamLook:
     """The constrained value, flattened: whole up to 64 elements, beyond that 32 fixed random projections of it."""
     minimum: float
     maximum: float
-    where: str = ""
-    """The ``pyro.param`` call that made it; of a ``PyroParam`` the line that first read it; empty when the call is
-    not in the project (an autoguide's parameter, ``pyro.module``'s)."""
+    where: str = field(default="", compare=False)
+    """The ``pyro.param`` call that made it; of a ``PyroParam`` the line that assigned it (or else first read it);
+    empty when that is not in the project (an autoguide's parameter, ``pyro.module``'s).  Not compared: patches move
+    lines."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,16 @@ class SiteLook:
     """The site's scale when it is one number."""
     violations: tuple[str, ...] = ()
     """Arguments outside their constraints, values outside the support: ``scale: 3 of 10 values not positive``."""
-    where: str = ""
-    """The ``pyro.sample`` call."""
+    where: str = field(default="", compare=False)
+    """The ``pyro.sample`` call; of a ``PyroSample`` the line that read it; empty when it is not in the project.  Not
+    compared: patches move lines."""
     batch_shape: tuple[int, ...] = ()
     event_shape: tuple[int, ...] = ()
     plates: tuple[PlateLook, ...] = ()
     """Outermost first."""
-    feeds: tuple[Feed, ...] = ()
-    parents: tuple[str, ...] = ()
+    feeds: tuple[Feed, ...] = field(default=(), compare=False)
+    """Empty unless ``Deep.facts`` were asked for, and so not compared; the same holds for ``parents``."""
+    parents: tuple[str, ...] = field(default=(), compare=False)
     """Latent sites of the same program whose values this one's distribution was computed from."""
     reparameterised: bool = False
     """Whether it has ``rsample`` and gradients flow through it."""
@@ -160,6 +163,8 @@ class InputLook:
     tensor of fewer than two dimensions."""
     where: str = ""
     """The ``svi.step`` call that handed it over."""
+    constant_columns: int = 0
+    """How many columns hold one value throughout, such as a column of ones for an intercept."""
 
 
 @dataclass(frozen=True)

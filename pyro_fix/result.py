@@ -19,6 +19,8 @@ class Finding:
     """Unified diff of this fix alone; empty when there is none."""
     included: bool = False
     """Whether the fix is part of :attr:`Result.changes`."""
+    cell: int | None = None
+    """The cell of a notebook that ``proposal.line`` is a line of; None in a Python file."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that was left alone."""
+    """A file, or a cell of a notebook, that was left alone."""
 
     path: Path
     reason: str
+    cell: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Result:
     """Everything there is to report."""
 
     findings: tuple[Finding, ...]
-    """By path, line, column, code."""
+    """By path, cell, line, column, code."""
     changes: tuple[Change, ...]
     skipped: tuple[Skipped, ...]
     files: int

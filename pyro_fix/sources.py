@@ -1,7 +1,8 @@
-"""Find, read and write Python files.  Encoding, byte order mark and newlines survive a round trip."""
+"""Find, read and write Python files and notebooks.  Encoding, byte order mark and newlines survive a round trip."""
 
 from __future__ import annotations
 
+import ast
 import io
 import tokenize
 from bisect import bisect_right
@@ -15,6 +16,8 @@ SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "site-packages", "build", "dist", "venv", ".venv", ".git", ".tox", ".nox", ".eggs"}
 )
 
+NOTEBOOK = ".ipynb"
+
 
 class SourceError(Exception):
     """A file that cannot be read as Python source; the message is one line for the user."""
@@ -22,7 +25,7 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    r"""The text of one Python file.
+    r"""The text of one Python file, or of a notebook (see :mod:`pyro_fix.notebook`).
 
     ``text`` holds the file's own newlines (``\r\n`` stays two characters), so that ``encode(text) == data``.
     """
@@ -35,6 +38,40 @@ class Source:
     def encode(self, text: str) -> bytes:
         """Turn a new text into bytes the way this file was written."""
         return text.encode(self.encoding)
+
+    def raw(self, text: str) -> str:
+        """The characters of the file when ``text`` is its text."""
+        return text
+
+    @property
+    def code(self) -> str:
+        """What Python reads of the text: each node of its tree stands where the same characters stand in the text."""
+        return self.text
+
+    def parse(self) -> ast.Module:
+        """The syntax tree; raises SyntaxError or ValueError."""
+        return ast.parse(self.data, str(self.path))
+
+    def check(self, text: str) -> None:
+        """Raise SyntaxError or ValueError where Python cannot read ``text`` in the place of this one."""
+        ast.parse(self.encode(text), str(self.path))
+
+    def place(self, line: int) -> tuple[int | None, int]:
+        """The cell of a notebook that holds a line of the text, and the line in it; None in a Python file."""
+        return None, line
+
+    def located(self, words: str) -> str:
+        """``words`` with what they say of lines of this text, as ``FILE:LINE``, said of a notebook's cells."""
+        return words
+
+    def told(self, words: str) -> str:
+        """The same of ``line N``, in words that speak of this text."""
+        return words
+
+    @property
+    def unread(self) -> tuple[tuple[int, str], ...]:
+        """The cells of a notebook that cannot be analysed, and why."""
+        return ()
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -75,7 +112,11 @@ def read(path: Path) -> Source:
 
 
 def from_bytes(path: Path, data: bytes) -> Source:
-    """Decode ``data`` as PEP 263 says."""
+    """Decode ``data`` as PEP 263 says, or as a notebook by the name of its file."""
+    if path.suffix == NOTEBOOK:
+        from pyro_fix import notebook  # built on this module, and not needed where there is none
+
+        return notebook.from_bytes(path, data)
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return Source(path, data, encoding, data.decode(encoding))
@@ -84,7 +125,7 @@ def from_bytes(path: Path, data: bytes) -> Source:
 
 
 def discover(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield Python files: a file that was named itself always, folders recursively in sorted order.
+    """Yield Python files and notebooks: a file that was named itself always, folders recursively in sorted order.
 
     Raises :class:`SourceError` for a path that does not exist.
     """
@@ -109,5 +150,5 @@ def _walk(folder: Path) -> Iterator[Path]:
         if entry.is_dir():
             if entry.name not in SKIPPED_FOLDERS and not entry.name.startswith("."):
                 yield from _walk(entry)
-        elif entry.suffix == ".py":
+        elif entry.suffix in (".py", NOTEBOOK):
             yield entry

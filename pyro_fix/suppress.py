@@ -22,7 +22,7 @@ def suppressed(source: Source, proposal: Proposal) -> bool:
     lines = range(proposal.line, max(proposal.line, proposal.end_line) + 1)
     return any(
         (line is None or line in lines) and (not codes or any(_covers(code, proposal.code) for code in codes))
-        for line, codes in _directives(source.text)
+        for line, codes in _directives(source.code)
     )
 
 

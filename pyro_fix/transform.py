@@ -38,9 +38,14 @@ class Promise(enum.Flag):
     """The gradient's variance at step 0 is lower than the original's."""
     DECLARED_RATE = enum.auto()
     """Loss and gradients of step 0 are unchanged, the rate follows ``Candidate.rate``, nothing diverges."""
+    STABLE = enum.auto()
+    """The original goes wrong in its steps (NaN or infinity, a loss that runs away, gradients that spike), and the
+    patched program does not, nor after it has moved as far as the original had when it did."""
     NO_WORSE = enum.auto()
     """The referee (the ORIGINAL program evaluating both runs' parameters) sees no loss beyond 5 % of the
     original's progress; where the original diverged, the patched run must not."""
+    BETTER_START = enum.auto()
+    """The referee sees a lower loss where the patched run starts; where the original has no finite start, any."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Rate:
 
     lr: float | None = None
     lrd: float | None = None
+    share: float | None = None
+    """Instead of both: every step's rate is this share of the original's at that step, whatever moves it."""
 
 
 @dataclass(frozen=True)

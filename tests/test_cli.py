@@ -237,6 +237,7 @@ def test_json(project: Project) -> None:
         "name": "unconstrained-param",
         "tip": 5,
         "path": "a.py",
+        "cell": None,
         "line": 1,
         "column": 1,
         "message": "scale [bold]needs[/x] to be positive",

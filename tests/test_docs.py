@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from showing import Shown, look, trajectory
 
 from pyro_fix import catalogue, engine, rewrite, sources
 from pyro_fix.config import Options
+from pyro_fix.observation import Failure, InputLook
 from pyro_fix.transform import Transform
 
 HEADINGS = ["What it does", "Why", "Example", "Holds back when", "Promise"]
@@ -36,14 +39,35 @@ BEFORE = {
     "num_steps =": "data = torch.randn(500)\nnum_steps = int(input())\n",
     "optim = ": "optim = Adam({'lr': 0.01})\n",
 }
+#: The same where an example hands over covariates.
+REGRESSION = (
+    "x, y = torch.randn(400, 3), torch.randn(400)\n"
+    "def model(x, y):\n    w = pyro.sample('w', dist.Normal(torch.zeros(3), 1.0).to_event(1))\n"
+    "    with pyro.plate('data', len(x)):\n        pyro.sample('y', dist.Normal(x @ w, 1.0), obs=y)\n"
+    "guide = AutoNormal(model)\nsvi = SVI(model, guide, Adam({'lr': 0.01}), Trace_ELBO())\n"
+)
 AFTER = {
     "svi = ": "svi = SVI(model, guide, optim, loss=Trace_ELBO())\n",
     "svi.step": "while True:\n    svi.step(data)\n",
 }
 
+#: What a run shows of an example whose defect the source alone does not.
+UNCOVERED = Failure("ValueError", 'at site "weights", invalid log_prob shape\n  Expected [], actual [5]')
+SHOWN = {
+    "SVI023": Shown(look=look(noise=5.0)),
+    "SVI061": Shown([trajectory([100.0, math.nan], nonfinite=1)]),
+    "SVI062": Shown([trajectory([1e8 / (1 + t) ** 4 for t in range(100)])], look(losses=(1e8, 1e8))),
+    "SVI082": Shown([trajectory([1000.0 + 50.0 * (-1) ** t for t in range(100)])], look(noise=5.0)),
+    "SVI111": Shown(look=look(inputs=(InputLook("x", (400, 3), "float32", False, -3.0, 9e4, (1.0, 2e4)),))),
+    "SVI131": Shown([trajectory(failure=UNCOVERED)]),
+    "SVI162": Shown([trajectory(norms=[8.0] * 50 + [1e9] + [8.0] * 49)]),
+}
+
 
 def program(example: str) -> str:
     """A whole program around an example."""
+    if "svi.step(x, y)" in example:
+        return f"{IMPORTS}{REGRESSION}{example}\n"
     if "guide = " in example:
         example += "\nsvi = SVI(model, guide, Adam({'lr': 0.01}), Trace_ELBO())\n"
     if "elbo = " in example:
@@ -76,7 +100,8 @@ def test_the_example_is_true(transform: Transform, tmp_path: Path):
     before, after = blocks(transform)
     path = tmp_path / "example.py"
     path.write_text(program(before))
-    result = engine.check(Options(paths=(path,), select=(transform.code,), verify=False, root=tmp_path), lambda _: None)
+    options = Options(paths=(path,), select=(transform.code,), verify=False, root=tmp_path)
+    result = engine.check(options, lambda _: None, SHOWN.get(transform.code))
     edits = [e for f in result.findings if f.proposal.candidates for e in f.proposal.candidates[0].edits]
     (new,) = rewrite.compose({path: sources.read(path)}, edits).texts.values()
     assert squeezed(new) == squeezed(program(after))

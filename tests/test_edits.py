@@ -213,3 +213,129 @@ def test_byte_order_mark():
 @pytest.mark.parametrize(("text", "number"), [("1", 1.0), ("2.5", 2.5), ("True", None), ("'1'", None), ("x", None)])
 def test_literal_number(text: str, number: float | None):
     assert edits.literal_number(expression(module_of(text))) == number
+
+
+def statement_of(module: Module, name: str = "off") -> ast.Call:
+    found = [
+        node for node in ast.walk(module.tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name
+    ]
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("a\noff()\nb\n", "a\nb\n"),
+        ("a\r\noff()\r\nb\r\n", "a\r\nb\r\n"),
+        ("off()\n", ""),
+        ("off()", ""),
+        ("a\noff()", "a\n"),
+        ("off()\n\n\na\n", "a\n"),
+        ("\noff()\na\n", "a\n"),
+        ("# license\n\noff()\n\na\n", "# license\n\na\n"),
+        ("a\n\noff()\n\nb\n", "a\n\nb\n"),
+        ("a\n\noff()\nb\n", "a\n\nb\n"),
+        ("a\noff()\n\nb\n", "a\n\nb\n"),
+        ("import a\n\noff()\n\n\ndef f():\n    pass\n", "import a\n\n\ndef f():\n    pass\n"),
+        ("a\n\noff()\n\n", "a\n"),
+        ("a\noff(\n    1,\n    2,\n)\nb\n", "a\nb\n"),
+        ("a\noff()  # it is faster\nb\n", "a\n# it is faster\nb\n"),
+        ("a\n# it is faster\noff()\nb\n", "a\n# it is faster\nb\n"),
+        ("def f():\n    off()\n\n    a\n", "def f():\n    a\n"),
+        ("def f():\n    a\n\n    off()\n\n\nb\n", "def f():\n    a\n\n\nb\n"),
+        ("def f():\n    off()\n", "def f():\n    pass\n"),
+        ("def f():\n    off()  # faster\n", "def f():\n    pass  # faster\n"),
+        ("try:\n    a\n    off()\nfinally:\n    b\n", "try:\n    a\nfinally:\n    b\n"),
+        ("é = 1\noff('é')\nb\n", "é = 1\nb\n"),
+    ],
+)
+def test_remove_statement(before: str, after: str):
+    module = module_of(before)
+    change = edits.remove_statement(module, statement_of(module))
+    assert change is not None
+    assert applied(module, change) == after
+
+
+@pytest.mark.parametrize(
+    "text", ["a; off()\n", "off(); a\n", "off();\n", "if a: off()\n", "x = off()\n", "off().b()\n", "class A: off()\n"]
+)
+def test_remove_statement_holds_back(text: str):
+    module = module_of(text)
+    assert edits.remove_statement(module, statement_of(module)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("a\nb\n", "with s():\n    a\nb\n"),
+        ("a  # why\nb\n", "with s():\n    a  # why\nb\n"),
+        ("a(\n  1,\n\n  2\n)\nb\n", "with s():\n    a(\n      1,\n\n      2\n    )\nb\n"),
+        ("a", "with s():\n    a"),
+        ("a\r\nb\r\n", "with s():\r\n    a\r\nb\r\n"),
+    ],
+)
+def test_wrap_statements(before: str, after: str):
+    module = module_of(before)
+    change = edits.wrap_statements(module, module.tree.body[:1], "with s():", "    ")
+    assert change is not None
+    assert applied(module, change) == after
+
+
+def test_wrap_statements_of_a_block():
+    module = module_of("def f():\n\ta\n\t# between\n\tb\n\treturn c\n")
+    (function,) = module.tree.body
+    assert isinstance(function, ast.FunctionDef)
+    change = edits.wrap_statements(module, function.body[:2], "with s():", "\t")
+    assert change is not None
+    assert applied(module, change) == "def f():\n\twith s():\n\t\ta\n\t\t# between\n\t\tb\n\treturn c\n"
+
+
+@pytest.mark.parametrize("text", ["a = '''x\ny'''\n", "a = f'''x\n{y}'''\n", "a; b\n", "if x: a\n"])
+def test_wrap_statements_holds_back(text: str):
+    module = module_of(text)
+    inner = module.tree.body[0]
+    statements = inner.body if isinstance(inner, ast.If) else module.tree.body[:1]
+    assert edits.wrap_statements(module, statements, "with s():", "    ") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("()", "(k=1)"),
+        ("( )", "(k=1 )"),
+        ("(a)", "(a, k=1)"),
+        ("(a, )", "(a, k=1, )"),
+        ("(a=(1))", "(a=(1), k=1)"),
+        ("(a: list[int] = [])", "(a: list[int] = [], k=1)"),
+        ("(a, *rest)", "(a, *rest, k=1)"),
+        ("(a, *, b=2)", "(a, *, b=2, k=1)"),
+        ("(a, b=2**3, **rest)", "(a, b=2**3, k=1, **rest)"),
+        ("(**rest)", "(k=1, **rest)"),
+        ("(a, /, b)", "(a, /, b, k=1)"),
+        ("(a)-> dict[str, int]", "(a, k=1)-> dict[str, int]"),
+        ("(\n    a,\n    b,  # last\n)", "(\n    a,\n    b,  # last\n    k=1,\n)"),
+        ("(a,\n    b,)", "(a,\n    b, k=1,)"),
+        ("(\n    a  # (last\n)", "(\n    a, k=1  # (last\n)"),
+    ],
+)
+def test_add_parameter(before: str, after: str):
+    module = module_of(f"é = 'é'\n@d(1)\ndef f{before}:\n    return (1)\n")
+    function = module.tree.body[1]
+    assert isinstance(function, ast.FunctionDef)
+    change = edits.add_parameter(module, function, "k", "1")
+    assert change is not None
+    assert applied(module, change) == f"é = 'é'\n@d(1)\ndef f{after}:\n    return (1)\n"
+
+
+def test_add_parameter_holds_back():
+    module = module_of("def f(a, /):\n    return a\n")
+    function = module.tree.body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert edits.add_parameter(module, function, "k", "1") is None
+
+
+def test_insert_before():
+    module = module_of("def f():\r\n    for i in x:  # why\r\n        pass\r\n")
+    (loop,) = module.tree.body[0].body
+    expected = "def f():\r\n    x = 1\r\n    for i in x:  # why\r\n        pass\r\n"
+    assert applied(module, edits.insert_before(module, loop, "x = 1")) == expected

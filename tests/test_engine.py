@@ -185,7 +185,7 @@ def test_callers_that_differ_hold_the_fix_back(tmp_path):
     result = check(tmp_path, "SVI031")
     (finding,) = result.findings
     assert result.changes == ()
-    assert finding.verdict.reason == "different callers would need different fixes"
+    assert "different" in finding.verdict.reason
 
 
 def test_callers_that_agree_on_the_edit_but_not_on_the_rate(tmp_path):
@@ -349,6 +349,38 @@ def test_a_transform_waits_for_those_that_have_the_first_word(tmp_path: Path) ->
         result = engine.check(Options(paths=(tmp_path,), root=tmp_path), lambda _: None, Remembers())
     assert [codes for codes in Remembers.rounds if codes] == [["SVI051"], ["SVI061"]]
     assert sorted(f.proposal.code for f in result.findings if f.included) == ["SVI051", "SVI061"]
+
+
+def test_it_does_not_wait_for_fixes_that_wait_themselves(tmp_path: Path) -> None:
+    """One that can only be judged once another defect is gone is judged again with what waited for it."""
+    write(tmp_path, a=BARE)
+
+    class Last(Transform):
+        """Comes after everything."""
+
+        code, name, tip, promise, after = "SVI061", "last", 6, Promise.NO_WORSE, ("SVI",)
+
+        def propose(self, program: Program) -> Iterator[Proposal]:
+            for param in program.params:
+                edit = Edit(param.module.path, 0, 0, "# last\n")
+                if "# last" not in param.module.source.text:
+                    yield self.finding(param.module, param.call, "last", (Candidate((edit,), self.promise, "last"),))
+
+    class Defers(AllVerified):
+        rounds: ClassVar[list[list[str]]] = []
+
+        def decide(self, program, base, proposals):
+            self.rounds.append([p.code for p in proposals])
+            verdicts = super().decide(program, base, proposals)
+            deferred = Verdict(Status.UNVERIFIED, "goes wrong as the original does", {"deferred": True})
+            return [deferred if p.code == "SVI051" else v for p, v in zip(proposals, verdicts, strict=True)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "load", lambda: (*_only("SVI051"), Last()))
+        result = engine.check(Options(paths=(tmp_path,), root=tmp_path), lambda _: None, Defers())
+    assert Defers.rounds[:2] == [["SVI051"], ["SVI051", "SVI061"]]
+    assert [f.proposal.code for f in result.findings if f.included] == ["SVI061"]
+    assert len(Defers.rounds) <= 3
 
 
 class AllVerified(Static):

@@ -133,6 +133,11 @@ ELBOS: dict[str, tuple[str, ...]] = {
     'Trace_MMD': ('kernel', 'mmd_scale', 'num_particles', 'max_plate_nesting', 'max_iarange_nesting', 'vectorize_particles', 'strict_enumeration_warning', 'ignore_jit_warnings', 'retain_graph'),
 }
 
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    'pyro.param': ('name', 'init_tensor', 'constraint', 'event_dim'),
+    'pyro.nn.PyroParam': ('init_value', 'constraint', 'event_dim'),
+}
+
 DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     'AVFMultivariateNormal': {'arguments': ('loc', 'scale_tril', 'control_var'), 'keywords': (), 'optional': (), 'constraints': {'loc': 'real', 'scale_tril': 'lower_triangular', 'control_var': 'real'}, 'support': 'real_vector', 'reparameterised': True, 'discrete': False, 'enumerable': False, 'event_dim': 1},
     'AffineBeta': {'arguments': ('concentration1', 'concentration0', 'loc', 'scale'), 'keywords': (), 'optional': (), 'constraints': {'concentration1': 'positive', 'concentration0': 'positive', 'loc': 'real', 'scale': 'positive'}, 'support': 'dependent', 'reparameterised': True, 'discrete': False, 'enumerable': False, 'event_dim': 0},

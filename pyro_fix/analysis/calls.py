@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from pyro_fix.analysis import distributions, flow
-from pyro_fix.analysis.program import Param, Site, Step, Svi, Use
+from pyro_fix.analysis.program import Param, Site, Step, Svi, Unspelled, Use
 from pyro_fix.analysis.values import (
     Arithmetic,
+    Attribute,
     Collection,
     Const,
     Function,
@@ -23,6 +24,7 @@ from pyro_fix.analysis.values import (
     SviValue,
     Value,
     join,
+    options,
 )
 
 if TYPE_CHECKING:
@@ -30,18 +32,38 @@ if TYPE_CHECKING:
     from pyro_fix.analysis.scopes import Scope
 
 
+#: Calls that do not step an SVI object which they are given.
+_HARMLESS = ("builtins.", "functools.partial", "torch.", "pickle.", "logging.", "pyro.")
+
+
 def library_call(run: Interpreter, made: Made) -> Value:
     """The value of a call of something of a library; facts are recorded on the way."""
+    if unknown_keywords(made):
+        run.program.misnamed.append(made)
     handler = _HANDLERS.get(made.name)
     if handler is not None:
         return handler(run, made)
+    if not made.name.startswith(_HARMLESS):
+        escape(made.parts())
     head, _, last = made.name.rpartition(".")
-    if head == "pyro.distributions":
+    if is_validation_switch(made.name):
+        run.program.made.append(made)
+    elif head == "pyro.distributions":
         _feeds(run, made, last)
     elif head in ("pyro.optim", "pyro.infer.autoguide", "torch.optim") or (head == "pyro.infer" and "ELBO" in last):
         made.scope = made.scope.frozen()
         run.program.made.append(made)
     return made
+
+
+def is_validation_switch(name: str) -> bool:
+    """Whether something of Pyro or torch turns validation on and off."""
+    last = name.rpartition(".")[2]
+    return (last in _SWITCHES and name.startswith(("pyro.", "torch.distributions."))) or name in _SETTINGS
+
+
+_SWITCHES = frozenset({"enable_validation", "validation_enabled", "set_default_validate_args"})
+_SETTINGS = frozenset({"pyro.settings.set", "pyro.settings.context"})
 
 
 def _param(run: Interpreter, made: Made) -> Value:
@@ -50,8 +72,9 @@ def _param(run: Interpreter, made: Made) -> Value:
 
 def _pyro_param(run: Interpreter, made: Made) -> Value:
     initial = made.argument(0, "init_value")
-    if initial is None:  # used as a decorator with arguments: the init is the decorated method
-        initial = Opaque()
+    if initial is None:  # used as a decorator with arguments: the init is the decorated method, run when it is read
+        known = run.params.get(id(made.node))
+        initial = (known and known.initial) or Opaque()
     return _param_value(run, made, "PyroParam", initial, made.argument(1, "constraint"))
 
 
@@ -62,7 +85,7 @@ def _param_value(run: Interpreter, made: Made, kind: str, initial: Value | None,
     name = literal_name(made.argument(0, "name")) if kind == "param" else None
     if known is None:
         known = Param(made.module, made.node, kind, name, initial, constraint, made.scope.frozen())
-        if made.spread:  # arguments that cannot be seen: neither a getter nor bare
+        if made.spread or unknown_keywords(made):  # arguments that cannot be seen: neither a getter nor bare
             known.initial, known.constraint = initial or Opaque(), constraint or Opaque()
         run.params[id(made.node)] = known
         run.program.params.append(known)
@@ -73,6 +96,12 @@ def _param_value(run: Interpreter, made: Made, kind: str, initial: Value | None,
     value = _retyped(made, ParamValue)
     value.param = known
     return value
+
+
+def unknown_keywords(made: Made) -> frozenset[str]:
+    """The keywords of a call that its callee does not have."""
+    names = distributions.argument_names(made.name) if made.keywords else None
+    return frozenset() if names is None else frozenset(made.keywords.keys() - names)
 
 
 def literal_name(value: Value | None) -> str | None:
@@ -116,6 +145,8 @@ def _svi(run: Interpreter, made: Made) -> Value:
         made.argument(3, "loss") or unknown,
         made.scope.frozen(),
         made.loops,
+        nesting=tuple(run.nesting),
+        root=run.root,
     )
     run.program.svis.append(svi)
     value = _retyped(made, SviValue)
@@ -126,10 +157,157 @@ def _svi(run: Interpreter, made: Made) -> Value:
 def step(run: Interpreter, svi: Svi, node: ast.Call, arguments: list[Value], keywords: dict[str, Value]) -> Value:
     """``svi.step(...)``: remember the loops around it."""
     loops = tuple(loop for loop in run.loops if not any(loop is outer for outer in svi.loops))
-    inside = run.nesting[run.nesting.index(loops[0]) :] if loops else []
-    conditional = any(loop.skips for loop in loops) or any(isinstance(entry, ast.AST) for entry in inside)
-    svi.steps.append(Step(run.module, node, tuple(arguments), keywords, loops, conditional, run.entry))
+    start = run.nesting.index(loops[0]) if loops else len(run.nesting)
+    conditional = (
+        any(loop.skips for loop in loops)
+        or any(isinstance(entry, ast.AST) for entry in run.nesting[start:])
+        or any(frame.skips for frame in run.frames if frame.depth > start)
+    )
+    guarded = [entry for entry in run.nesting[:start] if isinstance(entry, ast.AST) and entry not in svi.nesting]
+    svi.steps.append(
+        Step(
+            run.module,
+            node,
+            tuple(arguments),
+            keywords,
+            loops,
+            conditional,
+            run.entry,
+            run.root,
+            bool(guarded),
+            tuple(run.functions),
+            tuple(run.contexts),
+            len(run.program.clearings),
+        )
+    )
+    if svi.is_lowlevel:
+        svi.calls.append((run.module, node))
     return StepLoss(svi)
+
+
+def run_svi(
+    run: Interpreter, value: SviValue, node: ast.Call, arguments: list[Value], keywords: dict[str, Value]
+) -> Value:
+    """``svi.run(...)`` makes the ``num_steps`` steps that ``SVI`` was given, none by default."""
+    steps = value.keywords.get("num_steps", Opaque() if value.spread else None)
+    if steps is not None and not (isinstance(steps, Const) and steps.value == 0):
+        loop = Loop(node, steps if "num_steps" in value.keywords else None, ends_early=False)
+        run.loops.append(loop)
+        run.nesting.append(loop)
+        step(run, value.svi, node, arguments, keywords)
+        run.nesting.pop()
+        run.loops.pop()
+    return Opaque()
+
+
+def escape(values: Iterable[Value]) -> None:
+    """Remember of SVI objects, and of their ``step``, that they were handed to something that is not followed."""
+    for value in values:
+        handed = value.base if isinstance(value, Attribute) and value.name == "step" else value
+        if isinstance(handed, SviValue):
+            handed.svi.escaped = True
+
+
+def is_elbo(value: Value) -> bool:
+    """Whether a value is an ELBO of Pyro."""
+    return isinstance(value, Made) and value.name.startswith("pyro.infer.") and "ELBO" in value.name
+
+
+#: Methods of an ELBO that give the loss with its gradient.
+LOSSES = frozenset({"differentiable_loss", "loss_and_grads"})
+
+
+def loss(run: Interpreter, elbo: Made, node: ast.Call, arguments: list[Value], keywords: dict[str, Value]) -> Value:
+    """``elbo.differentiable_loss(model, guide, ...)``: a step of the lower-level pattern."""
+    if len(arguments) < 2:
+        return Opaque()
+    model, guide, *rest = arguments
+    for known in run.program.svis:
+        if known.kind == "loss" and known.root is run.root and _are_same(known, model, guide):
+            if any(option is elbo for option in options(known.loss)):
+                break
+            if known.call is node:  # the ELBO is one of several, depending on a branch
+                known.loss = join(known.loss, elbo) if known.loss is not None else elbo
+                return StepLoss(known)
+    else:
+        known = Svi(
+            run.module,
+            node,
+            model,
+            guide,
+            Opaque(),
+            elbo,
+            run.scope.frozen(),
+            tuple(loop for loop in run.loops if any(loop is outer for outer in elbo.loops)),
+            tuple(run.nesting),
+            run.root,
+            kind="loss",
+        )
+        run.program.svis.append(known)
+    return step(run, known, node, rest, keywords)
+
+
+def _are_same(svi: Svi, model: Value, guide: Value) -> bool:
+    """Whether a loss is called with the model and the guide that it was first called with."""
+    return all(
+        left is right
+        or (
+            (isinstance(left, Function) and isinstance(right, Function))
+            and (left.node is right.node and left.bound is right.bound)
+        )
+        for left, right in ((svi.model, model), (svi.guide, guide))
+    )
+
+
+def loss_module(run: Interpreter, elbo: Made, made: Made) -> Value:
+    """``Trace_ELBO()(model, guide)``: a module that gives the loss."""
+    value = _svi(run, made)
+    assert isinstance(value, SviValue)
+    value.svi.kind, value.svi.optimizer, value.svi.loss = "module", Opaque(), elbo
+    return value
+
+
+def attribute_sample(run: Interpreter, prior: Made, owner: Value, name: str, node: ast.expr) -> Value:
+    """Reading an attribute that is a ``PyroSample`` samples it."""
+    known = run.sampled.get(prior)
+    if known is None:
+        distribution = prior.argument(0, "prior")
+        if isinstance(distribution, Function):
+            distribution = run.call_function(distribution, [owner], {}, prior.node)
+        known = _retyped(prior, SiteValue)
+        known.site = Site(
+            prior.module,
+            prior.node,
+            run.path_of(owner, name),
+            distribution,
+            False,
+            tuple(c for c in run.contexts if isinstance(c, Made) and c.name == "pyro.plate"),
+            tuple(run.contexts),
+            frozenset(),
+            "PyroSample",
+        )
+        run.sampled[prior] = known
+        run.program.sites.append(known.site)
+    known.site.functions |= frozenset(run.functions)
+    known.site.read_at.append((run.module, node))
+    return known
+
+
+def unspelled(run: Interpreter, node: ast.AST, what: str) -> None:
+    """Sites that the source does not spell are sampled here, in every function that is running."""
+    line = getattr(node, "lineno", 0)
+    run.program.unspelled.extend(Unspelled(function, line, what) for function in run.functions)
+
+
+def clear(run: Interpreter) -> Value:
+    """The parameters are cleared: what trains from here on starts anew."""
+    run.program.clearings.append(tuple(run.loops))
+    return Const(None)
+
+
+def _module(run: Interpreter, made: Made) -> Value:
+    """``pyro.module`` gives its module back."""
+    return made.argument(1, "nn_module") or made
 
 
 def _feeds(run: Interpreter, made: Made, name: str) -> None:
@@ -192,16 +370,42 @@ def loop_over(run: Interpreter, node: ast.AST, value: Value, ends_early: bool) -
         run.hazard(node, "a sequential loop over a plate")
     elif flow.reaches(value, SiteValue):
         run.hazard(node, "a loop over a sampled value")
-    return Loop(node, flow.spelled_range(value), ends_early)
+    return Loop(node, flow.spelled_range(value), ends_early, flow.unwrapped(value))
+
+
+def _len(run: Interpreter, made: Made) -> Value:
+    if len(made.arguments) == 1:
+        made.arguments[0].attribute("__len__")  # it has one, which tells how many rounds a loop over it makes
+    return made
+
+
+def _map(run: Interpreter, made: Made) -> Value:
+    """``map(svi.step, batches)``: a loop that calls its first argument."""
+    if len(made.arguments) < 2 or made.spread:
+        escape(made.arguments)
+        return made
+    callee, *iterables = made.arguments
+    over = iterables[0] if len(iterables) == 1 else Opaque()
+    loop = loop_over(run, made.node, over, ends_early=False)
+    run.loops.append(loop)
+    run.nesting.append(loop)
+    run.apply(callee, made.node, [Opaque() for _ in iterables], {})
+    run.nesting.pop()
+    run.loops.pop()
+    return made
 
 
 _HANDLERS: dict[str, Callable[[Interpreter, Made], Value]] = {
     "pyro.param": _param,
+    "pyro.module": _module,
+    "pyro.clear_param_store": lambda run, made: clear(run),
     "pyro.nn.PyroParam": _pyro_param,
     "pyro.sample": _sample,
     "pyro.infer.SVI": _svi,
     "builtins.dict": _dict,
     "builtins.list": _list,
+    "builtins.len": _len,
+    "builtins.map": _map,
     "builtins.int": _number,
     "builtins.float": _number,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +33,8 @@ AUTOGUIDES: Mapping[str, tuple[str, ...]] = MappingProxyType(_table.AUTOGUIDES)
 """Autoguides (messengers included) -> their constructors' arguments: ``"init_scale" in AUTOGUIDES["AutoNormal"]``."""
 ELBOS: Mapping[str, tuple[str, ...]] = MappingProxyType(_table.ELBOS)
 """Losses of ``pyro.infer`` -> their constructors' arguments: ``"vectorize_particles" in ELBOS["Trace_ELBO"]``."""
+FUNCTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(_table.FUNCTIONS)
+"""Other callables, by canonical name -> their arguments: ``pyro.param``, ``pyro.nn.PyroParam``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,15 @@ def lookup(name: str) -> Distribution | None:
         return None
     shared = {"optional": frozenset(row["optional"]), "constraints": MappingProxyType(row["constraints"])}
     return Distribution(name, **(row | shared))
+
+
+def argument_names(callee: str) -> frozenset[str] | None:
+    """What ``pyro.param``, ``pyro.nn.PyroParam`` or a distribution can be given by keyword; ``None`` for others."""
+    if callee in FUNCTIONS:
+        return frozenset(FUNCTIONS[callee])
+    package, _, name = callee.rpartition(".")
+    known = lookup(name) if package == "pyro.distributions" else None
+    return frozenset({*known.arguments, *known.keywords, "validate_args"}) if known is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +143,16 @@ _WEAKER: Mapping[str, str] = {
 """A constraint on a whole tensor -> the next weaker one that it guarantees."""
 
 
+UNKNOWN = "unknown"
+"""Stands for a bound that nothing is known of: ``interval(0, unknown)``."""
+_VARYING = re.compile(r"(?<=[(, ])(?:\?|[-+.\w]+\.\.[-+.\w]+)(?=[,)])")
+"""How a run writes a bound that is not one number: ``?``, or ``1..3`` where it differs from element to element."""
+
+
 @cache
 def _parse(text: str) -> ast.expr | None:
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        return ast.parse(_VARYING.sub(UNKNOWN, text.strip()), mode="eval").body
     except (SyntaxError, ValueError):
         return None
 
@@ -157,7 +175,9 @@ def _call(node: ast.Call) -> tuple[str, dict[str, ast.expr]] | None:
 
 
 def _number(node: ast.expr | None) -> float:
-    """The value of a literal; NaN for everything else."""
+    """The value of a literal, of ``inf`` too; NaN for everything else."""
+    if isinstance(node, ast.Name) and node.id == "inf":
+        return math.inf
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_number(node.operand)
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
@@ -197,7 +217,7 @@ def implies(constraint: str, required: str) -> bool | None:
     given, wanted = _domain(given_node), _domain(wanted_node)
     if given is None or wanted is None:
         return None
-    if _normalised(given_node) == _normalised(wanted_node):
+    if (text := _normalised(given_node)) == _normalised(wanted_node) and UNKNOWN not in text:
         return True  # whatever the bounds are
     if wanted.kind:
         kind = given.kind

@@ -6,11 +6,12 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pyro_fix.analysis import calls, flow
+from pyro_fix.analysis import calls, flow, roles
 from pyro_fix.analysis.names import canonical
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import (
     Applied,
+    Argument,
     Arithmetic,
     Attribute,
     Class,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 #: Methods that need one plain number, or one particle's shape: they break when a batch dimension is added (tip 8).
 _SCALAR_METHODS = frozenset({"item", "tolist", "numpy", "t"})
 
+#: Methods of lists and sets that change how many items there are.
+_RESIZING = frozenset({"append", "add", "extend", "insert", "pop", "remove", "discard", "clear", "update"})
 
 #: How deep expressions are followed, calls included: far beyond what people write, well below Python's own limit.
 MAX_NESTING = 200
@@ -79,26 +82,35 @@ class Evaluator:
         return found if found is not None else Opaque()
 
     def _attribute(self, node: ast.Attribute) -> Value:
-        return self.get_attribute(self.evaluate(node.value), node.attr)
+        return self.get_attribute(self.evaluate(node.value), node.attr, node)
 
-    def get_attribute(self: Any, base: Value, name: str) -> Value:
-        """``base.name``; a property of the project's own classes is run."""
+    def get_attribute(self: Any, base: Value, name: str, node: ast.expr) -> Value:
+        """``base.name``, as ``node`` asks for it; a property of the project's own classes is run."""
         if isinstance(base, Library):
             return Library(canonical(f"{base.name}.{name}"))
         if isinstance(base, Join):
-            return join(*(self.get_attribute(option, name) for option in base.options))
+            return join(*(self.get_attribute(option, name, node) for option in base.options))
         found: Value = base.attribute(name)
+        if isinstance(found, Made) and found.name == "pyro.nn.PyroSample":
+            return calls.attribute_sample(self, found, base, name, node)
         if isinstance(base, Instance) and isinstance(found, Function):
             names = {d.name.rpartition(".")[2] for d in found.decorators if isinstance(d, Library)}
             if names & {"property", "cached_property"}:
                 result: Value = self.call_function(found, [], {}, None)
                 return result
+            if "PyroSample" in names:
+                calls.unspelled(self, node, "a method that PyroSample decorates")
+                return Opaque()
+            for decorator in found.decorators:
+                if isinstance(decorator, ParamValue):  # ``@PyroParam(…)``: what the method returns is the initial value
+                    decorator.param.initial = self.call_function(found, [], {}, None)
+                    return decorator
         return found
 
     def _call(self: Any, node: ast.Call) -> Value:
         callee = self.evaluate(node.func)
         arguments, keywords, spread = self._arguments(node)
-        return join(*(self._apply(c, node, arguments, keywords, spread) for c in _alternatives(callee)))
+        return join(*(self.apply(c, node, arguments, keywords, spread) for c in _alternatives(callee)))
 
     def _arguments(self, node: ast.Call) -> tuple[list[Value], dict[str, Value], bool]:
         arguments: list[Value] = []
@@ -123,13 +135,24 @@ class Evaluator:
                 spread = True
         return arguments, keywords, spread
 
-    def _apply(
-        self: Any, callee: Value, node: ast.Call, arguments: list[Value], keywords: dict[str, Value], spread: bool
+    def apply(
+        self: Any,
+        callee: Value,
+        node: ast.Call,
+        arguments: list[Value],
+        keywords: dict[str, Value],
+        spread: bool = False,
     ) -> Value:
+        """The value of a call of ``callee``."""
         run: Interpreter = self
         if isinstance(callee, Library):
             made = Made(callee.name, node, arguments, keywords, spread, run.module, run.scope, tuple(run.loops))
             return calls.library_call(run, made)
+        if isinstance(callee, SviValue) and callee.svi.kind == "module":
+            return calls.step(run, callee.svi, node, arguments, keywords)
+        if isinstance(callee, Made):
+            value: Value = self._call_of_made(callee, node, arguments, keywords, spread)
+            return value
         if isinstance(callee, Function):
             if spread:
                 arguments, keywords = [], {"**": Opaque()}
@@ -145,7 +168,49 @@ class Evaluator:
         if isinstance(callee, Attribute):
             result: Value = self._method(callee, node, arguments, keywords)
             return result
+        self._sample_within(callee, node)
+        calls.escape((*arguments, *keywords.values()))
         return Applied(callee, arguments, keywords)
+
+    def _call_of_made(
+        self: Any, callee: Made, node: ast.Call, arguments: list[Value], keywords: dict[str, Value], spread: bool
+    ) -> Value:
+        """Call what a library made: a wrapped program, a partial function, an ELBO, a lifted module."""
+        run: Interpreter = self
+        if callee.name == "functools.partial" and callee.arguments and not callee.spread:
+            function, *first = callee.arguments
+            if isinstance(function, (Function, Class, Instance, Attribute)):
+                # the call's own arguments do not stand where a model and a guide would
+                is_loss = isinstance(function, Attribute) and function.name in calls.LOSSES
+                given = [*first, *arguments]
+                return Opaque() if is_loss else run.apply(function, node, given, callee.keywords | keywords, spread)
+        elif roles.is_wrapper(callee.name):
+            program = roles.wrapped(callee)
+            if program is not None:
+                run.contexts.append(callee)
+                value = run.apply(program, node, arguments, keywords, spread)
+                run.contexts.pop()
+                return value
+            if arguments:  # ``poutine.block(hide=["x"])(model)``
+                rest = callee.arguments[1:]
+                every = callee.keywords | keywords
+                return Made(
+                    callee.name, node, [*arguments, *rest], every, spread, run.module, run.scope, tuple(run.loops)
+                )
+        elif calls.is_elbo(callee) and len(arguments) + len(keywords) >= 2:
+            made = Made(callee.name, node, arguments, keywords, spread, run.module, run.scope, tuple(run.loops))
+            return calls.loss_module(run, callee, made)
+        elif callee.name == "pyro.random_module":
+            calls.unspelled(run, node, "a module lifted by pyro.random_module")
+        self._sample_within(callee, node)
+        calls.escape((*arguments, *keywords.values()))
+        return Applied(callee, arguments, keywords)
+
+    def _sample_within(self: Any, module: Value, node: ast.Call) -> None:
+        """Calling a ``PyroModule`` reads its attributes, and so samples those that are ``PyroSample``."""
+        for name, value in list(getattr(module, "_attributes", {}).items()):
+            if isinstance(value, Made) and value.name == "pyro.nn.PyroSample":
+                calls.attribute_sample(self, value, module, name, node)
 
     def _method(
         self: Any, callee: Attribute, node: ast.Call, arguments: list[Value], keywords: dict[str, Value]
@@ -153,18 +218,33 @@ class Evaluator:
         base, name = callee.base, callee.name
         if isinstance(base, SviValue) and name == "step":
             return calls.step(self, base.svi, node, arguments, keywords)
+        if isinstance(base, Made) and base.name == "pyro.get_param_store" and name == "clear":
+            return calls.clear(self)
+        if isinstance(base, SviValue) and name == "run":
+            return calls.run_svi(self, base, node, arguments, keywords)
+        if isinstance(base, Made) and name in calls.LOSSES and calls.is_elbo(base):
+            return calls.loss(self, base, node, arguments, keywords)
+        if isinstance(base, Made) and base.name == "pyro.infer.autoguide.AutoGuideList" and name in ("append", "add"):
+            known = base.attribute(roles.APPENDED)
+            parts = known.items if isinstance(known, Collection) else []
+            base.set_attribute(roles.APPENDED, Collection([*parts, *arguments]))
+        if name in ("sample", "map_estimate") and _is_easy_group(base, name):
+            calls.unspelled(self, node, f"EasyGuide's {name}")
         if isinstance(base, SviValue) and name == "evaluate_loss":
             return StepLoss(base.svi)
         if name in _SCALAR_METHODS and flow.reaches(base, SiteValue):
             self.hazard(node, f".{name}() of a sampled value")
-        if isinstance(base, Collection) and name in ("append", "add") and len(arguments) == 1:
-            base.items.append(arguments[0])
-            return Const(None)
+        if isinstance(base, Collection) and name in _RESIZING:
+            base.whole = False
+            if name in ("append", "add") and len(arguments) == 1:
+                base.items.append(arguments[0])
+                return Const(None)
         if isinstance(base, Mapping):
             if name == "get" and arguments and isinstance(arguments[0], Const):
                 return base.items.get(arguments[0].value, Opaque())
             if name in ("update", "pop", "setdefault", "clear"):
                 base.whole = False
+        calls.escape((*arguments, *keywords.values()))
         return Applied(callee, arguments, keywords)
 
     def arithmetic(self, operator: str, *operands: Value) -> Value:
@@ -311,6 +391,13 @@ class Evaluator:
 
 def _alternatives(callee: Value) -> tuple[Value, ...]:
     return callee.options if isinstance(callee, Join) else (callee,)
+
+
+def _is_easy_group(base: Value, name: str) -> bool:
+    """Whether ``base.name(…)`` samples for an ``EasyGuide``: ``self.group(…).sample``, ``self.map_estimate``."""
+    if name == "map_estimate":
+        return isinstance(base, (Instance, Argument))
+    return isinstance(base, Applied) and isinstance(base.callee, Attribute) and base.callee.name == "group"
 
 
 def _losses(value: Value) -> list[StepLoss]:

@@ -9,10 +9,12 @@ from pyro_fix.analysis.values import (
     Applied,
     Arithmetic,
     Attribute,
+    Collection,
     Const,
     Item,
     Join,
     Library,
+    Loop,
     Made,
     ParamValue,
     Value,
@@ -95,29 +97,80 @@ def reaches(value: Value, kind: type[Value]) -> bool:
     return any(isinstance(part, kind) for part in walk(value))
 
 
+#: Calls whose result is as long as what they are first given.
+_AS_LONG = frozenset(
+    {"tqdm.tqdm", "rich.progress.track", "alive_progress.alive_it", "fastprogress.progress_bar"}
+    | {f"builtins.{name}" for name in ("enumerate", "list", "tuple", "reversed", "sorted")}
+)
+_PROGRESS_BARS = frozenset({"tqdm.tqdm", "tqdm.trange"})
+_ENDLESS = frozenset({"itertools.count", "itertools.cycle"})
+#: What makes a tensor, whose rows a loop goes through.
+_TENSORS = frozenset(f"torch.{name}" for name in ("tensor", "zeros", "ones", "rand", "randn", "linspace", "stack"))
+
+
+def is_progress_bar(value: Value) -> bool:
+    """Whether ``with value as bar`` binds ``value`` itself, to be looped over."""
+    return isinstance(value, Made) and value.name in _PROGRESS_BARS
+
+
 def spelled_range(value: Value) -> Value | None:
     """How many rounds a ``for`` over ``value`` makes, as a value; ``None`` when that is not known."""
-    if not isinstance(value, Made):
-        items = value.parts() if type(value).__name__ == "Collection" else None
-        return Const(len(items)) if items is not None else None
-    if value.name in ("tqdm.tqdm", "builtins.enumerate", "builtins.list", "builtins.tuple") and value.arguments:
-        return spelled_range(value.arguments[0])
-    if value.name == "torch.utils.data.DataLoader":
-        return Applied(Library("builtins.len"), [value], {})
-    if value.name not in ("builtins.range", "tqdm.trange") or value.spread:
+    value = unwrapped(value)
+    if isinstance(value, Collection):
+        return Const(len(value.items)) if value.whole else None
+    if not isinstance(value, Made) or value.spread:
         return None
     args = value.arguments
+    if value.name == "torch.utils.data.DataLoader" or value.name in _TENSORS:
+        return Applied(Library("builtins.len"), [value], {})
+    if value.name == "itertools.islice" and len(args) == 2:
+        return args[1] if _is_endless(args[0]) else None
+    if value.name == "itertools.repeat":
+        return value.argument(1, "times")
+    if value.name == "builtins.zip":
+        limited = [arg for arg in args if not _is_endless(arg)]
+        return spelled_range(limited[0]) if len(limited) == 1 else None
+    if value.name not in ("builtins.range", "tqdm.trange"):
+        return None
     if len(args) == 1:
         return args[0]
     if len(args) == 2 and isinstance(args[0], Const):
-        return _difference(args[0].value, args[1])
-    return None
+        simple = spelled_difference(args[0].value, args[1])
+        if simple is not None:
+            return simple
+    return Applied(Library("builtins.len"), [value], {}) if value.name == "builtins.range" else None
 
 
-def _difference(start: object, stop: Value) -> Value | None:
+def unwrapped(value: Value) -> Value:
+    """What is iterated over, without what only shows progress or numbers the rounds."""
+    while isinstance(value, Made) and value.name in _AS_LONG:
+        inner = value.argument(0, "sequence" if value.name == "rich.progress.track" else "iterable")
+        if inner is None:
+            break
+        value = inner
+    return value
+
+
+def length(loop: Loop) -> Value | None:
+    """How many rounds a loop makes; also where only its use elsewhere shows that what it runs over has a length."""
+    if loop.count is not None or loop.over is None:
+        return loop.count
+    known = getattr(loop.over, "_attributes", {})
+    is_sized = "__len__" in known or "dataset" in known
+    return Applied(Library("builtins.len"), [loop.over], {}) if is_sized else None
+
+
+def _is_endless(value: Value) -> bool:
+    return isinstance(value, Made) and value.name in _ENDLESS
+
+
+def spelled_difference(start: object, stop: Value) -> Value | None:
+    """``stop - start``, as far as it can be written simply."""
+    if isinstance(stop, Const) and not _is_int(stop.value):
+        return None
     if start == 0:
         return stop
-    if isinstance(start, int) and isinstance(stop, Const) and isinstance(stop.value, int):
+    if _is_int(start) and isinstance(start, int) and isinstance(stop, Const) and isinstance(stop.value, int):
         return Const(stop.value - start)
     if start == 1 and isinstance(stop, Arithmetic) and stop.operator == "Add":
         left, right = stop.operands
@@ -126,3 +179,7 @@ def _difference(start: object, stop: Value) -> Value | None:
         if isinstance(left, Const) and left.value == 1:
             return right
     return None
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 
-from pyro_fix.analysis.distributions import implies
-from pyro_fix.observation import Failure, Look, SviObservation, Trajectory
+from pyro_fix.analysis.supports import LOOSE, inside
+from pyro_fix.observation import Failure, Look, SiteLook, SviObservation, Trajectory
 
 STOPS = frozenset({"timeout", "killed"})
 """Failures that say more of the machine than of the program."""
@@ -41,15 +41,23 @@ def breakdown(trajectory: Trajectory) -> tuple[str, str] | None:
     return None
 
 
+def levels(trajectory: Trajectory) -> tuple[float, float] | None:
+    """The loss at the start and at the end, as medians; None where the trajectory is too short to have both."""
+    losses = trajectory.losses
+    if len(losses) < 2 * LEVEL_STEPS:
+        return None
+    return statistics.median(losses[:LEVEL_STEPS]), statistics.median(losses[-LEVEL_STEPS:])
+
+
 def diverged(trajectory: Trajectory) -> bool:
     """Whether a finite trajectory's loss ran away: its last level is far above its first one.
 
     Levels of ONE program's loss are compared here, never those of two programs.
     """
-    losses = trajectory.losses
-    if len(losses) < 2 * LEVEL_STEPS:
+    losses, ends = trajectory.losses, levels(trajectory)
+    if ends is None:
         return False
-    start, end = statistics.median(losses[:LEVEL_STEPS]), statistics.median(losses[-LEVEL_STEPS:])
+    start, end = ends
     spread = max(losses[:LEVEL_STEPS]) - min(losses[:LEVEL_STEPS])
     return end - start > DIVERGENCE * max(abs(start), spread, 1.0)
 
@@ -59,16 +67,58 @@ def unwell(svi: SviObservation) -> bool:
     return any(breakdown(trajectory) or diverged(trajectory) for trajectory in svi.trajectories)
 
 
-def mismatches(look: Look) -> dict[str, str]:
-    """Latent sites whose guide can propose values outside the model's support (tip 4)."""
-    found = {}
-    for name, site in look.guide.items():
+def agreements(look: Look) -> dict[str, bool | None]:
+    """Latent sites of both sides -> whether what the guide draws always lies in the model's support (tip 4).
+
+    ``None`` is no answer.  A bound that is computed from another latent, or a distribution that such a one chooses, may
+    be another one at the next draw, so agreement at this one proves nothing.
+    """
+    found: dict[str, bool | None] = {}
+    known = look.dependencies
+    for name, guide in look.guide.items():
         model = look.model.get(name)
-        if model is None or model.observed or "Delta" in (site.distribution, model.distribution):
-            continue  # a Delta's support is the whole line, and its one value is judged by the model's own check
-        if implies(site.support, model.support) is False:
-            found[name] = (
-                f"latent '{name}': the guide's {site.distribution} has support {site.support}, "
-                f"the model's {model.distribution} {model.support}"
-            )
+        if model is None or model.observed:
+            continue
+        if "Delta" in (guide.distribution, model.distribution):
+            found[name] = None  # its support is the whole line, and its one value is judged by the model's own check
+            continue
+        answer = inside(guide.support, model.support, loose=guide.distribution in LOOSE)
+        if answer is None and _drew_outside(model) and not _drew_outside(guide):
+            answer = False
+        bounded = [site for site in (guide, model) if "(" in site.support]
+        moves = any(site.parents or known is None for site in bounded) or (known is not None and bool(known.error))
+        found[name] = None if answer and moves else answer
     return found
+
+
+def unpaired(look: Look) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Latents of the model that the guide lacks, and latents of the guide that the model lacks (tip 4).
+
+    Sites that can be enumerated need no guide, auxiliary ones no model, and a Delta has nothing to infer.
+    """
+    missing = tuple(
+        name
+        for name, site in look.model.items()
+        if name not in look.guide
+        and not (site.observed or site.enumerable or site.enumerated or site.distribution == "Delta")
+    )
+    extra = tuple(
+        name
+        for name, site in look.guide.items()
+        if name not in look.model and not (site.observed or site.auxiliary or site.distribution == "Delta")
+    )
+    return missing, extra
+
+
+def _drew_outside(site: SiteLook) -> bool:
+    return any(violation.startswith("value") for violation in site.violations)
+
+
+def mismatches(look: Look) -> dict[str, str]:
+    """Latent sites whose guide can propose values outside the model's support, in words."""
+    return {
+        name: f"latent '{name}': the guide's {look.guide[name].distribution} has support {look.guide[name].support}, "
+        f"the model's {look.model[name].distribution} {look.model[name].support}"
+        for name, answer in agreements(look).items()
+        if answer is False
+    }

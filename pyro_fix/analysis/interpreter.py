@@ -11,15 +11,18 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pyro_fix.analysis import calls, flow
+from pyro_fix.analysis import calls, flow, loops, roles
 from pyro_fix.analysis.expressions import Evaluator
 from pyro_fix.analysis.names import canonical
 from pyro_fix.analysis.program import Hazard, Param, Program
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import (
+    Applied,
     Argument,
+    Arithmetic,
     Class,
     Collection,
     Const,
@@ -27,9 +30,11 @@ from pyro_fix.analysis.values import (
     Instance,
     Library,
     Loop,
+    Made,
     Mapping,
     Opaque,
     ProjectModule,
+    SiteValue,
     StepLoss,
     Value,
     join,
@@ -41,14 +46,27 @@ MAX_CALLS = 24
 
 #: What a function has to mention for its body to be worth running, unless it calls one that does.
 _RELEVANT = re.compile(
-    r"param|sample|svi|step|optim|adam|sgd|elbo|auto[a-z]|guide|plate|dist\b|distributions|constraint|loader|epoch|loss"
+    r"param|sample|svi|step|optim|adam|sgd|elbo|auto[a-z]|guide|plate|dist\b|distributions|constraint|loader|epoch|loss|validat"
     r"|_\(|\.(?:item|tolist|numpy|t)\(",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d]\w*")
 
 #: What is put aside while another module or function is run from scratch.
-_STATE = ("module", "scope", "entry", "loops", "contexts", "functions", "nesting", "_exits", "_returns")
+_STATE = (
+    *("module", "scope", "entry", "root", "loops", "contexts", "functions", "nesting", "frames"),
+    *("_exits", "_returns"),
+)
+
+
+@dataclass
+class Frame:
+    """A call that is being followed."""
+
+    depth: int
+    """How many loops and branches were running when it was made."""
+    skips: bool = False
+    """Whether a conditional ``return`` so far may have left out the rest of it."""
 
 
 class Importer(Protocol):
@@ -67,6 +85,12 @@ class Interpreter(Evaluator):
         self.module: Module
         self.scope: Scope
         self.params: dict[int, Param] = {}
+        self.sampled: dict[Made, SiteValue] = {}
+        """``PyroSample`` -> what reading it gives."""
+        self._holders: dict[Value, tuple[Value, str] | None] = {}
+        """Module -> the module that holds it, and the attribute's name; ``None`` where several do."""
+        self._imagined: set[Value] = set()
+        """Objects that stand for all of a class whose making was not seen: nobody knows where they are put."""
         self.loops: list[Loop] = []
         self.contexts: list[Value] = []
         self.functions: list[ast.AST] = []
@@ -74,6 +98,10 @@ class Interpreter(Evaluator):
         """Loops and branches that are being run through, outermost first."""
         self.entry: Module | None = None
         """The module whose top level is running; ``None`` while a function is looked at on its own."""
+        self.root: Module | ast.AST | None = None
+        """What was started from outside: a module, or a function that is looked at on its own."""
+        self.frames: list[Frame] = []
+        """The calls that are running, outermost first."""
         self._returns: list[list[Value]] = []
         self._exits: list[list[dict[str, Value]]] = []
         self._called: dict[int, int] = {}
@@ -89,7 +117,7 @@ class Interpreter(Evaluator):
             return
         saved = self._leave()
         module.state = "running"
-        self.module, self.scope, self.entry = module, module.scope, module
+        self.module, self.scope, self.entry, self.root = module, module.scope, module, module
         self._run(module.tree.body)
         self._restore(saved)
         module.state = "done"
@@ -121,6 +149,7 @@ class Interpreter(Evaluator):
         """The one object of ``cls`` that stands for all whose making was not seen."""
         if id(cls.node) not in self._instances:
             instance = self._instances[id(cls.node)] = Instance(cls)
+            self._imagined.add(instance)
             start = cls.member("__init__")
             if isinstance(start, Function) and self._is_relevant(cls.node, cls.module):
                 self.call_function(
@@ -146,18 +175,24 @@ class Interpreter(Evaluator):
         """Run the body of ``function``; ``node`` is ``None`` when it is looked at on its own."""
         body = function.node
         count = self._called.get(id(body), 0)
+        if body in self.functions:
+            self.program.recursive.add(body)
         if body in self.functions or len(self.functions) >= MAX_DEPTH or count >= MAX_CALLS:
+            calls.escape((*arguments, *keywords.values()))
             return Opaque()
         owner = function.bound.cls if isinstance(function.bound, Instance) else None
         has_loss = any(isinstance(value, StepLoss) for value in (*arguments, *keywords.values()))
         if not (isinstance(body, ast.Lambda) or has_loss or self._is_relevant(body, function.module, owner)):
             return Opaque()
         self._called[id(body)] = count + 1
-        saved = self.module, self.scope
+        saved = self.module, self.scope, self.root
         self.module = function.module
         self.scope = Scope(function.module, function.scope, body)
+        if node is None and not isinstance(body, ast.Lambda):
+            self.root = body
         self._bind_arguments(function, arguments, keywords, known=node is not None)
         self.functions.append(body)
+        self.frames.append(Frame(len(self.nesting)))
         self._returns.append([])
         exits, self._exits = self._exits, []
         if isinstance(body, ast.Lambda):
@@ -166,9 +201,10 @@ class Interpreter(Evaluator):
             self._returns[-1].append(Const(None))
         self._exits = exits
         self.functions.pop()
+        self.frames.pop()
         returned = self._returns.pop()
         inner = self.scope
-        self.module, self.scope = saved
+        self.module, self.scope, self.root = saved
         if node is None and not isinstance(body, ast.Lambda):
             self._run_nested(body, inner)
         return join(*returned) if returned else Opaque()
@@ -218,9 +254,13 @@ class Interpreter(Evaluator):
         if id(node) not in self._relevant:
             self._relevant[id(node)] = False  # what only calls itself is not
             text = "".join(module.source.lines[node.lineno - 1 : node.end_lineno])
-            self._relevant[id(node)] = _RELEVANT.search(text) is not None or any(
-                self._leads_on(module.scope.names.get(word) or (owner and owner.member(word)), owner)
-                for word in set(_WORD.findall(text))
+            self._relevant[id(node)] = (
+                _RELEVANT.search(text) is not None
+                or (owner is not None and roles.inherits(owner, "pyro.nn.PyroModule"))  # reading attributes samples
+                or any(
+                    self._leads_on(module.scope.names.get(word) or (owner and owner.member(word)), owner)
+                    for word in set(_WORD.findall(text))
+                )
             )
         return self._relevant[id(node)]
 
@@ -235,13 +275,24 @@ class Interpreter(Evaluator):
         """Put what is being run aside, to run something else from scratch."""
         saved = {name: getattr(self, name, None) for name in _STATE}
         self.entry = None
-        self.loops, self.contexts, self.functions, self.nesting = [], [], [], []
+        self.loops, self.contexts, self.functions, self.nesting, self.frames = [], [], [], [], []
         self._exits, self._returns = [], []
         return saved
 
     def _restore(self, saved: dict[str, object]) -> None:
         for name, value in saved.items():
             setattr(self, name, value)
+
+    def path_of(self, owner: Value, name: str) -> str | None:
+        """The name that Pyro gives to an attribute of a module: ``linear.weight``; ``None`` where that is not known."""
+        for _ in range(MAX_DEPTH):
+            if owner not in self._holders:
+                return None if owner in self._imagined else name
+            holder = self._holders[owner]
+            if holder is None:
+                return None
+            owner, name = holder[0], f"{holder[1]}.{name}"
+        return None
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -300,6 +351,8 @@ class Interpreter(Evaluator):
             self._reassign(known, value)
             # an attribute that several places assign may hold any of their values
             base.set_attribute(target.attr, value if known is None or not self.functions else join(known, value))
+            if isinstance(base, (Instance, Applied)) and isinstance(value, (Instance, Applied)):
+                self._holders[value] = None if value in self._holders else (base, target.attr)
         elif isinstance(target, (ast.Tuple, ast.List)):
             items = value.items if isinstance(value, Collection) and len(value.items) == len(target.elts) else None
             for index, element in enumerate(target.elts):
@@ -343,6 +396,8 @@ class Interpreter(Evaluator):
         value = self.evaluate(node.value) if node.value is not None else Const(None)
         if self._returns:
             self._returns[-1].append(value)
+            frame = self.frames[-1]
+            frame.skips = frame.skips or any(isinstance(entry, ast.AST) for entry in self.nesting[frame.depth :])
         return True
 
     def _raise(self, node: ast.Raise) -> bool:
@@ -381,13 +436,33 @@ class Interpreter(Evaluator):
 
     def _for(self, node: ast.For | ast.AsyncFor) -> None:
         iterable = self.evaluate(node.iter)
-        self._loop(calls.loop_over(self, node, iterable, _ends_early(node)), node.body, node.target)
-        self._branch([node.orelse, []] if _ends_early(node) else [node.orelse])
+        if isinstance(iterable, Collection):
+            calls.escape(iterable.items)  # what the loop's variable stands for is not known
+        ends_early = loops.ends_early(node)
+        self._loop(calls.loop_over(self, node, iterable, ends_early), node.body, node.target)
+        self._branch([node.orelse, []] if ends_early else [node.orelse])
 
     def _while(self, node: ast.While) -> None:
         self.test(node.test)
-        self._loop(Loop(node, None, True), node.body, None)
+        count = self._counted(node)
+        self._loop(Loop(node, count, count is None or loops.ends_early(node)), node.body, None)
         self._branch([node.orelse, []])
+
+    def _counted(self, node: ast.While) -> Value | None:
+        """The rounds of ``while i < n: …; i += 1``; ``None`` when it may be any other loop."""
+        counter = loops.counter(node)
+        if counter is None or counter.name in self.module.declared_global:
+            return None
+        start = self.scope.lookup(counter.name)
+        if not isinstance(start, Const) or counter.is_moved(self._names_assigned(node)):
+            return None
+        stop = self.evaluate(counter.limit)
+        if counter.inclusive:
+            if isinstance(stop, Const) and isinstance(stop.value, int):
+                stop = Const(stop.value + 1)
+            else:
+                stop = Arithmetic("Add", (stop, Const(1)))
+        return flow.spelled_difference(start.value, stop)
 
     def _loop(self, loop: Loop, body: Sequence[ast.stmt], target: ast.expr | None) -> None:
         before = dict(self.scope.names)
@@ -418,7 +493,7 @@ class Interpreter(Evaluator):
             context = self.evaluate(item.context_expr)
             self.contexts.append(context)
             if item.optional_vars is not None:
-                self._bind(item.optional_vars, Opaque())
+                self._bind(item.optional_vars, context if flow.is_progress_bar(context) else Opaque())
         ended = self._run(node.body)
         del self.contexts[len(self.contexts) - len(node.items) :]
         return ended
@@ -430,8 +505,10 @@ class Interpreter(Evaluator):
         imports_only = all(isinstance(s, (ast.Import, ast.ImportFrom)) for s in node.body)
         for handler in node.handlers:
             self.scope.names = dict(start) if imports_only else _join_names([start, *ends]) if ends else dict(start)
+            self.nesting.append(handler)
             if not self._run(handler.body) and not imports_only:
                 ends.append(self.scope.names)
+            self.nesting.pop()
         self.scope.names = _join_names(ends) if ends else start
         return self._run(node.finalbody) or not ends
 
@@ -514,10 +591,6 @@ def _is_main_guard(test: ast.expr) -> bool:
         and len(test.ops) == 1
         and isinstance(test.ops[0], ast.Eq)
     )
-
-
-def _ends_early(node: ast.For | ast.AsyncFor) -> bool:
-    return any(isinstance(inner, (ast.Break, ast.Return)) for inner in ast.walk(node))
 
 
 def _join_names(ends: Sequence[dict[str, Value]]) -> dict[str, Value]:

@@ -21,6 +21,21 @@ _PUBLIC = (
     ("torch.optim.", "torch.optim."),
 )
 
+#: What ``from pyro import *`` binds of what matters.
+_STARRED = frozenset(
+    {"param", "sample", "plate", "module", "poutine", "enable_validation", "validation_enabled", "settings"}
+)
+
+
+#: Functions that people reach by their inner module.
+_ALIASES = {
+    "pyro.infer.enum.config_enumerate": "pyro.infer.config_enumerate",
+    "pyro.poutine.condition": "pyro.condition",
+    "pyro.nn.module.pyro_method": "pyro.nn.pyro_method",
+    "pyro.contrib.easyguide.easyguide.EasyGuide": "pyro.contrib.easyguide.EasyGuide",
+    "pyro.contrib.easyguide.easyguide.easy_guide": "pyro.contrib.easyguide.easy_guide",
+}
+
 
 @lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
@@ -33,6 +48,8 @@ def canonical(name: str) -> str:
             if ".constraints." in name:
                 return f"pyro.distributions.constraints.{last}"
             return f"pyro.distributions.{last}" if distributions.lookup(last) else name
+    if name in _ALIASES:
+        return _ALIASES[name]
     if name == "torch.distributions":
         return "pyro.distributions"
     if name in ("pyro.infer.autoguide", "pyro.contrib.autoguide"):
@@ -45,7 +62,9 @@ def canonical(name: str) -> str:
                     return f"pyro.infer.autoguide.{last}"
                 return public + last
     if name.startswith("tqdm."):
-        return "tqdm.trange" if last == "trange" else "tqdm.tqdm" if last in ("tqdm", "tqdm_notebook") else name
+        if last in ("trange", "tnrange"):
+            return "tqdm.trange"
+        return "tqdm.tqdm" if last in ("tqdm", "tqdm_notebook") else name
     return name
 
 
@@ -65,6 +84,6 @@ def star_exports(module: str, name: str) -> str | None:
         return f"pyro.infer.{name}"
     if module == "pyro.nn" and name in ("PyroModule", "PyroParam", "PyroSample"):
         return f"pyro.nn.{name}"
-    if module == "pyro" and name in ("param", "sample", "plate", "module", "poutine"):
+    if module == "pyro" and name in _STARRED:
         return f"pyro.{name}"
     return None

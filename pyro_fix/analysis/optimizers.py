@@ -28,6 +28,10 @@ class Options:
             return float(value.value)
         return None
 
+    def node_of(self, key: str) -> ast.expr | None:
+        """The expression of an option; ``None`` when it is not given."""
+        return _entry(self.node, key)
+
     def is_off(self, key: str) -> bool:
         """Whether an option is given as something false: ``amsgrad=False``."""
         value = self.items.get(key)
@@ -48,8 +52,11 @@ def given_to_svi(program: Program) -> Iterator[Made]:
 _SET_BY_HAND = frozenset({"optim_objs", "pt_optim_args", "pt_optim_constructor", "param_groups"})
 
 
-def options_of(made: Made) -> Options | str:
-    """The options of an optimiser, or why they cannot be rewritten."""
+def options_of(made: Made, may_clip: bool = False) -> Options | str:
+    """The options of an optimiser, or why they cannot be rewritten; a scheduler's are those of its optimiser.
+
+    ``may_clip``: clipping through ``clip_args`` is no reason against it.
+    """
     if made.spread:
         return "its arguments are passed by * or **"
     given = made.argument(0, "optim_args")
@@ -57,13 +64,25 @@ def options_of(made: Made) -> Options | str:
         return "it is given no options"
     if _SET_BY_HAND & set(getattr(made, "_attributes", ())):
         return "the program reaches into it, perhaps to set the learning rate"
-    if made.argument(1, "clip_args") is not None:
+    if not may_clip and made.argument(1, "clip_args") is not None:
         return "it clips gradients already, through clip_args"
     if not isinstance(given, Mapping):
         return "its options are not a dict that the source spells out (a function of the parameter, perhaps)"
+    node = _literal(made, given, _argument_node(made))
+    inner = given.items.get("optim_args")
+    if inner is not None and not isinstance(node, str):
+        if not isinstance(inner, Mapping):
+            return "the options of the scheduler's optimiser are not a dict that the source spells out"
+        given, node = inner, _literal(made, inner, _entry(node, "optim_args"))
+    if isinstance(node, str):
+        return node
+    return Options({str(key): value for key, value in given.items.items()}, node, given.scope or made.scope)
+
+
+def _literal(made: Made, given: Mapping, node: ast.expr | None) -> ast.Dict | ast.Call | str:
+    """The dict that ``node`` is or names, or why it cannot be rewritten."""
     if not given.whole:
         return "its options are put together at run time"
-    node = _argument_node(made)
     if isinstance(node, ast.Name):
         if made.module.mentions[node.id] != 2:
             return f"its options are in the variable {node.id}, which has other uses"
@@ -72,7 +91,15 @@ def options_of(made: Made) -> Options | str:
         return "its options are built somewhere else"
     if isinstance(node, ast.Dict) and not all(isinstance(key, ast.Constant) for key in node.keys):
         return "its options have keys that are not literals"
-    return Options({str(key): value for key, value in given.items.items()}, node, given.scope or made.scope)
+    return node
+
+
+def _entry(node: ast.Dict | ast.Call, key: str) -> ast.expr | None:
+    """The expression of an entry of a dict literal or of a ``dict(...)`` call; the last one wins."""
+    if isinstance(node, ast.Dict):
+        pairs = reversed(list(zip(node.keys, node.values, strict=True)))
+        return next((value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key), None)
+    return next((keyword.value for keyword in node.keywords if keyword.arg == key), None)
 
 
 def _argument_node(made: Made) -> ast.expr | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from pyro_fix.analysis.roles import functions_of as functions_of
 from pyro_fix.analysis.seen import Seen
-from pyro_fix.analysis.values import Function, FunctionNode, Instance, Made, Value, options
+from pyro_fix.analysis.values import Made, Value, options
+from pyro_fix.sources import NOTEBOOK
 
 if TYPE_CHECKING:
     from pyro_fix.analysis.scopes import Module, Scope
@@ -34,6 +36,8 @@ class Use:
     """Whether its shape was changed on the way, which matters to constraints on vectors and matrices."""
     functions: frozenset[ast.AST]
     """The functions that were running: a helper called from a guide counts for the guide too."""
+    source: Literal["static", "seen"] = "static"
+    """Who says that it is ``unchanged``: the source, or only a run."""
 
 
 @dataclass(eq=False)
@@ -69,10 +73,11 @@ class Param:
 
 @dataclass(eq=False)
 class Site:
-    """One ``pyro.sample(...)`` call."""
+    """One ``pyro.sample(...)`` call, or one ``PyroSample(...)`` that is read."""
 
     module: Module
     call: ast.Call
+    """The ``pyro.sample`` call, or the ``PyroSample`` call."""
     name: str | None
     distribution: Value | None
     observed: bool
@@ -81,11 +86,14 @@ class Site:
     contexts: tuple[Value, ...]
     """Every context manager around it."""
     functions: frozenset[ast.AST]
+    kind: Literal["sample", "PyroSample"] = "sample"
+    read_at: list[tuple[Module, ast.expr]] = field(default_factory=list)
+    """Of a ``PyroSample``: where the attribute is read, which samples it."""
 
 
 @dataclass(eq=False)
 class Step:
-    """One ``svi.step(...)`` call."""
+    """One ``svi.step(...)`` call, or one call of a loss of the lower-level pattern."""
 
     module: Module
     call: ast.Call
@@ -97,11 +105,21 @@ class Step:
     """Whether a branch inside the loops decides if it runs."""
     entry: Module | None
     """The file that reaches it when it is run as a script."""
+    root: Module | ast.AST | None
+    """What was started from outside to get there: a file, or a function that no call was seen of."""
+    guarded: bool
+    """Whether a branch outside the loops decides if it is reached."""
+    functions: tuple[ast.AST, ...]
+    """The functions that were running, outermost first."""
+    contexts: tuple[Value, ...] = ()
+    """Every context manager around it."""
+    clearings: int = 0
+    """How often the parameters had been cleared before."""
 
 
 @dataclass(eq=False)
 class Svi:
-    """One ``SVI(...)`` call."""
+    """One ``SVI(...)`` call, or its like where the program calls the ELBO's loss itself (the lower-level pattern)."""
 
     module: Module
     call: ast.Call
@@ -111,14 +129,35 @@ class Svi:
     loss: Value | None
     scope: Scope
     loops: tuple[Loop, ...]
+    nesting: tuple[Loop | ast.AST, ...] = ()
+    """The loops and branches around it, outermost first."""
+    root: Module | ast.AST | None = None
+    """What was started from outside to get there: a file, or a function that no call was seen of."""
     steps: list[Step] = field(default_factory=list)
+    escaped: bool = False
+    """Whether it was handed to something that is not followed, and that may step it too."""
+    kind: Literal["SVI", "loss", "module"] = "SVI"
+    """``loss``: :attr:`call` is the first ``elbo.differentiable_loss(model, guide, …)`` and its like, ``module``: it is
+    ``Trace_ELBO()(model, guide)``.  A plain torch optimiser is in charge of both."""
+    calls: list[tuple[Module, ast.Call]] = field(default_factory=list)
+    """Of the lower-level pattern: every call of the loss, which is where a run sees it."""
     loss_divided: bool = False
     """Whether the program divides what ``step`` returned."""
     loss_compared: bool = False
     """Whether the program compares what ``step`` returned with something."""
 
+    @property
+    def is_lowlevel(self) -> bool:
+        """Whether the program calls the loss itself and steps a plain torch optimiser."""
+        return self.kind != "SVI"
+
     def node(self, position: int, keyword: str) -> ast.expr | None:
-        """The expression of one of its arguments; ``None`` when it was not given or hidden by a ``*``."""
+        """The expression of one of its arguments, to be rewritten.
+
+        ``None`` when it was not given, is hidden by a ``*``, or has to be rewritten at several calls of the loss.
+        """
+        if self.kind == "loss" and len({id(call) for _, call in self.calls}) > 1:
+            return None
         for given in self.call.keywords:
             if given.arg == keyword:
                 return given.value
@@ -137,6 +176,15 @@ class Hazard:
     what: str
 
 
+@dataclass(frozen=True)
+class Unspelled:
+    """Something in a function that samples sites which the source does not spell one by one."""
+
+    function: ast.AST
+    line: int
+    what: str
+
+
 @dataclass(eq=False)
 class Program:
     """All facts of the files that were read."""
@@ -146,8 +194,15 @@ class Program:
     sites: list[Site] = field(default_factory=list)
     svis: list[Svi] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
-    """ELBOs, optimisers and autoguides, in the order in which they were met."""
+    """ELBOs, optimisers, autoguides and switches of validation, in the order in which they were met."""
+    misnamed: list[Made] = field(default_factory=list)
+    """Calls with a keyword that their callee does not have."""
     hazards: list[Hazard] = field(default_factory=list)
+    unspelled: list[Unspelled] = field(default_factory=list)
+    clearings: list[tuple[Loop, ...]] = field(default_factory=list)
+    """The loops around every ``pyro.clear_param_store()``, in the order in which they run."""
+    recursive: set[ast.AST] = field(default_factory=set)
+    """Functions that call themselves, perhaps by way of others."""
     seen: Seen = field(default_factory=Seen)
     """What runs of these programs showed."""
 
@@ -155,6 +210,17 @@ class Program:
     def texts(self) -> dict[Path, Source]:
         """Every file that was read."""
         return {path: module.source for path, module in self.modules.items()}
+
+    def located(self, words: str) -> str:
+        """``words`` with ``nb.ipynb:37`` said as a person would find it (see :meth:`Source.located`)."""
+        if NOTEBOOK in words:
+            for source in self._notebooks:
+                words = source.located(words)
+        return words
+
+    @cached_property
+    def _notebooks(self) -> list[Source]:
+        return [source for path, source in self.texts.items() if path.suffix == NOTEBOOK]
 
     def same_name(self, param: Param) -> list[Param]:
         """Every call that may name the same entry of the parameter store, ``param`` included.
@@ -172,6 +238,15 @@ class Program:
     def makers_of(self, made: Made) -> list[Svi]:
         """The SVI objects that ``made`` (an optimiser, an ELBO) was given to."""
         return self._users.get(id(made), [])
+
+    def twins(self, made: Made) -> list[Made]:
+        """What the same call makes when it is reached in other ways: its function is called several times."""
+        return [other for other in self._made_by.get(made.node, []) if other is not made]
+
+    def unspelled_in(self, functions: Iterable[ast.AST]) -> list[Unspelled]:
+        """What in these functions samples sites that :meth:`sites_of` does not have."""
+        wanted = set(functions)
+        return [found for found in self.unspelled if found.function in wanted]
 
     def sites_of(self, functions: Iterable[ast.AST]) -> list[Site]:
         """The sites that any of these functions samples, itself or in what it calls."""
@@ -197,6 +272,13 @@ class Program:
         return found
 
     @cached_property
+    def _made_by(self) -> dict[ast.Call, list[Made]]:
+        found: dict[ast.Call, list[Made]] = defaultdict(list)
+        for made in self.made:
+            found[made.node].append(made)
+        return found
+
+    @cached_property
     def _users(self) -> dict[int, list[Svi]]:
         found: dict[int, list[Svi]] = defaultdict(list)
         for svi in self.svis:
@@ -211,21 +293,6 @@ class Program:
             for function in site.functions:
                 found[function].append(site)
         return found
-
-
-def functions_of(value: Value | None) -> Iterator[FunctionNode]:
-    """The functions that run when ``value``, a model or a guide, is called; wrappers are looked through."""
-    for option in options(value):
-        if isinstance(option, Function):
-            yield option.node
-        elif isinstance(option, Instance):
-            for name in ("forward", "__call__"):
-                member = option.cls.member(name)
-                if isinstance(member, Function):
-                    yield member.node
-        elif isinstance(option, Made) and option.name.startswith(("pyro.poutine.", "pyro.infer.")):
-            for inner in (*option.arguments[:1], *option.keywords.values()):
-                yield from functions_of(inner)
 
 
 def _linked(left: Module, right: Module) -> bool:

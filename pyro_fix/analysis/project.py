@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,8 @@ _PYRO = re.compile(rb"\bpyro\b")
 _TRIGGER = re.compile(
     rb"\bparam\s*\(|\bparam\s+as\b|\.param\b|PyroParam\s*[(\n]|PyroParam\s+as\b"
     rb"|\bSVI\s*(?:\(|as\b)|[.=]\s*SVI\b|num_particles\s*=\s*(?:[2-9]|1\d)|init_scale\s*=\s*\d"
+    rb"|\bdifferentiable_loss\b|\bloss_and_grads\b|ELBO\s*\([^()]*\)\s*\("
+    rb"|validat\w+\s*(?:\(\s*|=\s*|\([^()]*=\s*)False\b|strict_enumeration_warning\s*=\s*False"
 )
 
 
@@ -29,7 +30,23 @@ RECURSION_LIMIT = 4000
 
 def concerns(data: bytes) -> bool:
     """Whether a file with these bytes can hold a finding."""
-    return _PYRO.search(data) is not None and _TRIGGER.search(data) is not None
+    return mentions(data) and _TRIGGER.search(data) is not None
+
+
+def mentions(data: bytes) -> bool:
+    """Whether a file with these bytes has to do with Pyro."""
+    return b"pyro" in data and _PYRO.search(data) is not None
+
+
+def of_concern(path: Path, data: bytes) -> Source | None:
+    """The file with these bytes where it can hold a finding; most can be told by the bytes alone.
+
+    Of a notebook, the code is asked: outputs are many times as long.  Raises :class:`SourceError`.
+    """
+    if path.suffix != sources.NOTEBOOK:
+        return sources.from_bytes(path, data) if concerns(data) else None
+    notebook = sources.from_bytes(path, data) if mentions(data) else None
+    return notebook if notebook and concerns(notebook.text.encode("utf-8", "replace")) else None
 
 
 class Project:
@@ -55,7 +72,9 @@ class Project:
             for module in modules:
                 self._interpreter.run_module(module)
             for module in list(self.program.modules.values()):
-                if concerns(module.source.data):  # imported, and nothing was asked of it so far
+                if module.state == "new" and concerns(
+                    module.source.data
+                ):  # imported, and nothing was asked of it so far
                     self._interpreter.run_module(module)
             # those that import others first: a function is better understood by a call than on its own; all, because
             # a guide may live in a file that was only imported
@@ -71,7 +90,7 @@ class Project:
         path = source.path
         if path not in self._modules:
             try:
-                tree = ast.parse(source.data, str(path))
+                tree = source.parse()
             except (SyntaxError, ValueError, RecursionError) as error:
                 where = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
                 self.unreadable[path] = f"cannot be parsed: {where}"

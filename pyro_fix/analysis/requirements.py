@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.program import Param, Program, Use
@@ -25,9 +26,19 @@ class Requirement:
     doubt: str = ""
     """Why the requirement may be a misreading; a fix has to be held back then."""
 
+    @property
+    def source(self) -> Literal["static", "seen"]:
+        """Who says so: the source, or only a run."""
+        return "static" if any(use.source == "static" for use in self._decisive) else "seen"
+
+    @property
+    def _decisive(self) -> list[Use]:
+        """The uses that ask for what is required."""
+        return [use for use in self.uses if use.required == self.required]
+
     def wish(self) -> str:
         """For a message: ``Normal's scale, which must be positive``."""
-        use = next(u for u in self.uses if u.required == self.required)
+        use = self._decisive[0]
         return f"{use.distribution.name.rpartition('.')[2]}'s {use.argument}, which must be {readable(self.required)}"
 
 

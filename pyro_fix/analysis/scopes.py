@@ -91,6 +91,12 @@ class Module:
         """How often each name stands in the file, assigned or read."""
         return Counter(node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name))
 
+    @cached_property
+    def declared_global(self) -> frozenset[str]:
+        """Names that some function in the file assigns outside itself."""
+        declarations = (node for node in ast.walk(self.tree) if isinstance(node, (ast.Global, ast.Nonlocal)))
+        return frozenset(name for node in declarations for name in node.names)
+
     def global_value(self, name: str) -> Value | None:
         """A global as a function sees it: once the module has run to its end, any value it ever had."""
         if self.state == "done":

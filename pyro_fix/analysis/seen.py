@@ -97,7 +97,10 @@ class Seen:
 
     def svi(self, svi: Svi) -> list[SeenSvi]:
         """The runs of an SVI object; one that a loop builds is seen several times."""
-        return list(self._svis.at(svi.module, svi.call))
+        # the lower-level pattern is seen where its loss is first called
+        places = svi.calls if svi.is_lowlevel else [(svi.module, svi.call)]
+        found = {id(seen): seen for module, call in places for seen in self._svis.at(module, call)}
+        return list(found.values())
 
     def param(self, param: Param) -> list[SeenParam]:
         """What was seen of the parameters that a call makes."""
@@ -105,7 +108,10 @@ class Seen:
 
     def site(self, site: Site) -> list[SeenSite]:
         """What was seen of the sites that a ``pyro.sample`` call makes, in models and guides."""
-        return [seen for seen in self._sites.at(site.module, site.call) if _fits(site.name, seen.name)]
+        # a PyroSample is sampled where its attribute is read
+        places = site.read_at if site.kind == "PyroSample" else [(site.module, site.call)]
+        found = {id(seen): seen for module, node in places for seen in self._sites.at(module, node)}
+        return [seen for seen in found.values() if _fits(site.name, seen.name)]
 
     def inputs(self, module: Module, call: ast.Call) -> list[tuple[SeenSvi, InputLook]]:
         """The tensors that an ``svi.step`` call handed over."""

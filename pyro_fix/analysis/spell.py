@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyro_fix.analysis.program import Program, Svi
+from pyro_fix.analysis import flow
+from pyro_fix.analysis.program import Program, Step, Svi
 from pyro_fix.analysis.scopes import Scope
 from pyro_fix.analysis.values import (
     Applied,
@@ -59,6 +61,9 @@ def _spell(value: Value, visible: Mapping[str, Value], known: Mapping[Value, Val
         if isinstance(value.callee, Attribute) and value.callee.name == "size" and not value.keywords:
             parts = [_spell(a, visible, known) for a in (value.callee.base, *value.arguments)]
             return f"{parts[0]}.size({', '.join(map(str, parts[1:]))})" if all(parts) else None
+    if isinstance(value, Made) and value.name == "builtins.range" and not value.spread and not value.keywords:
+        parts = [_spell(argument, visible, known) for argument in value.arguments]
+        return f"range({', '.join(map(str, parts))})" if all(parts) else None
     if isinstance(value, Made) and value.name == "builtins.len" and len(value.arguments) == 1:
         inner = _spell(value.arguments[0], visible, known)
         return f"len({inner})" if inner else None
@@ -77,39 +82,83 @@ class StepCount:
 
 def step_count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
     """The number of steps that ``optimizer`` makes, written in terms of names in ``scope``, that of its options."""
+    count = _count(program, optimizer, scope)
+    if count.source is not None:
+        here = _count(program, optimizer, optimizer.scope).source
+        for twin in program.twins(optimizer):
+            if program.makers_of(twin) and _count(program, twin, twin.scope).source != here:
+                return StepCount(None, "the function round it is called in ways that make different numbers of steps")
+    return count
+
+
+def _count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
     svis = program.makers_of(optimizer)
     if len(svis) != 1:
         return StepCount(None, "the optimiser serves several SVI objects" if svis else "no SVI object uses it")
     (svi,) = svis
     if any(not any(loop is mine for mine in optimizer.loops) for loop in svi.loops):
         return StepCount(None, "one optimiser serves every SVI object that a loop builds")
-    return _steps_of(svi, scope)
+    return steps_of(program, svi, scope)
 
 
-def _steps_of(svi: Svi, scope: Scope) -> StepCount:
-    if not svi.steps:
-        return StepCount(None, "the loop that steps the SVI object was not found")
-    if len({id(step.call) for step in svi.steps}) > 1 or len(svi.steps) > 1:
-        return StepCount(None, "the SVI object is stepped in several places")
-    (step,) = svi.steps
-    if not step.loops:
-        return StepCount(None, "svi.step stands in no loop")
-    if step.conditional:
-        return StepCount(None, "a condition in the loop decides whether a step is made")
-    if any(loop.ends_early for loop in step.loops):
-        return StepCount(None, "the loop may end early")
+def steps_of(program: Program, svi: Svi, scope: Scope) -> StepCount:
+    """The number of steps that ``svi`` makes, written in terms of names in ``scope``."""
+    doubt = _doubt(program, svi)
+    if doubt:
+        return StepCount(None, doubt)
+    counts = [_steps_at(step, scope) for step in svi.steps]
+    for count in counts:
+        if count.source is None:
+            return count
+    if len(counts) == 1:
+        return counts[0]
+    literals = [count.literal for count in counts if count.literal is not None]
+    total = sum(literals) if len(literals) == len(counts) else None
+    return StepCount(f"({' + '.join(str(count.source) for count in counts)})", literal=total)
+
+
+def _doubt(program: Program, svi: Svi) -> str:
+    """Why the loops that are seen do not tell how many steps there are."""
+    steps = svi.steps
+    functions = {function for step in steps for function in step.functions}
+    if any(getattr(function, "name", "") == "training_step" for function in functions):
+        return "PyTorch Lightning makes the steps"
+    if not steps:
+        return "the loop that steps the SVI object was not found"
+    if svi.escaped:
+        return "the SVI object is handed to code that is not followed, which may step it"
+    if functions & program.recursive:
+        return "a function that calls itself makes the steps"
+    if not any(step.loops for step in steps):
+        return "svi.step stands in no loop"
+    if any(step.conditional for step in steps):
+        return "a condition in the loop decides whether a step is made"
+    if any(loop.ends_early for step in steps for loop in step.loops):
+        return "the loop may end early"
+    if any(isinstance(step.root, ast.AST) and step.root is not svi.root for step in steps):
+        return "no call of the function that steps the SVI object was found"
+    restarted = {id(loop) for loops in program.clearings for loop in loops}
+    if len({step.clearings for step in steps}) > 1 or any(id(loop) in restarted for s in steps for loop in s.loops):
+        return "the parameters are cleared between its steps, so that training starts anew"
+    if len(steps) > 1 and (any(step.guarded for step in steps) or len({step.entry for step in steps}) > 1):
+        return "the SVI object is stepped in several places, not all of which need to be reached"
+    return ""
+
+
+def _steps_at(step: Step, scope: Scope) -> StepCount:
     factors = []
     literal: int | None = 1
     for loop in step.loops:
-        if loop.count is None:
+        count = flow.length(loop)
+        if count is None:
             return StepCount(None, "the number of rounds of the loop is not known")
-        text = spell(loop.count, scope)
+        text = spell(count, scope)
         if text is None:
-            if isinstance(loop.count, Join):
+            if isinstance(count, Join):
                 return StepCount(None, "the number of steps depends on a condition")
             return StepCount(None, "the number of steps is not known where the optimiser is built")
         factors.append(text)
-        count = loop.count.value if isinstance(loop.count, Const) else None
-        literal = literal * count if literal is not None and isinstance(count, int) else None
+        number = count.value if isinstance(count, Const) else None
+        literal = literal * number if literal is not None and isinstance(number, int) else None
     source = factors[0] if len(factors) == 1 else f"({' * '.join(factors)})"
-    return StepCount(source, literal=literal)
+    return StepCount(source if factors else "1", literal=literal)

@@ -80,12 +80,12 @@ class Library(Value):
 
 
 class Collection(Value):
-    """A tuple, list or set."""
+    """A tuple, list or set; ``whole`` is False when it may hold more or less than is known."""
 
-    __slots__ = ("items",)
+    __slots__ = ("items", "whole")
 
     def __init__(self, items: list[Value]) -> None:
-        self.items = items
+        self.items, self.whole = items, True
 
     def parts(self) -> tuple[Value, ...]:
         return tuple(self.items)
@@ -300,10 +300,12 @@ class Join(Value):
 class Loop:
     """A loop that is being run through; ``count`` is the value of its number of rounds, where there is one."""
 
-    __slots__ = ("count", "ends_early", "node", "skips")
+    __slots__ = ("count", "ends_early", "node", "over", "skips")
 
-    def __init__(self, node: ast.AST, count: Value | None, ends_early: bool) -> None:
+    def __init__(self, node: ast.AST, count: Value | None, ends_early: bool, over: Value | None = None) -> None:
         self.node, self.count, self.ends_early = node, count, ends_early
+        self.over = over
+        """What it iterates over, where it is a ``for``."""
         self.skips = False
         """Whether a ``continue`` so far may have left out the rest of a round."""
 

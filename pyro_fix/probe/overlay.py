@@ -122,6 +122,7 @@ _AFTER_IMPORT: dict[str, Callable[[Overlay, ModuleType], None]] = {
     "matplotlib.pyplot": lambda overlay, module: quiet.pyplot(module),
     "torch.serialization": lambda overlay, module: quiet.serialization(overlay.view, module),
     "tqdm.std": lambda overlay, module: quiet.tqdm(module),
+    "tqdm.notebook": lambda overlay, module: quiet.tqdm_notebook(module),
 }
 
 

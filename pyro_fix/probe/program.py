@@ -6,9 +6,11 @@ import builtins
 import importlib.machinery
 import os
 import sys
+from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import Any
 
+from . import notebook
 from .overlay import Overlay
 
 #: The module that was ``__main__`` before: it must outlive its name, or its globals would be cleared.
@@ -21,9 +23,14 @@ def script(overlay: Overlay, path: str, args: list[str]) -> None:
     sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
     absolute = os.path.abspath(path)
     loader = importlib.machinery.SourceFileLoader("__main__", absolute)
-    code = compile(overlay.parse(overlay.read(absolute), absolute), path, "exec", dont_inherit=True)
+    tree = overlay.parse(overlay.read(absolute), absolute)
     overlay.view.note(os.path.realpath(absolute))
-    _run(code, __file__=path, __loader__=loader, __spec__=None, __package__=None, __cached__=None)
+    if path.endswith(notebook.SUFFIX):
+        notebook.install()
+        _run(notebook.compiled(tree, path), notebook.execute, __spec__=None, __package__=None, __loader__=None)
+        return
+    code = compile(tree, path, "exec", dont_inherit=True)
+    _run(code, exec, __file__=path, __loader__=loader, __spec__=None, __package__=None, __cached__=None)
 
 
 def module(name: str, args: list[str]) -> None:
@@ -36,6 +43,7 @@ def module(name: str, args: list[str]) -> None:
     sys.argv[0] = spec.origin
     _run(
         code,
+        exec,
         __file__=spec.origin,
         __loader__=spec.loader,
         __spec__=spec,
@@ -53,9 +61,9 @@ def pytest(args: list[str], scratch: str, plugin: Any) -> int:
     return int(runner.main([*args, "-o", "cache_dir=" + os.path.join(scratch, "pytest-cache")], plugins=[plugin]))
 
 
-def _run(code: CodeType, **attributes: Any) -> None:
+def _run(code: CodeType, execute: Callable[[CodeType, dict[str, Any]], None], **attributes: Any) -> None:
     main = ModuleType("__main__")
     vars(main).update(attributes, __builtins__=builtins)
     _kept.append(sys.modules["__main__"])
     sys.modules["__main__"] = main
-    exec(code, vars(main))
+    execute(code, vars(main))

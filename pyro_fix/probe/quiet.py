@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import ModuleType
 from typing import Any
 
 from .files import View
-from .journal import Journal
 
 
 def matplotlib(module: ModuleType) -> None:
@@ -18,12 +18,23 @@ def matplotlib(module: ModuleType) -> None:
 def pyplot(module: ModuleType) -> None:
     """Without a window ``show`` would warn, and a warning may be an error."""
     vars(module)["show"] = lambda *_, **__: None
-    vars(module)["switch_backend"] = lambda *_, **__: None
+    real = vars(module)["switch_backend"]
+    # Not nothing: the first figure asks for its backend this way.
+    vars(module)["switch_backend"] = lambda *_, **__: real("agg")
 
 
 def tqdm(module: ModuleType) -> None:
     """Its monitor is a thread, and with threads there is no safe fork."""
     vars(module)["tqdm"].monitor_interval = 0
+
+
+def tqdm_notebook(module: ModuleType) -> None:
+    """Its bars are widgets, which need a browser and a package that need not be there."""
+    std = sys.modules["tqdm.std"]
+    for name in ("tqdm", "tqdm_notebook"):
+        vars(module)[name] = std.tqdm
+    for name in ("trange", "tnrange"):
+        vars(module)[name] = std.trange
 
 
 def serialization(view: View, module: ModuleType) -> None:
@@ -38,20 +49,3 @@ def serialization(view: View, module: ModuleType) -> None:
 
     save.__doc__ = real.__doc__
     vars(module)["save"] = save
-
-
-def version(pyro: Any, journal: Journal) -> None:
-    """Let ``assert pyro.__version__.startswith("1.9.1")``, which many a program begins with, pass for its series."""
-    real = str(pyro.__version__)
-
-    class Version(str):
-        """Pyro's version, which answers for the other releases of its major version."""
-
-        def startswith(self, prefix: Any, *args: Any) -> bool:
-            found = real.startswith(prefix, *args)
-            if found or args or not isinstance(prefix, str) or prefix.split(".")[0] != real.split(".")[0]:
-                return found
-            journal.write("note", text=f"the program asks for Pyro {prefix} and was run with {real}")
-            return True
-
-    pyro.__version__ = Version(real)

@@ -12,7 +12,7 @@ import traceback
 import warnings
 from typing import Any
 
-from . import program, quiet, replicas, seeds
+from . import program, replicas, seeds, version
 from .overlay import Overlay
 
 
@@ -37,6 +37,7 @@ def run() -> None:
         sys.path.remove(place)
     if recorder is None:
         replicas.leave(1)
+    sys.path.extend(target["path"])
     seeds.align("program", spec["preseed"])
     status = 0
     try:
@@ -47,19 +48,20 @@ def run() -> None:
         _again(recorder)
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if status and not recorder.stepped and not recorder.ended:
+        if status and not recorder.stepped and not recorder.ending.ended:
             said = "" if isinstance(error.code, int) else f": {error.code}"
-            overlay.journal.write("broke", **{**recorder.failure(error), "message": f"exit status {status}{said}"})
+            failure = {**recorder.places.failure(error), "message": f"exit status {status}{said}"}
+            overlay.journal.write("broke", **failure)
         _again(recorder)
     except BaseException as error:
         status = 1
-        if not recorder.told(error):
+        if not recorder.steps.told(error):
             # After steps that were skipped the program may well miss what they would have brought.
             kind = "note" if recorder.cut_short else "broke"
-            overlay.journal.write(kind, text=f"after its steps: {error!r}"[:500], **recorder.failure(error))
+            overlay.journal.write(kind, text=f"after its steps: {error!r}"[:500], **recorder.places.failure(error))
         _show(error)
-    recorder.close("program")
-    recorder.leave(status)
+    recorder.ending.close("program")
+    recorder.ending.leave(status)
 
 
 def _overlay() -> Overlay:
@@ -99,7 +101,7 @@ def _recorder(spec: dict[str, Any], overlay: Overlay) -> Any:
     journal.write(
         "start", python=platform.python_version(), torch=torch.__version__, pyro=pyro.__version__, device=device
     )
-    quiet.version(pyro, journal)
+    version.disguise(pyro, journal, spec["any_version"])
     recorder = Recorder(spec, overlay)
     recorder.install()
     return recorder
@@ -124,7 +126,7 @@ class _Plugin:
 
     def __init__(self, recorder: Any) -> None:
         self._recorder = recorder
-        recorder.stop_program = self._stop
+        recorder.ending.stop_program = self._stop
 
     def _stop(self) -> None:
         import pytest
@@ -138,16 +140,16 @@ class _Plugin:
             error = error.__cause__  # what importing the test file raised
         # Once steps were made, a test may fail for want of those that were not.
         if error is not None and not self._recorder.stepped:
-            self._recorder.journal.write("broke", **self._recorder.failure(error))
+            self._recorder.journal.write("broke", **self._recorder.places.failure(error))
 
     def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
         self._recorder.warned(warning_message.message, warning_message.category)
 
 
 def _again(recorder: Any) -> None:
-    if not recorder.ended:
+    if not recorder.ending.ended:
         try:
-            recorder.again()
+            recorder.ending.again()
         except Exception as error:  # recorded as its step's failure
             _show(error)
 

@@ -13,17 +13,17 @@ import torch
 from pyro import poutine
 
 from . import seeds
-from .look import is_subsample, unwrapped
+from .sites import is_subsample, unwrapped
 
 if TYPE_CHECKING:
-    from .record import Entry
+    from .entries import Entry
 
 _SEED = ("slices", 0)
 
 
 def replay(entry: Entry) -> dict[str, Any]:
     """Compare; returns the fields of ``SliceReplay``."""
-    from .record import elbo_of
+    from .entries import elbo_of
 
     elbo = elbo_of(entry)
     particles = getattr(elbo, "num_particles", 1)

@@ -26,7 +26,9 @@ def document(result: Result, cwd: Path, applied: bool) -> str:
                 "included": sum(finding.included for finding in result.findings),
                 "changed": [shown(change.source.path, cwd) for change in result.changes],
                 "applied": applied,
-                "skipped": [{"path": shown(file.path, cwd), "reason": file.reason} for file in result.skipped],
+                "skipped": [
+                    {"path": shown(file.path, cwd), "cell": file.cell, "reason": file.reason} for file in result.skipped
+                ],
             },
         }
     )
@@ -39,6 +41,7 @@ def _finding(finding: Finding, cwd: Path) -> dict[str, object]:
         "name": proposal.name,
         "tip": proposal.tip,
         "path": shown(proposal.path, cwd),
+        "cell": finding.cell,
         "line": proposal.line,
         "column": proposal.column,
         "message": proposal.message,

@@ -17,7 +17,8 @@ _STYLES = {"---": "bold", "+++": "bold", "@@": "cyan", "+": "green", "-": "red",
 def print_diff(change: Change, cwd: Path) -> None:
     """The diff of one file, a colour a kind of line."""
     console = Console(highlight=False)
-    for line in unified(change.source.text, change.text, change.source.path, cwd).splitlines():
+    source = change.source
+    for line in unified(source.raw(source.text), source.raw(change.text), source.path, cwd).splitlines():
         style = next((style for start, style in _STYLES.items() if line.startswith(start)), "")
         # A Text, because rich takes brackets in a string for markup; soft, because wrapping would break lines.
         console.print(Text(line, style), soft_wrap=True)

@@ -46,7 +46,7 @@ def left_out(result: Result, cwd: Path) -> Iterator[str]:
 def skipped(result: Result, cwd: Path) -> Iterator[str]:
     """One line for each file that was left alone."""
     for file in result.skipped:
-        name = shown(file.path, cwd)
+        name = shown(file.path, cwd) + _cell(file.cell)
         yield file.reason if file.reason.startswith(f"{name}:") else f"{name}: {file.reason}"
 
 
@@ -118,7 +118,13 @@ def _why(finding: Finding) -> str:
 
 
 def _place(finding: Finding, cwd: Path) -> str:
-    return f"{shown(finding.proposal.path, cwd)}:{finding.proposal.line}:{finding.proposal.column}"
+    """``path:line:column``, in a notebook ``path:cell N:line:column``."""
+    proposal = finding.proposal
+    return f"{shown(proposal.path, cwd)}{_cell(finding.cell)}:{proposal.line}:{proposal.column}"
+
+
+def _cell(number: int | None) -> str:
+    return "" if number is None else f":cell {number}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pyro_fix.sources import NOTEBOOK
+
+#: The origin of a program that the user named.
+GIVEN = "--run"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -23,11 +28,21 @@ class Target:
     """Where it came from, for the user: ``--run``, ``train.py steps an SVI under __main__``."""
     flags: tuple[str, ...] = ()
     """Options of the interpreter itself: ``-O``, ``-W error``."""
+    path: tuple[Path, ...] = ()
+    """Folders to look for modules in after all others: those of a project that is not installed."""
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether the cells of a notebook are to be run, in their order."""
+        return self.kind == "script" and self.name.endswith(NOTEBOOK)
 
     @property
     def command(self) -> str:
         """The command a person would type."""
-        if self.kind == "script":
+        words: tuple[str, ...]
+        if self.is_notebook:
+            words = ("jupyter", "execute", self.name)
+        elif self.kind == "script":
             words = ("python", *self.flags, self.name)
         elif self.kind == "module":
             words = ("python", *self.flags, "-m", self.name)
@@ -66,7 +81,9 @@ class RunRequest:
     target: Target
     python: Path
     overlay: Mapping[Path, bytes] = field(default_factory=dict)
-    """Absolute path of a source file -> the bytes that the program is to see in its place."""
+    """Absolute path of a source file -> the bytes that the program is to see in its place.
+
+    Of a notebook these are the bytes of its file; the runner makes the program of them that its cells are."""
     marks: Mapping[Path, tuple[int, ...]] = field(default_factory=dict)
     """File -> 1-based lines (of the text that the program sees) whose statements are counted when they run."""
     steps: int = 100
@@ -82,3 +99,5 @@ class RunRequest:
     timeout: float = 120.0
     """Seconds of wall time for the whole run, all replicas included."""
     device: Literal["cpu", "cuda", "auto"] = "auto"
+    any_version: bool = False
+    """Whether Pyro says that it is whatever version the program asks for; the versions that are reported are true."""

@@ -13,10 +13,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+from pyro_fix import notebook as notebooks
+from pyro_fix import sources
 from pyro_fix.observation import Failure, Observation
 from pyro_fix.runner import interpreter, read
 from pyro_fix.runner.model import RunRequest, Target
@@ -70,6 +72,10 @@ def run(request: RunRequest, *, on_line: Callable[[str], None] | None = None) ->
     found = interpreter.check(request.python)
     if isinstance(found, Failure):
         return read.broken(request, found)
+    try:
+        request = _with_program(request)
+    except sources.SourceError as error:
+        return read.broken(request, Failure("notebook", str(error)))
     versions = {"python": found.version, "torch": found.torch, "pyro": found.pyro}
     deadline = started + request.timeout
     with _scratch() as scratch:
@@ -83,8 +89,19 @@ def run(request: RunRequest, *, on_line: Callable[[str], None] | None = None) ->
                     events += more
         if "unlooked" in names and end.why == "":
             more, _ = _child(request, scratch / "look", [request.seeds[0]], deadline, on_line, inline=True)
-            events += [event for event in more if event["event"] == "look"]
+            events += [event for event in more if event["event"] in ("look", "facts")]
     return read.observation(request, events, end, versions, time.monotonic() - started)
+
+
+def _with_program(request: RunRequest) -> RunRequest:
+    """The request with the program in the overlay that the cells of its notebook are, where it runs one."""
+    target = request.target
+    if not target.is_notebook:
+        return request
+    path = Path(os.path.realpath(target.cwd / target.name))
+    files = {Path(os.path.realpath(file)): data for file, data in request.overlay.items()}
+    notebook = notebooks.from_bytes(path, files[path]) if path in files else notebooks.read(path)
+    return replace(request, overlay={**files, path: notebook.runnable})
 
 
 @contextlib.contextmanager
@@ -212,7 +229,13 @@ def _spec(
     deep = request.deep if inline or not plain else None
     referee = None if plain else request.referee
     return {
-        "target": {"kind": target.kind, "name": target.name, "args": list(target.args), "cwd": str(target.cwd)},
+        "target": {
+            "kind": target.kind,
+            "name": target.name,
+            "args": list(target.args),
+            "cwd": str(target.cwd),
+            "path": [str(folder) for folder in target.path],
+        },
         "overlay": overlay,
         "marks": marks,
         "roots": _roots(target),
@@ -221,7 +244,7 @@ def _spec(
         "steps": 1 if inline else request.steps,
         "seeds": seeds,
         "preseed": request.seeds[0],
-        "deep": {"seeds": deep.seeds, "slices": deep.slices} if deep else None,
+        "deep": {"seeds": deep.seeds, "slices": deep.slices, "facts": deep.facts} if deep else None,
         "inline": inline,
         "referee": {
             "states": {label: str(folder.absolute()) for label, folder in referee.states.items()},
@@ -234,6 +257,7 @@ def _spec(
         "timeout": left,
         "deadline": time.time() + left * _CHILD_SHARE,
         "device": request.device,
+        "any_version": request.any_version,
     }
 
 

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyro_fix.observation import (
+    Dependencies,
     Failure,
+    Feed,
+    InputLook,
     Look,
     Observation,
     ParamLook,
+    PlateLook,
     SiteLook,
     SliceReplay,
     SviObservation,
@@ -96,7 +100,7 @@ def _svi(request: RunRequest, ordinal: int, by_name: Mapping[str, list[dict[str,
         made, raised, ended = ([event for event in group if event["seed"] == seed] for group in (steps, failures, ends))
         if made or raised or ended or seed in lost:
             trajectories.append(_trajectory(seed, made, raised, ended, lost.get(seed)))
-    looks = _of(by_name, "look", ordinal)
+    looks, facts = _of(by_name, "look", ordinal), _of(by_name, "facts", ordinal)
     return SviObservation(
         ordinal=ordinal,
         where=about.get("where", ""),
@@ -104,8 +108,11 @@ def _svi(request: RunRequest, ordinal: int, by_name: Mapping[str, list[dict[str,
         optimizer=about.get("optimizer", ""),
         num_particles=about.get("particles", 1),
         trajectories=tuple(trajectories),
-        look=_look(looks[-1]) if looks else None,
+        # The first: whatever is said of a look that was made broke in what came after it.
+        look=_look(looks[0], facts[0] if facts else {}) if looks else None,
         referee={event["label"]: tuple(event["losses"]) for event in _of(by_name, "referee", ordinal)},
+        guide=about.get("guide", ""),
+        vectorized=about.get("vectorized", False),
     )
 
 
@@ -120,18 +127,18 @@ def _trajectory(
     # A step that raised, and was caught by the program, is a gap.
     losses, norms = [math.nan] * count, [math.nan] * count
     rates: list[tuple[float, ...]] = [()] * count
-    nonfinite = []
+    nonfinite: dict[int, str] = {}
     for event in steps:
         index = event["step"]
         losses[index] = event["loss"]
         rates[index] = tuple(event["rates"])
         norms[index] = math.nan if event["norm"] is None else event["norm"]
-        if not event["finite"]:
-            nonfinite.append(index)
+        if event["nonfinite"]:
+            nonfinite[index] = event["nonfinite"]
     failure = None
     if failures:
         first = failures[0]
-        failure = Failure(first["kind"], first["message"], first["where"], first["step"])
+        failure = Failure(first["kind"], first["message"], first["where"], first["step"], first["site"])
     elif lost is not None:
         failure = Failure("killed", lost, step=count)
     reason = ends[-1]["reason"] if ends else ""
@@ -142,50 +149,72 @@ def _trajectory(
         gradient_norms=tuple(norms),
         step_seconds=statistics.median(event["cpu"] for event in steps) if steps else 0.0,
         first_nonfinite=min(nonfinite, default=None),
+        nonfinite=nonfinite[min(nonfinite)] if nonfinite else "",
         failure=failure,
         ranges={name: (low, high) for name, (low, high) in ends[-1]["ranges"].items()} if ends else {},
         finished=bool(ends) and reason not in _CUT_SHORT,
     )
 
 
-def _look(event: dict[str, Any]) -> Look:
+def _look(event: dict[str, Any], facts: dict[str, Any]) -> Look:
     params = {
-        name: ParamLook(tuple(p["shape"]), p["constraint"], tuple(p["values"]), *p["extent"])
+        name: ParamLook(tuple(p["shape"]), p["constraint"], tuple(p["values"]), p["minimum"], p["maximum"], p["where"])
         for name, p in event.get("params", {}).items()
     }
     slices = event.get("slices")
+    more = facts.get("sites", {})
     return Look(
         params=params,
-        guide=_sites(event.get("guide", {})),
-        model=_sites(event.get("model", {})),
+        guide=_sites(event.get("guide", {}), more.get("guide", {})),
+        model=_sites(event.get("model", {}), more.get("model", {})),
         losses=tuple(event.get("losses", ())),
         gradients={name: tuple(map(tuple, sketches)) for name, sketches in event.get("gradients", {}).items()},
         gradient_norms=tuple(event.get("norms", ())),
         slices=None if slices is None else SliceReplay(**slices),
         error=event.get("error", ""),
+        inputs=tuple(InputLook(**_tuples(given)) for given in facts.get("inputs", ())),
+        dependencies=_dependencies(facts),
+        max_plate_nesting=facts.get("nesting"),
     )
 
 
-def _sites(found: Mapping[str, dict[str, Any]]) -> dict[str, SiteLook]:
-    return {
-        name: SiteLook(
-            site["distribution"],
-            site["support"],
-            site["observed"],
-            tuple(site["shape"]),
-            site["log_prob"],
-            site["scale"],
-            tuple(site["violations"]),
-        )
-        for name, site in found.items()
-    }
+def _sites(found: Mapping[str, dict[str, Any]], facts: Mapping[str, dict[str, Any]]) -> dict[str, SiteLook]:
+    sites = {}
+    for name, site in found.items():
+        more = facts.get(name, {})
+        fields = {
+            **_tuples(site),
+            "plates": tuple(PlateLook(**plate) for plate in site["plates"]),
+            "feeds": tuple(Feed(**_tuples(feed)) for feed in more.get("feeds", ())),
+            "parents": tuple(more.get("parents", ())),
+        }
+        sites[name] = SiteLook(**fields)
+    return sites
+
+
+def _dependencies(facts: Mapping[str, Any]) -> Dependencies | None:
+    told = facts.get("dependencies")
+    if told is None:
+        error = facts.get("errors", {}).get("dependencies")
+        return Dependencies({}, {}, (), None, error) if error else None
+    return Dependencies(
+        prior={name: tuple(above) for name, above in told["prior"].items()},
+        posterior={name: tuple(above) for name, above in told["posterior"].items()},
+        registered_kl=tuple(told["registered_kl"]),
+        mean_field=told["mean_field"],
+        error=told["error"],
+    )
+
+
+def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
 def _failure(
     request: RunRequest, by_name: Mapping[str, list[dict[str, Any]]], end: End, svis: Iterable[SviObservation]
 ) -> Failure | None:
     for event in by_name.get("broke", ())[:1]:
-        return Failure(event["kind"], event["message"], event["where"])
+        return Failure(event["kind"], event["message"], event["where"], site=event.get("site", ""))
     last = next((line.strip() for line in reversed(end.tail) if line.strip()), "")
     if end.why == "timeout":
         return Failure("timeout", f"ran longer than {request.timeout:g} s")

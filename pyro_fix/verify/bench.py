@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pyro_fix.analysis.health import breakdown, diverged
-from pyro_fix.observation import Observation, SviObservation
+from pyro_fix.analysis.health import breakdown, diverged, levels
+from pyro_fix.observation import Observation, SviObservation, Trajectory
 from pyro_fix.rewrite import Conflict, Patch, compose
 from pyro_fix.runner.model import Deep, RunRequest
 from pyro_fix.sources import Source
@@ -19,9 +19,10 @@ from pyro_fix.verify.lab import Lab
 from pyro_fix.verify.options import RunPlan, VerifyOptions
 from pyro_fix.verify.promises import LOOKS
 from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.units import other_inputs, unlike
 
 #: Promises that the referee looks at: it needs the parameters of the runs.
-REFEREED = Promise.NO_WORSE | Promise.DECLARED_RATE
+REFEREED = Promise.NO_WORSE | Promise.BETTER_START | Promise.DECLARED_RATE
 
 
 class Bench:
@@ -51,7 +52,7 @@ class Bench:
 
     def _request(self, plan: RunPlan, patch: Patch | None, seeds: tuple[int, ...], deep: Deep | None) -> RunRequest:
         options = self.options
-        overlay = dict(self._base)
+        overlay = {**self._base, **dict(plan.added)}
         if patch:
             overlay |= {path: self._sources[path].encode(text) for path, text in patch.texts.items()}
         return RunRequest(
@@ -65,11 +66,12 @@ class Bench:
             expect_svis=plan.expect_svis,
             timeout=options.timeout,
             device=options.device,
+            any_version=options.any_version,
         )
 
     def baseline(self, plan: RunPlan) -> Observation:
         """The program as it is."""
-        return self.lab.observe(self._baseline_request(plan), f"observing {plan.target.command}", save=True)
+        return self.lab.observe(self._baseline_request(plan), f"observing {plan.label}", save=True)
 
     def alone(self, plan: RunPlan, fix: Fix, patch: Patch, seeds: tuple[int, ...]) -> Observation:
         """The program with the current candidate of ``fix``."""
@@ -79,7 +81,7 @@ class Bench:
     def together(self, plan: RunPlan, group: Sequence[Fix]) -> Observation:
         """The program with several fixes, over all seeds."""
         request = self.request(plan, self.compose(group), self.seeds, _union(group))
-        return self.lab.observe(request, f"{plan.target.command} with {codes(group)}", save=self._save)
+        return self.lab.observe(request, f"{plan.label} with {codes(group)}", save=self._save)
 
     def pairs(
         self, plan: RunPlan, group: Sequence[Fix], seeds: tuple[int, ...], ordinals: Sequence[int]
@@ -88,7 +90,7 @@ class Bench:
         first = seeds == self.seeds
         before = self._baseline_request(plan) if first else self.request(plan, None, seeds, None)
         after = self.request(plan, self.compose(group), seeds, _union(group) if first else None)
-        script = plan.target.command
+        script = plan.label
         original = self.lab.observe(before, f"{script}: {len(seeds)} more seeds", save=True)
         patched = self.lab.observe(after, f"{script}: {len(seeds)} seeds with {codes(group)}", save=True)
         states = {f"original-{seed}": (before, seed) for seed in seeds}
@@ -96,8 +98,9 @@ class Bench:
         # The program is started as those runs were, up to its first step.
         referee = self.request(plan, None, seeds[:1], None)
         view = self.lab.referee(referee, states, f"{script}: the referee looks at {len(seeds)} pairs of runs")
+        units = {ordinal: _units(self.baseline(plan), self.together(plan, group), ordinal) for ordinal in ordinals}
         return {
-            ordinal: [_pair(seed, ordinal, original, patched, view) for seed in seeds]
+            ordinal: [_pair(seed, ordinal, original, patched, view, units[ordinal]) for seed in seeds]
             for ordinal in ordinals
             if svi_of(original, ordinal) and svi_of(patched, ordinal)
         }
@@ -169,7 +172,8 @@ def svi_of(observation: Observation, ordinal: int) -> SviObservation | None:
 
 def _deep(promise: Promise) -> Deep:
     seeds = max([Deep().seeds, *(needed for part, needed in LOOKS.items() if part in promise)])
-    return Deep(seeds=seeds, slices=Promise.SAME_SITES_SLICED in promise)
+    # Where trajectories are compared, it matters whether both programs are given the same inputs.
+    return Deep(seeds=seeds, slices=Promise.SAME_SITES_SLICED in promise, facts=Promise.NO_WORSE in promise)
 
 
 def _union(group: Iterable[Fix]) -> Promise:
@@ -179,7 +183,9 @@ def _union(group: Iterable[Fix]) -> Promise:
     return promise
 
 
-def _pair(seed: int, ordinal: int, original: Observation, patched: Observation, view: Observation) -> Pair:
+def _pair(
+    seed: int, ordinal: int, original: Observation, patched: Observation, view: Observation, units: tuple[str, bool]
+) -> Pair:
     svi = svi_of(view, ordinal)
     referee = svi.referee if svi is not None else {}
 
@@ -194,12 +200,33 @@ def _pair(seed: int, ordinal: int, original: Observation, patched: Observation, 
         level(f"patched-{seed}/last"),
         _ending(original, ordinal, seed),
         _ending(patched, ordinal, seed),
+        level(f"patched-{seed}/first"),
+        units[0],
+        _own(patched, ordinal, seed),
+        _own(original, ordinal, seed) if units[1] else None,
     )
 
 
-def _ending(observation: Observation, ordinal: int, seed: int) -> str:
+def _units(original: Observation, patched: Observation, ordinal: int) -> tuple[str, bool]:
+    """Why the referee cannot compare the two guides, if so; whether each program has to speak for itself."""
+    before, after = svi_of(original, ordinal), svi_of(patched, ordinal)
+    if before is None or after is None:
+        return "", False
+    return unlike(before, after), other_inputs(before, after)
+
+
+def _own(observation: Observation, ordinal: int, seed: int) -> tuple[float, float] | None:
+    trajectory = _trajectory(observation, ordinal, seed)
+    return levels(trajectory) if trajectory is not None else None
+
+
+def _trajectory(observation: Observation, ordinal: int, seed: int) -> Trajectory | None:
     svi = svi_of(observation, ordinal)
-    trajectory = next((t for t in svi.trajectories if t.seed == seed), None) if svi is not None else None
+    return next((t for t in svi.trajectories if t.seed == seed), None) if svi is not None else None
+
+
+def _ending(observation: Observation, ordinal: int, seed: int) -> str:
+    trajectory = _trajectory(observation, ordinal, seed)
     if trajectory is None:
         return "no run under this seed"
     bad = breakdown(trajectory)

@@ -46,7 +46,7 @@ class Fix:
     def fail(self, judgement: Judgement) -> None:
         """The current candidate failed: go on to the next one, or give the verdict."""
         status = Status.REJECTED if judgement.kept is False else Status.UNVERIFIED
-        if self.rung + 1 == len(self.proposal.candidates):
+        if judgement.final or self.rung + 1 == len(self.proposal.candidates):
             self.decide(status, judgement.reason, {"deferred": True} if judgement.waits or judgement.defer else {})
             return
         self.earlier.append({"candidate": self.candidate.label, "status": status.value, "reason": judgement.reason})
@@ -65,7 +65,7 @@ class Fix:
         promise = self.candidate.promise
         evidence: dict[str, object] = {"promise": [wording.name(part) for part in Promise if part in promise]}
         if self.plan is not None:
-            evidence |= {"command": self.plan.target.command, "found": self.plan.target.origin}
+            evidence |= {"command": self.plan.label, "found": self.plan.target.origin}
         if self.patched is not None:
             seen = self.patched
             evidence |= {"python": seen.python, "versions": dict(seen.versions), "device": seen.device}

@@ -25,6 +25,8 @@ class Judgement:
     defer: bool = False
     """``kept`` is None only for a trouble that the original has as well, and that hides what was promised: it can be
     judged once the program's other fixes are in."""
+    final: bool = False
+    """No later candidate of the ladder can do better."""
 
 
 def merge(judgements: Sequence[Judgement]) -> Judgement:

@@ -24,6 +24,8 @@ class VerifyOptions:
     device: Literal["cpu", "cuda", "auto"] = "auto"
     jobs: int = 2
     """Runs side by side."""
+    any_version: bool = False
+    """Whether the program is told that its Pyro is the version that it asks for."""
     cache: Path | None = None
     """Folder of observations to keep; None keeps them for this verification only."""
 
@@ -37,3 +39,12 @@ class RunPlan:
     """How many SVI objects the source is known to build; 0 when that is not known."""
     files: frozenset[Path] = frozenset()
     """The files that the source is known to load; empty when only a run can tell."""
+    kind: Literal["program", "test", "driver"] = "program"
+    """A driver is a program that we made up, data included: what it shows of data says nothing of the user's."""
+    added: tuple[tuple[Path, bytes], ...] = ()
+    """Sources that exist for this run alone: a driver's own text."""
+
+    @property
+    def label(self) -> str:
+        """The command, or what a driver is: nobody could type its command."""
+        return self.target.origin if self.kind == "driver" else self.target.command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pyro_fix.analysis.health import STOPS, breakdown, describe, mismatches, one_line
-from pyro_fix.observation import Observation, SviObservation
+from pyro_fix.observation import Observation, SiteLook, SviObservation
 
 Key = tuple[str, ...]
 Troubles = Mapping[Key, str]
@@ -13,6 +13,9 @@ Troubles = Mapping[Key, str]
 
 #: Pyro warns, goes on and is biased (measured: the only sign of a wrong analytic KL).
 MEAN_FIELD_WARNING = "Failed to verify mean field restriction"
+
+#: How the probe's note on an assertion about Pyro's version begins.
+_ASKS_VERSION = "the program asks for Pyro"
 
 
 def broken_baseline(observation: Observation, timeout: float, steps: int) -> str:
@@ -37,7 +40,9 @@ def broken_baseline(observation: Observation, timeout: float, steps: int) -> str
             else f"the program was killed before it made {steps} steps: {one_line(failure.message)}"
         )
     if not stepped:
-        return f"the program breaks before its first step, without any change: {describe(failure)}"
+        asked = next((text for text in observation.warnings if text.startswith(_ASKS_VERSION)), "")
+        words = f"; {asked}, which --any-pyro-version hides from it" if asked else ""
+        return f"the program breaks before its first step, without any change: {describe(failure)}{words}"
     return ""
 
 
@@ -52,6 +57,15 @@ def breakdowns(svi: SviObservation) -> dict[str, str]:
     return {
         kind: words[0] + (f" ({len(words)} of {total} seeds)" if total > 1 else "") for kind, words in found.items()
     }
+
+
+def said(observation: Observation, key: Key) -> str:
+    """What the exception says that ended a trajectory: Pyro names the site in the first line, the argument after it."""
+    for svi in observation.svis:
+        for trajectory in svi.trajectories if key[:2] == ("trajectory", str(svi.ordinal)) else ():
+            if trajectory.failure is not None and trajectory.failure.kind == key[2]:
+                return one_line(" ".join(trajectory.failure.message.split("\n")[:2]), 240)
+    return ""
 
 
 def crashes(observation: Observation) -> dict[Key, str]:
@@ -84,14 +98,27 @@ def invalid(observation: Observation, ordinals: Iterable[int]) -> dict[Key, str]
                     found[kind, at, role, name, violation.split(":")[0]] = (
                         f"{role} site '{name}', {site.distribution}: {violation}"
                     )
+                if site.observed and _is_repeated(site):
+                    shape = tuple(site.batch_shape) + tuple(site.event_shape)
+                    found["data", at, role, name, "shape"] = (
+                        f"{role} site '{name}': an observed value of shape {site.shape} is repeated to fill {shape}"
+                    )
         found |= {("support", at, name): words for name, words in mismatches(svi.look).items()}
     return found
+
+
+def _is_repeated(site: SiteLook) -> bool:
+    """Whether elements of a value are counted more than once: the distribution has them in dimensions of its own."""
+    shape = site.batch_shape + site.event_shape
+    value = (1,) * (len(shape) - len(site.shape)) + site.shape
+    return any(mine < theirs for mine, theirs in zip(value[::-1], shape[::-1], strict=False))
 
 
 def affected(original: Observation, patched: Observation) -> tuple[int, ...]:
     """Ordinals of the SVI objects that the patch visibly changed; all of them when it changed none."""
     others = {svi.ordinal: svi for svi in original.svis}
-    every = tuple(svi.ordinal for svi in patched.svis if svi.ordinal in others)
+    # An original that breaks before it builds one has none.
+    every = tuple(svi.ordinal for svi in patched.svis if svi.ordinal in others or not others)
     changed = [svi for svi in patched.svis if svi.ordinal in others and _differ(others[svi.ordinal], svi)]
     return tuple(svi.ordinal for svi in changed) or every
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 from pyro_fix.analysis.health import STOPS, describe, unwell
 from pyro_fix.observation import Observation
 from pyro_fix.rewrite import Conflict, Patch
+from pyro_fix.runner.model import GIVEN
 from pyro_fix.sources import Source
 from pyro_fix.transform import Promise, Proposal, Status, Verdict
 from pyro_fix.verify import wording
@@ -25,11 +26,20 @@ from pyro_fix.verify.fix import Fix, codes
 from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.lab import Lab, Run
 from pyro_fix.verify.options import RunPlan, VerifyOptions
-from pyro_fix.verify.promises import JUDGES, no_worse
+from pyro_fix.verify.promises import JUDGES, REFEREES, no_worse
 from pyro_fix.verify.split import split
-from pyro_fix.verify.trouble import affected, broken_baseline, crashes, invalid
+from pyro_fix.verify.trouble import affected, broken_baseline, crashes, invalid, said
 
 T = TypeVar("T")
+
+#: What can be shown at values that we made up: it holds at any, or says itself where it fails.
+DATA_FREE = (
+    Promise.RUNS_CLEAN
+    | Promise.SAME_START
+    | Promise.SAME_OBJECTIVE
+    | Promise.SAME_SITES_SLICED
+    | Promise.SAME_EXPECTATION
+)
 
 
 def _silent(line: str) -> None:
@@ -38,6 +48,10 @@ def _silent(line: str) -> None:
 
 def _nothing() -> None:
     """There is nothing to stop."""
+
+
+#: Failures that no rewrite of a model mends.
+_NOT_OF_THE_PROGRAM = frozenset({"no-pyro", "no-svi", "ModuleNotFoundError", "ImportError", "FileNotFoundError"})
 
 
 class Verifier:
@@ -81,7 +95,9 @@ class Verifier:
             if not fix.proposal.candidates:
                 fix.verdict = Verdict(Status.NONE, fix.proposal.held_back or "advice: there is no fix to apply")
             elif not self._plans:
-                fix.decide(Status.UNVERIFIED, wording.NO_PLANS)
+                paths = dict.fromkeys(edit.path for edit in fix.candidate.edits)
+                files = ", ".join(wording.place(path) for path in paths)
+                fix.decide(Status.UNVERIFIED, f"{wording.NOTHING_LEADS_TO}{files}; give a command with --run")
         waiting = [fix for fix in fixes if fix.verdict is None]
         promises = [candidate.promise for fix in waiting for candidate in fix.proposal.candidates]
         with self._laboratory() as lab:
@@ -178,10 +194,16 @@ class _Session:
                 continue
             original = self._bench.baseline(plan)
             broken = broken_baseline(original, options.timeout, options.steps)
-            if broken:
-                reasons.append(f"{plan.target.command}: {broken}")
+            cures = bool(broken) and _may_cure(original, fix)
+            if broken and not cures:
+                # Values that we made up can make a sound program fail: that says nothing.
+                if plan.kind != "driver":
+                    reasons.append(f"{plan.label}: {broken}")
                 continue
             if not any(loads(plan, original, path) for path in edited):
+                continue
+            if plan.kind == "driver" and fix.candidate.promise & ~DATA_FREE:
+                reasons.append(wording.MADE_UP)
                 continue
             patched = self._bench.alone(plan, fix, patch, self._seeds)
             missed = [
@@ -190,18 +212,25 @@ class _Session:
                 for line in lines
                 if not patched.hits.get(f"{path}:{line}")
             ]
+            if cures and (missed or crashes(patched)):
+                reasons.append(f"{plan.label}: {broken}")
+                continue
             # A program that the fix breaks before its line is reached has shown enough.
             broke = patched.failure is not None and original.failure is None and patched.failure.kind not in STOPS
+            if plan.kind == "driver" and crashes(original) and crashes(patched):
+                continue  # most likely what we made up is to blame
             if not missed or broke:
                 fix.plan, fix.original, fix.patched = plan, original, patched
                 return True
-            reasons.append(f"no run reached the changed line: {plan.target.command} never runs {', '.join(missed)}")
-        files = ", ".join(wording.place(path) for path in edited)
-        fix.decide(
-            Status.UNVERIFIED,
-            reasons[0] if reasons else f"no run reached the changed line: nothing that was run loads {files}",
-        )
+            reasons.append(f"no run reached the changed line: {plan.label} never runs {', '.join(missed)}")
+        fix.decide(Status.UNVERIFIED, reasons[0] if reasons else self._unreached(edited))
         return False
+
+    def _unreached(self, edited: Sequence[Path]) -> str:
+        files = ", ".join(wording.place(path) for path in edited)
+        if any(plan.target.origin == GIVEN for plan in self._plans):
+            return f"no run reached the changed line: nothing that was run loads {files}"
+        return wording.NOTHING_LEADS_TO + files
 
     def _judge(self, original: Observation, patched: Observation, fix: Fix) -> dict[str, Judgement]:
         """Judgements by name; what makes the rest meaningless comes alone."""
@@ -237,6 +266,8 @@ class _Session:
                 return Judgement(False, f"the fix breaks the program: {words}")
             if any(other[:2] == key[:2] for other in before):
                 return Judgement(None, f"the original breaks, and with the fix it still does: {words}", waits=True)
+            error = said(patched, key)
+            words += f": {error}" if error else ""
             return Judgement(False, f"the patched run breaks, which the original does not: {words}")
         return Judgement(True, "")
 
@@ -260,7 +291,7 @@ class _Session:
             if self._culprits(plan, [fix for fix in kept if self._bench.touches(plan, fix)]):
                 return  # the others are judged again, without those that failed
         for plan in plans:
-            members = [fix for fix in kept if fix.plan == plan and Promise.NO_WORSE in fix.candidate.promise]
+            members = [fix for fix in kept if fix.plan == plan and _refereed([fix])]
             if members and self._worse(plan, members):
                 return
         for fix in kept:
@@ -292,8 +323,9 @@ class _Session:
         """Whether a set of fixes brings nothing bad that the original does not have."""
         judgements = [self._ending(original, patched)]
         for fix in group:
-            if Promise.RUNS_CLEAN in fix.candidate.promise:
-                judgements.append(JUDGES[Promise.RUNS_CLEAN](original, patched, fix.ordinals, fix.candidate))
+            for promise in (Promise.RUNS_CLEAN, Promise.STABLE):  # what only all seeds can show
+                if promise in fix.candidate.promise:
+                    judgements.append(JUDGES[promise](original, patched, fix.ordinals, fix.candidate))
         for svi in patched.svis:
             before = svi_of(original, svi.ordinal)
             if before is not None and unwell(svi) and not unwell(before):
@@ -338,6 +370,7 @@ class _Session:
         """Pairs of runs in growing batches until the referee can tell."""
         ordinals = sorted({ordinal for fix in group for ordinal in fix.ordinals})
         first = len(self._bench.seeds)
+        judges = [REFEREES[promise] for promise in _refereed(group)]
         pairs: dict[int, list[no_worse.Pair]] = {}
         judgement = Judgement(None, "there is no SVI object to compare")
         done = 0
@@ -345,7 +378,7 @@ class _Session:
             for ordinal, more in self._bench.pairs(plan, group, tuple(range(done, total)), ordinals).items():
                 pairs.setdefault(ordinal, []).extend(more)
             done = total
-            judgement = merge([no_worse.judge(rows) for rows in pairs.values()]) if pairs else judgement
+            judgement = merge([judge(rows) for rows in pairs.values() for judge in judges]) if pairs else judgement
             if not judgement.weak:
                 break
         return judgement
@@ -372,7 +405,29 @@ class _Session:
         }
         if Promise.DECLARED_RATE in fix.candidate.promise:
             more["referee, not gating"] = self._bench.view(plan, group, fix.ordinals)
+        if plan.kind == "driver":
+            ends += f", in {plan.target.origin}"
+            more["driver"] = b"".join(text for _, text in plan.added).decode()
         fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(filter(None, clauses)), ends]), more)
+
+
+def _refereed(group: Sequence[Fix]) -> list[Promise]:
+    """What a group promises that the referee judges."""
+    return [promise for promise in REFEREES if any(promise in fix.candidate.promise for fix in group)]
+
+
+def _may_cure(original: Observation, fix: Fix) -> bool:
+    """Whether a fix may be what a program needs that breaks before its first step.
+
+    There is nothing to compare with then, so that goes for fixes alone that promise no more than a clean run.
+    """
+    failure = original.failure
+    return (
+        fix.candidate.promise is Promise.RUNS_CLEAN
+        and failure is not None
+        and failure.kind not in STOPS | _NOT_OF_THE_PROGRAM
+        and all(not svi.trajectories for svi in original.svis)
+    )
 
 
 def _failed(judgements: Mapping[str, Judgement]) -> Judgement | None:

@@ -11,7 +11,8 @@ from pyro_fix.observation import Observation
 from pyro_fix.transform import Promise, Proposal
 from pyro_fix.verify.trouble import breakdowns, crashes
 
-NO_PLANS = "nothing to run: no file steps an SVI at its top level or under __main__; give a command with --run"
+NOTHING_LEADS_TO = "no program, test or signature leads to "
+MADE_UP = "only a driver reaches it, and made-up data cannot show what the fix promises; give a command with --run"
 
 
 def name(promise: Promise) -> str:

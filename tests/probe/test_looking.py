@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.distributions import constraints
 
-from pyro_fix.probe import look, params, seeds
+from pyro_fix.probe import params, seeds, sites, supports
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ from pyro_fix.probe import look, params, seeds
     ],
 )
 def test_supports(distribution, name):
-    assert look.support_name(look._support(distribution)) == name
+    assert supports.support_name(sites.support_of(distribution)) == name
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_supports(distribution, name):
     ],
 )
 def test_constraints(constraint, name):
-    assert look.support_name(constraint) == name
+    assert supports.support_name(constraint) == name
 
 
 def test_small_tensors_are_told_whole():
@@ -138,4 +138,4 @@ def site(fn, value, mask=None):
     ],
 )  # fmt: skip
 def test_violations(fn, value, mask, violations):
-    assert list(look._violations(site(fn, value, mask))) == violations
+    assert list(sites._violations(site(fn, value, mask))) == violations

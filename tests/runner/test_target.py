@@ -39,6 +39,7 @@ def folder(tmp_path):
         ("python -mpkg a", "module", "pkg", ("a",), (), "python -m pkg a"),
         ("pytest tests -k svi", "pytest", "", ("tests", "-k", "svi"), (), "pytest tests -k svi"),
         ("python -m pytest -x", "pytest", "", ("-x",), (), "pytest -x"),
+        ("pytest train.py::test_y -q", "pytest", "", ("train.py::test_y", "-q"), (), "pytest train.py::test_y -q"),
         ("python -O -m pytest -x", "pytest", "", ("-x",), ("-O",), "python -O -m pytest -x"),
     ],
 )
@@ -61,6 +62,7 @@ def test_what_is_understood(folder, command, kind, name, args, flags, shown):
         ("python -m not/a/module", "is no module's name"),
         ("python missing.py", "there is no file missing.py"),
         ("missing.py", "there is no file missing.py"),
+        ("pytest -q missing.py::test_y", "there is no file missing.py"),
         ("python notes.txt", "is no Python file"),
         ("python train.py 'open", "No closing quotation"),
         ("make train", "not understood"),

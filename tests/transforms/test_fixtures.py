@@ -1,7 +1,8 @@
 """Every program of ``fixtures/`` becomes, byte for byte, the fixed one beside it.
 
 ``NAME.py`` becomes ``NAME.fixed.py``; a program of several files is a folder ``NAME`` that becomes ``NAME.fixed``.
-``# before: crashes`` in one of the first two lines says that the program dies before it is fixed.
+``# before: crashes`` in one of the first two lines says that the program dies before it is fixed, ``# found by: run``
+that the source alone shows no defect: it takes a run to find it, and to choose the fix.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pathlib import Path
 import pytest
 from checking import check
 
-from pyro_fix import rewrite, sources
+from pyro_fix import engine, rewrite, sources
+from pyro_fix.config import Options
 from pyro_fix.result import Result
+from pyro_fix.transform import Status
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 CODES = sorted(folder.name for folder in FIXTURES.glob("SVI*"))
@@ -30,8 +33,7 @@ BEFORE = [
     if ".fixed" not in path.name and (path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__"))
 ]
 CRASHES = "# before: crashes"
-
-each = pytest.mark.parametrize("before", BEFORE, ids=lambda path: f"{path.parent.name}-{path.stem}")
+FOUND_BY_RUN = "# found by: run"
 
 
 def fixed_of(before: Path) -> Path:
@@ -40,6 +42,20 @@ def fixed_of(before: Path) -> Path:
 
 def files_of(program: Path) -> list[Path]:
     return sorted(program.rglob("*.py")) if program.is_dir() else [program]
+
+
+def is_marked(program: Path, mark: str) -> bool:
+    """Whether a file of the program says so in its first two lines."""
+    return any(mark.encode() in path.read_bytes().splitlines()[:2] for path in files_of(program))
+
+
+def over(programs: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("before", programs, ids=lambda path: f"{path.parent.name}-{path.stem}")
+
+
+each = over(BEFORE)
+each_static = over([path for path in BEFORE if not is_marked(path, FOUND_BY_RUN)])
+each_seen = over([path for path in BEFORE if is_marked(path, FOUND_BY_RUN)])
 
 
 def fix(program: Path, code: str) -> tuple[Result, Mapping[Path, bytes]]:
@@ -59,7 +75,7 @@ def test_every_transform_has_fixtures():
     assert all(any(path.parent.name == code for path in BEFORE) for code in CODES)
 
 
-@each
+@each_static
 def test_becomes_the_fixed_one(before: Path):
     _, fixed = fix(before, before.parent.name)
     for path, data in fixed.items():
@@ -68,13 +84,13 @@ def test_becomes_the_fixed_one(before: Path):
     assert any(data != path.read_bytes() for path, data in fixed.items()), "nothing was fixed"
 
 
-@each
+@each_static
 def test_second_run_proposes_nothing(before: Path):
     result, _ = fix(fixed_of(before), before.parent.name)
     assert [f.proposal.message for f in result.findings if f.proposal.candidates] == []
 
 
-@each
+@each_static
 def test_everything_outside_the_edits_stays(before: Path):
     result, fixed = fix(before, before.parent.name)
     for path, data in fixed.items():
@@ -96,7 +112,7 @@ def test_everything_outside_the_edits_stays(before: Path):
         assert at == len(new.text)
 
 
-@each
+@each_static
 def test_comments_survive(before: Path):
     """All but those inside options that are replaced as a whole."""
     _, fixed = fix(before, before.parent.name)
@@ -133,5 +149,31 @@ def test_runs_before_and_after(before: Path):
     old, new = run(before), run(fixed_of(before))
     assert new.returncode == 0, new.stderr
     assert losses(new.stdout) and all(map(math.isfinite, losses(new.stdout)))
-    first = files_of(before)[-1].read_bytes().splitlines()[:2]
-    assert (old.returncode != 0) == (CRASHES.encode() in first), old.stderr or "it does not crash"
+    assert (old.returncode != 0) == is_marked(before, CRASHES), old.stderr or "it does not crash"
+
+
+@pytest.mark.slow
+@each_seen
+def test_runs_find_it_and_fix_it(before: Path):
+    """The whole engine, with verification: what it writes is the fixed program, and of that it asks nothing more."""
+    pytest.importorskip("pyro")
+    code = before.parent.name
+
+    def verified(program: Path) -> Result:
+        paths = tuple(files_of(program))
+        options = Options(paths=paths, select=(code,), python=Path(sys.executable), cache=False, root=FIXTURES)
+        return engine.check(options, lambda _: None)
+
+    result = verified(before)
+    told = [(f.verdict.status.value, f.verdict.reason) for f in result.findings]
+    changes = {change.source.path: change.text for change in result.changes}
+    for path in files_of(before):
+        source = sources.read(path)
+        expected = fixed_of(before) / path.relative_to(before) if before.is_dir() else fixed_of(before)
+        data = source.encode(changes.get(path, source.text))
+        assert data.decode("latin-1") == expected.read_bytes().decode("latin-1"), told
+    fixes = [finding for finding in result.findings if finding.included]
+    assert fixes and all(finding.verdict.status is Status.VERIFIED for finding in fixes), told
+    assert any(finding.proposal.source == "seen" for finding in fixes), told
+    again = verified(fixed_of(before))
+    assert again.changes == (), [(f.proposal.message, f.verdict.reason) for f in again.findings]

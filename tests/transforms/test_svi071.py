@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from showing import Shown, look
+from showing import check as check_shown
 
 pytest_plugins = ["check_fixture"]
 CODE = "SVI071"
@@ -230,3 +232,73 @@ def test_composes_with_svi051(check):
     assert outcome.added == [
         "pyro.sample('z', dist.Normal(0., pyro.param('s', torch.tensor(0.1), constraint=constraints.positive)))"
     ]
+
+
+# --- by what a run shows: a start up to 1 is no error, unless the gradient is mostly noise
+
+
+GUIDE = """
+import torch, pyro
+import pyro.distributions as dist
+from pyro.distributions import constraints
+from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import Adam
+
+def model():
+    pyro.sample("z", dist.Normal(torch.zeros(3), 1.).to_event(1))
+
+def guide():
+    s = pyro.param("s", INITIAL, constraint=constraints.positive)
+    pyro.sample("z", dist.Normal(torch.zeros(3), s).to_event(1))
+
+svi = SVI(model, guide, Adam({"lr": 0.01}), Trace_ELBO())
+for _ in range(100):
+    svi.step()
+"""
+
+
+def seen(folder, initial: str, noise: float, ran: tuple[str, ...] = ("s",)):
+    path = folder / "main.py"
+    path.write_text(GUIDE.replace("INITIAL", initial))
+    judge = Shown(look=look(noise=noise), params=dict.fromkeys(ran, 1.0))
+    return check_shown(path, CODE, judge).findings
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("torch.tensor(1.0)", "torch.tensor(0.1)"),
+        ("torch.tensor([1.0, 0.5, 0.5])", "torch.tensor([0.1, 0.1, 0.1])"),
+        ("torch.full((3,), 0.5)", "torch.full((3,), 0.1)"),
+        ("torch.ones(3)", "0.1 * torch.ones(3)"),
+        ("torch.ones(3).to('cpu')", "0.1 * torch.ones(3).to('cpu')"),
+        ("lambda: torch.ones(3)", "lambda: 0.1 * torch.ones(3)"),
+    ],
+)
+def test_seen_to_be_noisy(tmp_path, before: str, after: str):
+    (finding,) = seen(tmp_path, before, 4.0)
+    assert finding.proposal.source == "seen" and "the noise is 4 times the mean" in finding.proposal.message
+    assert all(candidate.needs_run for candidate in finding.proposal.candidates)
+    assert f'+    s = pyro.param("s", {after}, constraint' in finding.diff
+
+
+def test_seen_with_little_noise(tmp_path):
+    assert seen(tmp_path, "torch.tensor(1.0)", 1.4) == ()
+
+
+def test_noise_elsewhere(tmp_path):
+    assert seen(tmp_path, "torch.tensor(1.0)", 4.0, ran=()) == ()
+
+
+def test_narrow_already(tmp_path):
+    assert seen(tmp_path, "torch.tensor(0.1)", 4.0) == ()
+
+
+def test_what_the_source_shows_needs_no_noise(tmp_path):
+    (finding,) = seen(tmp_path, "torch.tensor(5.0)", 0.1)
+    assert finding.proposal.source == "static" and not finding.proposal.candidates[0].needs_run
+
+
+def test_seen_but_not_literal(tmp_path):
+    (finding,) = seen(tmp_path, "0.5 + torch.full((3,), 0.5)", 4.0)
+    assert "not a literal" in finding.proposal.held_back

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from showing import Shown, look, trajectory
+from showing import check as check_shown
+
+from pyro_fix.observation import PlateLook, SiteLook
+from pyro_fix.result import Finding
 
 pytest_plugins = ["check_fixture"]
 CODE = "SVI101"
@@ -443,3 +451,41 @@ def test_two_svis(check):
 
 def test_suppression(check):
     assert check(program(svi=SVI.replace("\n", "  # noqa: SVI101\n"))).findings == ()
+
+
+def observed(*sizes: int) -> SiteLook:
+    plates = (PlateLook("data", -1, sizes[0], sizes[-1]),)
+    return SiteLook("Normal", "real", True, (sizes[-1],), -1.0, 1.0, plates=plates)
+
+
+def shown(tmp_path: Path, text: str, level: float, site: SiteLook) -> tuple[Finding, ...]:
+    path = tmp_path / "main.py"
+    path.write_text(text)
+    losses = [5000.0] * 50 + [level] * 50
+    return check_shown(path, CODE, Shown([trajectory(losses)], look(model={"x": site}))).findings
+
+
+@pytest.mark.parametrize(
+    ("level", "site", "found"),
+    [
+        (-1234.5, observed(1000), True),
+        (1234.5, observed(1000, 20), True),  # subsampled
+        (3.0, observed(1000), False),
+        (-3.0, observed(1000), False),
+        (60.0, observed(30), False),
+    ],
+)
+def test_a_run_says_how_large(tmp_path: Path, level: float, site: SiteLook, found: bool):
+    findings = shown(tmp_path, program(), level, site)
+    assert bool(findings) == found
+    for finding in findings:
+        assert finding.proposal.source == "seen" and finding.proposal.candidates
+        assert "about 1.23e+03" in finding.proposal.message
+
+
+def test_a_run_without_a_plate(tmp_path: Path):
+    text = program().replace("with pyro.plate", "with frames")
+    assert text != program()
+    (finding,) = shown(tmp_path, text, 1234.5, replace(observed(1000), plates=()))
+    assert finding.proposal.source == "seen" and "nothing says what N is" in finding.proposal.held_back
+    assert shown(tmp_path, text, 3.0, observed(1000)) == ()

@@ -106,7 +106,7 @@ class FakeRunner:
 
     ``init``/``lr``/``lrd``: start and rates; ``factor``: scale of the objective; ``bias``: where the run ends, in the
     referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``support``: the guide's;
-    ``spread``: of gradients; ``broken``: an exception before any step; ``unreached``: lines that never run.
+    ``spread``: of gradients; ``broken``: an exception before any step, of the class ``broken_as``; ``unreached``: lines that never run.
     """
 
     def __init__(self, root: Path) -> None:
@@ -142,8 +142,9 @@ class FakeRunner:
             if line not in unreached
         }
         base = observation(hits=hits, loaded=tuple(str(file) for file in files))
-        if "broken" in settings:
-            return replace(base, failure=Failure("ModuleNotFoundError", str(settings["broken"]), "train.py:1"))
+        if settings.get("broken"):
+            kind = str(settings.get("broken_as", "ModuleNotFoundError"))
+            return replace(base, failure=Failure(kind, str(settings["broken"]), "train.py:1"))
         if request.referee is not None:
             return replace(base, svis=(self._judge(request),))
         return replace(base, svis=(self._svi(request, settings),))

@@ -257,6 +257,10 @@ class TestVariance:
     def test_more(self) -> None:
         assert judge(Promise.LESS_VARIANCE, with_look(seeds=32), with_look(seeds=32, spread=1.3)).kept is False
 
+    def test_a_trifle_is_no_gain(self) -> None:
+        judgement = judge(Promise.LESS_VARIANCE, with_look(seeds=32), with_look(seeds=32, spread=0.999))
+        assert judgement.kept is False and "no less variance" in judgement.reason
+
     def test_unaligned_needs_a_third(self) -> None:
         guide = {"z": site("Laplace")}
         a = judge(Promise.LESS_VARIANCE, with_look(seeds=32), with_look(seeds=32, spread=0.7, guide=guide))

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from handmade import FakeRunner, script
+from handmade import FakeRunner, observation, script, svi, trajectory
 
+from pyro_fix.observation import Failure
 from pyro_fix.sources import Source, from_bytes, read
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Rate, Status, Verdict
 from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
+from pyro_fix.verify.trouble import said
 
 
 @pytest.fixture
@@ -51,6 +53,17 @@ class Case:
     def one(self, *proposals: Proposal) -> Verdict:
         (verdict,) = self.verify(*proposals)
         return verdict
+
+
+class Driven(Case):
+    """A file that only a driver reaches."""
+
+    def __init__(self, fake: FakeRunner, path: Path, *settings: str) -> None:
+        super().__init__(fake)
+        self.driver = path.parent / ".driver.py"
+        text = "".join(f"{row}\n" for row in (*settings, f'imports = "{path.name}"'))
+        target = replace(script(self.driver), origin="a driver made from the signature of train()")
+        self.plans = [RunPlan(target, 1, kind="driver", added=((self.driver, text.encode()),))]
 
 
 def statuses(verdicts: Sequence[Verdict]) -> list[Status]:
@@ -115,6 +128,29 @@ class TestOneFix:
         verdict = case.one(case.fix(train, Promise.RUNS_CLEAN, a=2))
         assert verdict.status is U and "--run" in verdict.reason
 
+    def test_a_fix_cures_a_program_that_breaks_before_its_first_step(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, broken="no argument 'contrainst'", broken_as="TypeError")
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.RUNS_CLEAN, broken=""))
+        assert verdict.status is V and "runs clean" in verdict.reason
+
+    @pytest.mark.parametrize(
+        ("kind", "promise", "changes"),
+        [
+            ("TypeError", Promise.RUNS_CLEAN | Promise.SAME_START, {"broken": ""}),  # with what was there no start
+            ("TypeError", Promise.RUNS_CLEAN, {"a": 2}),  # breaks with it, too
+            ("TypeError", Promise.RUNS_CLEAN, {"broken": "", "unreached": [1]}),
+            ("ModuleNotFoundError", Promise.RUNS_CLEAN, {"broken": ""}),
+        ],
+    )
+    def test_a_broken_program_that_a_fix_does_not_cure(
+        self, fake: FakeRunner, kind: str, promise: Promise, changes: dict[str, object]
+    ) -> None:
+        train = fake.program("train.py", broken="cannot go on", a=1, broken_as=kind, unreached=[])
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, promise, **changes))
+        assert verdict.status is U and "breaks before its first step" in verdict.reason
+
     def test_baseline_broken(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", a=1, broken="No module named 'wget'")
         case = Case(fake, train)
@@ -132,7 +168,31 @@ class TestOneFix:
         train, other = fake.program("train.py", a=1), fake.program("other.py", a=1)
         case = Case(fake, train)
         verdict = case.one(case.fix(other, Promise.RUNS_CLEAN, a=2))
-        assert verdict.status is U and "nothing that was run loads" in verdict.reason
+        assert verdict.status is U and verdict.reason.startswith("no program, test or signature leads to ")
+
+    def test_a_driver_says_that_it_is_one(self, fake: FakeRunner) -> None:
+        model = fake.program("model.py", a=1)
+        case = Driven(fake, model)
+        verdict = case.one(case.fix(model, Promise.RUNS_CLEAN, a=2))
+        assert verdict.status is V
+        assert verdict.reason.endswith("100 steps finite on 4 seeds, in a driver made from the signature of train()")
+        assert verdict.evidence["driver"] == 'imports = "model.py"\n'
+        assert verdict.evidence["command"] == "a driver made from the signature of train()"
+        assert not case.driver.exists()
+
+    def test_data_that_was_made_up_cannot_show_every_promise(self, fake: FakeRunner) -> None:
+        model = fake.program("model.py", a=1)
+        for promise in (Promise.NO_WORSE, Promise.DECLARED_RATE, Promise.LESS_VARIANCE | Promise.SAME_EXPECTATION):
+            case = Driven(fake, model)
+            verdict = case.one(case.fix(model, promise, Rate(), a=2))
+            assert verdict.status is U and "made-up data cannot show" in verdict.reason
+
+    def test_a_driver_that_does_not_run_says_nothing(self, fake: FakeRunner) -> None:
+        model = fake.program("model.py", a=1)
+        for trouble in ('broken = "x"', "fails = 3"):
+            case = Driven(fake, model, trouble)
+            verdict = case.one(case.fix(model, Promise.RUNS_CLEAN, a=2))
+            assert verdict.status is U and verdict.reason.startswith("no program, test or signature leads to ")
 
     def test_another_program_reaches_it(self, fake: FakeRunner) -> None:
         model = fake.program("model.py", a=1)
@@ -394,3 +454,13 @@ def test_an_error_of_the_runner_stops_everything(fake: FakeRunner) -> None:
             [case.fix(path, Promise.RUNS_CLEAN, a=2) for path in paths]
         )
     assert len(started) < 6
+
+
+def test_the_reason_names_site_and_argument_of_a_new_error() -> None:
+    message = (
+        "Error while computing log_prob at site 'x':\nExpected value argument to be within the support\ntensor(0.5)"
+    )
+    failed = observation(svi(trajectories=(trajectory(failure=Failure("ValueError", message, "train.py:3", 0)),)))
+    told = said(failed, ("trajectory", "0", "ValueError"))
+    assert told == "Error while computing log_prob at site 'x': Expected value argument to be within the support"
+    assert said(failed, ("trajectory", "1", "ValueError")) == said(failed, ("program", "ValueError")) == ""

@@ -10,6 +10,8 @@ from pyro_fix.transform import Edit
 
 #: Standard deviations to try, best known first.  Source: tip 7 (0.05) and its neighbours.
 LADDER = (0.1, 0.05, 0.01)
+#: Methods of a tensor that leave its elements as they are.
+MOVING = frozenset({"to", "cuda", "cpu", "expand", "clone"})
 
 
 def constants(node: ast.expr) -> list[ast.expr] | None:
@@ -32,14 +34,36 @@ def constants(node: ast.expr) -> list[ast.expr] | None:
         return _floats(node.args[0])
     if name in ("full", "full_like") and len(node.args) == 2 and _is_number(node.args[1]):
         return [node.args[1]]
-    if name in ("to", "cuda", "cpu", "expand", "clone") and isinstance(node.func, ast.Attribute):
+    if name in MOVING and isinstance(node.func, ast.Attribute):
         return constants(node.func.value)
     return None
 
 
-def shrunk(module: Module, literals: list[ast.expr], size: float) -> tuple[Edit, ...]:
-    """Edits that set every literal to ``size``."""
-    return tuple(edits.replace(module, literal, repr(size)) for literal in literals)
+def shrunk(module: Module, node: ast.expr | None, size: float) -> tuple[Edit, ...] | None:
+    """Edits that make every element of a tensor expression ``size``; ``None`` where it is not understood.
+
+    ``torch.ones(k)`` becomes ``0.1 * torch.ones(k)``.
+    """
+    if node is None:
+        return None
+    literals = constants(node)
+    if literals is not None:
+        return tuple(edits.replace(module, literal, repr(size)) for literal in literals)
+    ones = _ones(node)
+    if ones is None:
+        return None
+    start, _ = edits.span(module.source, ones)
+    return (Edit(module.path, start, start, f"{size!r} * "),)
+
+
+def _ones(node: ast.expr) -> ast.expr | None:
+    """Where an expression begins that is ones and nothing else, perhaps behind a ``lambda:``."""
+    if isinstance(node, ast.Lambda):
+        return _ones(node.body)
+    inner = node
+    while isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in MOVING:
+        inner = inner.func.value
+    return node if isinstance(inner, ast.Call) and _called(inner) in ("ones", "ones_like") else None
 
 
 def _floats(node: ast.expr) -> list[ast.expr] | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from pyro_fix import edits
-from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
+from pyro_fix.analysis.optimizers import given_to_svi, options_of
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import step_count
-from pyro_fix.analysis.values import Made
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, renamed
 
@@ -75,20 +73,11 @@ class OptimizerWithoutMomentum(Transform):
                 entries["lrd"] = decay_of(count)
             written = ", ".join(f'"{key}": {value}' for key, value in entries.items())
             for key in KEPT:
-                if (text := _text(options, key, made)) is not None:
-                    written += f', "{key}": {text}'
+                if (node := options.node_of(key)) is not None:
+                    written += f', "{key}": {edits.text_of(made.module, node)}'
             changes = [*rename, edits.replace(made.module, options.node, f"{{{written}}}")]
             dropped = [key for key in options.items if key not in ("lr", *KEPT)]
             label = f"ClippedAdam with lr {LEARNING_RATE}" + (f", without {', '.join(dropped)}" if dropped else "")
             yield self.finding(
                 made.module, made.node, message, (Candidate(tuple(changes), self.promise, label, needs_run=True),)
             )
-
-
-def _text(options: Options, key: str, made: Made) -> str | None:
-    node, module = options.node, made.module
-    pairs = zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
-    for name, value in pairs:
-        if isinstance(name, ast.Constant) and name.value == key:
-            return edits.text_of(module, value)
-    return next((edits.text_of(module, k.value) for k in getattr(node, "keywords", ()) if k.arg == key), None)

@@ -9,10 +9,7 @@ from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
-from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, declared, renamed
-
-#: What ``ClippedAdam`` understands.
-UNDERSTOOD = frozenset({"lr", "betas", "eps", "weight_decay", "clip_norm", "lrd", "centered_variance"})
+from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, UNDERSTOOD, decay_of, declared, renamed
 
 
 class AdamToClippedAdam(Transform):

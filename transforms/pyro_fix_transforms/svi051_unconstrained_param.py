@@ -65,9 +65,9 @@ class UnconstrainedParam(Transform):
             message = f"{shown} has no constraint, but it is {needed.wish()}"
             fix = needed.doubt or _doubt(needed) or self._candidate(needed)
             if isinstance(fix, str):
-                yield self.finding(param.module, param.call, message, held_back=fix)
+                yield self.finding(param.module, param.call, message, held_back=fix, source=needed.source)
             else:
-                yield self.finding(param.module, param.call, message, (fix,))
+                yield self.finding(param.module, param.call, message, (fix,), source=needed.source)
 
     def _candidate(self, needed: Requirement) -> Candidate | str:
         changes = []
@@ -79,7 +79,7 @@ class UnconstrainedParam(Transform):
             if there is None or text is None:
                 return f"there is no way to write the constraint {needed.required} here"
             changes += [*there.edits, edits.add_keyword(call.module, call.call, "constraint", text)]
-        unknown = any(starts_inside(call, needed.required) is None for call in needed.calls)
+        unknown = needed.source == "seen" or any(starts_inside(c, needed.required) is None for c in needed.calls)
         return Candidate(tuple(changes), self.promise, f"constraint {needed.required}", needs_run=unknown)
 
 

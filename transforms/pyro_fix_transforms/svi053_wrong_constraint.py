@@ -74,9 +74,9 @@ class WrongConstraint(Transform):
             message = f"the constraint {given} of {param.name or 'this param'} is not enough: it is {needed.wish()}"
             fix = needed.doubt or _doubt(needed, given) or self._candidate(needed)
             if isinstance(fix, str):
-                yield self.finding(param.module, param.call, message, held_back=fix)
+                yield self.finding(param.module, param.call, message, held_back=fix, source=needed.source)
             else:
-                yield self.finding(param.module, param.call, message, (fix,))
+                yield self.finding(param.module, param.call, message, (fix,), source=needed.source)
 
     def _candidate(self, needed: Requirement) -> Candidate | str:
         changes = []
@@ -87,7 +87,7 @@ class WrongConstraint(Transform):
             if node is None or there is None or text is None:
                 return f"there is no way to write the constraint {readable(needed.required)} here"
             changes += [*there.edits, edits.replace(call.module, node, text)]
-        unknown = any(starts_inside(call, needed.required) is None for call in needed.calls)
+        unknown = needed.source == "seen" or any(starts_inside(c, needed.required) is None for c in needed.calls)
         return Candidate(tuple(changes), self.promise, f"constraint {needed.required}", needs_run=unknown)
 
 

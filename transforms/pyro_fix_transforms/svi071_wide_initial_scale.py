@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pyro_fix.analysis import distributions
+from pyro_fix.analysis.noise import gradient_noise
 from pyro_fix.analysis.program import Param, Program, Use
 from pyro_fix.analysis.requirements import constraint_text
 from pyro_fix.analysis.tensors import extent
-from pyro_fix.transform import Candidate, Promise, Proposal, Transform
-from pyro_fix_transforms._scales import LADDER, constants, shrunk
+from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
+from pyro_fix_transforms._scales import LADDER, shrunk
 
 #: Initial standard deviations above this are wide.  Exactly 1 is common and no error.
 WIDEST = 1.0
@@ -22,7 +24,8 @@ class WideInitialScale(Transform):
 
     ## What it does
     Finds a param of the guide whose initial value is a literal above 1 and that is the standard deviation of a guide's
-    site, and makes it 0.1, or 0.05, or 0.01: the first that keeps its promise. Shape and dtype stay.
+    site, and makes it 0.1, or 0.05, or 0.01: the first that keeps its promise. Shape and dtype stay. A literal from 0.1
+    to 1 is found only where a run shows that the gradient is mostly noise at the first step.
 
     ## Why
     A wide guide samples latents from all over the place, so the first gradients are mostly noise, and the optimiser
@@ -55,12 +58,18 @@ class WideInitialScale(Transform):
 
     code, name, tip = "SVI071", "wide-initial-scale", 7
     promise = Promise.LESS_VARIANCE | Promise.NO_WORSE
+    noise = Threshold(
+        1.5, "the gradient's standard deviation at the first step, in units of its mean's length, that is noisy"
+    )
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding a param."""
         for param in program.params:
             known = extent(param.initial)
-            if known is None or known.low <= WIDEST or param.kind != "param":
+            if known is None or known.low <= LADDER[0] or param.kind != "param":
+                continue
+            noise = 0.0 if known.low > WIDEST else self._noise(program, param)
+            if known.low <= WIDEST and noise < self.noise:
                 continue
             same_name = program.same_name(param)
             uses = [use for call in same_name for use in call.uses]
@@ -69,20 +78,26 @@ class WideInitialScale(Transform):
             if not scales or any(r != {"guide"} for r in roles):
                 continue
             message = f"{param.name or 'this param'} starts {known.high:g} wide; a wide guide makes noisy gradients"
-            literals = constants(param.initial_node) if param.initial_node is not None else None
+            if noise:
+                message += f": at the first step the noise is {noise:.2g} times the mean"
+            source: Literal["static", "seen"] = "seen" if noise else "static"
             doubt = _doubt(uses, scales, same_name)
-            if not doubt and literals is None:
+            if not doubt and shrunk(param.module, param.initial_node, LADDER[0]) is None:
                 doubt = "its initial value is not a literal at the call"
-            sizes = [size for size in LADDER if _allowed(param, size)]
-            if doubt or literals is None or not sizes:
-                yield self.finding(
-                    param.module, param.call, message, held_back=doubt or "its constraint allows no smaller value"
-                )
-                continue
             candidates = tuple(
-                Candidate(shrunk(param.module, literals, size), self.promise, f"initial value {size}") for size in sizes
+                Candidate(changes, self.promise, f"initial value {size}", needs_run=bool(noise))
+                for size in LADDER
+                if _allowed(param, size) and (changes := shrunk(param.module, param.initial_node, size)) is not None
             )
-            yield self.finding(param.module, param.call, message, candidates)
+            if not doubt and not candidates:
+                doubt = "its constraint allows no smaller value"
+            yield self.finding(param.module, param.call, message, candidates, doubt, source)
+
+    def _noise(self, program: Program, param: Param) -> float:
+        """The least noise of the gradient over the runs of the SVI objects that train it; 0 where none was measured."""
+        looks = [seen.svi.look for seen in program.seen.param(param)]
+        noises = [gradient_noise(look) for look in looks if look is not None]
+        return min((noise or 0.0 for noise in noises), default=0.0)
 
 
 def _doubt(uses: list[Use], scales: list[Use], same_name: list[Param]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from pyro_fix import edits
 from pyro_fix.analysis import distributions
-from pyro_fix.analysis.program import Program, functions_of
-from pyro_fix.analysis.values import Const, Made
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.values import Const
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
+from pyro_fix_transforms._particles import hazard
 
 
 class SequentialParticles(Transform):
@@ -59,17 +60,7 @@ class SequentialParticles(Transform):
                 continue
             seen.add(id(made.node))
             message = f"{kind} runs the model {number.value} times a step, one particle after the other"
-            doubt = _doubt(program, made)
+            doubt = hazard(program, made)
             change = edits.add_keyword(made.module, made.node, "vectorize_particles", "True")
             candidate = Candidate((change,), self.promise, "vectorize_particles=True", needs_run=True)
             yield self.finding(made.module, made.node, message, (candidate,), doubt)
-
-
-def _doubt(program: Program, made: Made) -> str:
-    functions = {
-        node for svi in program.makers_of(made) for value in (svi.model, svi.guide) for node in functions_of(value)
-    }
-    for hazard in program.hazards:
-        if hazard.function in functions:
-            return f"line {hazard.line} has {hazard.what}, which expects one particle"
-    return ""

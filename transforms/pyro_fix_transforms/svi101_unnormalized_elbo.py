@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from pyro_fix import edits, imports
+from pyro_fix.analysis.health import LEVEL_STEPS
 from pyro_fix.analysis.program import Program, Site, Svi, functions_of
 from pyro_fix.analysis.spell import spell
 from pyro_fix.analysis.values import Argument, Const, Function, Instance, Library, Made, Mapping, Value, options, walk
-from pyro_fix.transform import Candidate, Promise, Proposal, Transform
+from pyro_fix.observation import SviObservation
+from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
 
 #: Fewer data than this leave the ELBO near order one.
 FEWEST_DATA = 100
+_REMEDY = "scaled by 1/N it is of order one"
 #: Losses that are linear in the scale of model and guide.
 LINEAR = frozenset(
     {"Trace_ELBO", "TraceGraph_ELBO", "TraceMeanField_ELBO", "TraceEnum_ELBO"}
@@ -45,14 +51,16 @@ class UnnormalizedElbo(Transform):
         loss=Trace_ELBO(),
     )
     ```
-    up to its layout. The loss that `svi.step` returns is N times smaller afterwards.
+    up to its layout. The loss that `svi.step` returns is N times smaller afterwards. Where a run shows a loss of order
+    one, or fewer than a hundred data, nothing is found.
 
     ## Holds back when
     - anything scales the model or the guide already, for example an annealing factor;
     - the program divides the loss, or compares it with a threshold: what it prints or decides would change;
     - the optimiser's step depends on the gradient's scale (SGD, or a `clip_norm`);
     - the ELBO is not linear in the scale (`RenyiELBO`, importance weighting);
-    - N is not known where the `SVI` is built, or data sites lie in different plates.
+    - N is not known where the `SVI` is built;
+    - a run shows a large loss, and the data stand in no plate, or in different ones.
 
     ## Promise
     Same objective: at equal parameters, loss and gradients equal the original's times one constant, 1/N.
@@ -60,6 +68,7 @@ class UnnormalizedElbo(Transform):
 
     code, name, tip = "SVI101", "unnormalized-elbo", 10
     promise = Promise.SAME_OBJECTIVE
+    largest = Threshold(10.0, "losses of a run up to this size, either way, count as of order one")
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an SVI object."""
@@ -69,14 +78,24 @@ class UnnormalizedElbo(Transform):
                 continue
             if _is_scaled(program, svi):
                 continue
+            seen = [one.svi for one in program.seen.svi(svi)]
+            level = _level(seen)
+            if level is not None and (level <= self.largest or _number_of_data(seen) < FEWEST_DATA):
+                continue
             plates = _data_plates(program, svi)
             if not plates:
+                if level is not None and _number_of_data(seen) < math.inf and not svi.is_lowlevel:
+                    message = f"the loss is about {level:.3g} in the run; an ELBO that is normalised is of order one"
+                    doubt = "the data stand in no plate, or in several, so nothing says what N is"
+                    yield self.finding(svi.module, svi.call, message, held_back=doubt, source="seen")
                 continue
             sizes = [_size(plate) for plate in plates]
             known = [size.value for size in sizes if isinstance(size, Const) and isinstance(size.value, int)]
             if len(known) == len(sizes) and _product(known) < FEWEST_DATA:
                 continue
-            message = "the ELBO grows with the number of data; scaled by 1/N it is of order one"
+            message = f"the ELBO grows with the number of data, N; {_REMEDY}"
+            if level is not None:
+                message = f"the loss is about {level:.3g} in the run, and grows with the number of data, N; {_REMEDY}"
             texts = [spell(size, svi.scope, _arguments(svi, size)) if size is not None else None for size in sizes]
             there = imports.reference(svi.module, svi.scope, "pyro.poutine.scale", svi.call)
             doubt = _doubt(svi)
@@ -84,17 +103,36 @@ class UnnormalizedElbo(Transform):
                 doubt = "the size of the plate is not known where the SVI object is built"
             if not doubt and there is None:
                 doubt = "the name poutine is taken here"
+            source: Literal["static", "seen"] = "static" if level is None else "seen"
             if doubt or there is None:
-                yield self.finding(svi.module, svi.call, message, held_back=doubt)
+                yield self.finding(svi.module, svi.call, message, held_back=doubt, source=source)
                 continue
             number = " * ".join(str(text) for text in texts)
             scale = f"1 / {number}" if len(texts) == 1 else f"1 / ({number})"
             changes = list(there.edits)
             for node in (model, guide):
                 changes += edits.wrap(svi.module, node, f"{there.text}(", f", scale={scale})")
-            yield self.finding(
-                svi.module, svi.call, message, (Candidate(tuple(changes), self.promise, f"poutine.scale by {scale}"),)
-            )
+            candidate = Candidate(tuple(changes), self.promise, f"poutine.scale by {scale}")
+            yield self.finding(svi.module, svi.call, message, (candidate,), source=source)
+
+
+def _level(svis: Sequence[SviObservation]) -> float | None:
+    """How large the loss is where the runs stopped; None where no run tells."""
+    ends = [t.losses[-LEVEL_STEPS:] for svi in svis for t in svi.trajectories if t.losses]
+    levels = [abs(statistics.median(losses)) for losses in ends if all(map(math.isfinite, losses))]
+    return max(levels, default=None)
+
+
+def _number_of_data(svis: Sequence[SviObservation]) -> float:
+    """N, as a run shows it; infinite where it does not, so that nothing is concluded from it."""
+    looks = [svi.look for svi in svis if svi.look is not None]
+    counts = [
+        max(math.prod(site.shape), math.prod(plate.size for plate in site.plates))
+        for look in looks
+        for site in look.model.values()
+        if site.observed
+    ]
+    return max(counts, default=math.inf)
 
 
 def _is_linear(svi: Svi) -> bool:
@@ -168,6 +206,8 @@ def _doubt(svi: Svi) -> str:
         return "the program divides the loss that step returns; it would be normalised twice"
     if svi.loss_compared:
         return "the program compares the loss with something; its threshold would change its meaning"
+    if svi.is_lowlevel:
+        return "a plain torch optimiser is in charge, whose step may depend on the gradient's scale"
     for optimizer in options(svi.optimizer):
         kind = optimizer.name.rpartition(".")[2] if isinstance(optimizer, Made) else ""
         if not isinstance(optimizer, Made) or not optimizer.name.startswith("pyro.optim."):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pyro_fix import edits, imports
-from pyro_fix.analysis.program import Program, Use
+from pyro_fix.analysis.program import Param, Program, Use
 from pyro_fix.analysis.requirements import constraint_node, constraint_text, is_passed_in, requirement
 from pyro_fix.analysis.tensors import extent
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
@@ -30,6 +31,8 @@ class ParamNearBoundary(Transform):
     ## What it does
     Finds a param that is constrained merely `positive` and feeds a concentration or a rate of a Gamma, InverseGamma,
     Beta or Dirichlet distribution (or of their compounds), and bounds it by 0.001 from below.
+
+    Where the program was run, the finding says how near to zero the parameter came.
 
     ## Why
     Near zero these densities and their gradients overflow: a concentration of 1e-8 samples exact zeros, whose
@@ -71,6 +74,9 @@ class ParamNearBoundary(Transform):
             seen.update(id(call) for call in needed.calls)
             kind = sensitive.distribution.name.rpartition(".")[2]
             message = f"{param.name or 'this param'} is {kind}'s {sensitive.argument} and may come arbitrarily near 0"
+            nearest = _nearest(program, needed.calls)
+            if nearest is not None:
+                message += f"; in the run it came down to {nearest:.3g}"
             doubt = needed.doubt
             changes = []
             for call in needed.calls:
@@ -89,9 +95,22 @@ class ParamNearBoundary(Transform):
                     doubt = doubt or f"its initial value is not above the bound {BOUND}"
                 else:
                     changes += [*there.edits, edits.replace(call.module, node, f"{there.text}.greater_than({BOUND})")]
-            unknown = any(extent(call.initial) is None for call in needed.calls)
+            unknown = sensitive.source == "seen" or any(extent(call.initial) is None for call in needed.calls)
             candidate = Candidate(tuple(changes), self.promise, f"greater_than({BOUND})", needs_run=unknown)
-            yield self.finding(param.module, param.call, message, (candidate,), doubt)
+            yield self.finding(param.module, param.call, message, (candidate,), doubt, sensitive.source)
+
+
+def _nearest(program: Program, calls: tuple[Param, ...]) -> float | None:
+    """How near to 0 any element came in any run; None where no run made the param."""
+    lows = [
+        trajectory.ranges[seen.name][0]
+        for call in calls
+        for seen in program.seen.param(call)
+        for trajectory in seen.svi.trajectories
+        if seen.name in trajectory.ranges
+    ]
+    finite = [low for low in lows if math.isfinite(low)]
+    return min(finite, default=None)
 
 
 def _is_sensitive(use: Use) -> bool:

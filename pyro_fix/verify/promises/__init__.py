@@ -1,6 +1,6 @@
 """One module a promise: a pure function from two observations to a judgement.
 
-``NO_WORSE`` is not in :data:`JUDGES`: it is judged on the referee's view of whole trajectories.
+``NO_WORSE`` and ``BETTER_START`` are judged on the referee's view of whole trajectories, the others on two runs.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from pyro_fix.observation import Observation
 from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import (
+    better_start,
     declared_rate,
     less_variance,
+    no_worse,
     runs_clean,
     same_expectation,
     same_objective,
     same_sites_sliced,
     same_start,
+    stable,
 )
 
 Judge = Callable[[Observation, Observation, Sequence[int], Candidate], Judgement]
@@ -27,6 +30,7 @@ JUDGES: Mapping[Promise, Judge] = {
     Promise.SAME_OBJECTIVE: same_objective.judge,
     Promise.SAME_SITES_SLICED: same_sites_sliced.judge,
     Promise.DECLARED_RATE: declared_rate.judge,
+    Promise.STABLE: stable.judge,
     Promise.SAME_EXPECTATION: same_expectation.judge,
     Promise.LESS_VARIANCE: less_variance.judge,
     Promise.RUNS_CLEAN: runs_clean.judge,
@@ -38,3 +42,9 @@ LOOKS: Mapping[Promise, int] = {
     Promise.LESS_VARIANCE: less_variance.SEEDS,
 }
 """Common seeds that a promise needs at step 0, where it needs more than four."""
+
+REFEREES: Mapping[Promise, Callable[[Sequence[no_worse.Pair]], Judgement]] = {
+    Promise.NO_WORSE: no_worse.judge,
+    Promise.BETTER_START: better_start.judge,
+}
+"""Judges of whole trajectories; more pairs of runs may decide where their judgement is weak."""

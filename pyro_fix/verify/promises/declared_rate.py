@@ -51,11 +51,13 @@ def _judge(original: SviObservation, patched: SviObservation, rate: Rate) -> Jud
 
 def _follows(original: SviObservation, patched: SviObservation, rate: Rate) -> Judgement:
     before = max((t.rates for t in original.trajectories), key=len, default=())
-    if _scheduled(original, before):
+    if rate.share is None and _scheduled(original, before):
         return Judgement(False, "the program schedules its learning rate already: a decay would apply twice")
     paths = [t.rates for t in patched.trajectories if t.rates]
     if not paths or not all(paths[0]):
         return Judgement(None, "the patched optimiser shows no learning rate", defer=_breaks(original))
+    if rate.share is not None:
+        return _keeps_share(before, paths, rate.share, original)
     longest = max(paths, key=len)
     start = (rate.lr,) if rate.lr is not None else before[0] if before else ()
     if not start:
@@ -82,6 +84,25 @@ def _follows(original: SviObservation, patched: SviObservation, rate: Rate) -> J
         )
     path = f"{start[-1]:g}" if decay == 1 else f"{start[-1]:g} * {decay:.6g}^t"
     return Judgement(True, f"declared rate: {path} at all {len(longest)} steps", evidence)
+
+
+def _keeps_share(before: Path, paths: Sequence[Path], share: float, original: SviObservation) -> Judgement:
+    """Every step's rates against the original's at that step, as far as the original came."""
+    if not before or not all(before):
+        return Judgement(None, "the original made no step, so its learning rate is not known", defer=_breaks(original))
+    steps = min(len(before), max(map(len, paths)))
+    evidence: dict[str, object] = {"lr": list(paths[0][0]), "share": share, "steps": steps}
+    worst = 0.0
+    for path in paths:
+        for old, new in zip(before, path, strict=False):
+            if len(old) != len(new):
+                return Judgement(False, "the patched optimiser has another number of learning rates", evidence)
+            worst = max([worst, *(relative(a * share, b) for a, b in zip(old, new, strict=True))])
+    evidence["relative error of rates"] = worst
+    if worst > RATE_TOLERANCE:
+        return Judgement(False, f"the learning rate is not {share:g} times the original's at every step", evidence)
+    words = "unchanged" if share == 1 else f"{share:g} times the original's"
+    return Judgement(True, f"declared rate: {words} at all {steps} steps that both made", evidence)
 
 
 def _breaks(svi: SviObservation) -> bool:

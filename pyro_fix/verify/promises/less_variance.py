@@ -14,12 +14,14 @@ from pyro_fix.verify.stats import jackknife_interval, total_variance
 
 #: Common seeds that a ratio of variances needs (verification.md).
 SEEDS = 32
+#: A ratio above this is no gain worth a change, however surely it is measured.
+NOTABLE = 0.95
 #: Without common random numbers only a ratio below this can be trusted.
 UNALIGNED = 1 / 3
 
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
-    """Kept: the ratio of total variances lies below 1 with its whole confidence interval."""
+    """Kept: the ratio of total variances lies below :data:`NOTABLE` with its whole interval."""
     return over_svis(original, patched, ordinals, _judge)
 
 
@@ -65,9 +67,9 @@ def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
         if estimate < UNALIGNED and high < 1:
             return Judgement(True, f"less variance: {words}", evidence)
         return Judgement(None, f"weak: the random numbers are not aligned, and {words}", evidence, weak=True)
-    if high < 1:
+    if high < NOTABLE:
         return Judgement(True, f"less variance: {words}", evidence)
-    if estimate >= 1:
+    if estimate >= NOTABLE:
         return Judgement(False, f"no less variance: {words}", evidence)
     return Judgement(None, f"weak: {words}", evidence, weak=True)
 

@@ -1,6 +1,8 @@
 """No worse: the referee, the ORIGINAL program evaluating both runs' parameters, sees no loss (tips 2, 6, 7, 11, 15).
 
 The programs' own losses are never compared: a scale on the model alone showed -3.7 against 96.7 and was worse.
+Where the guide is another one, the referee puts it round the original's model (``probe/referee.py``): both losses
+bound one evidence, unless a latent is given as a point (``verify/units.py``).
 "Not shown worse" does not do either: a heavy tail widens the interval and accepts everything.  So the interval has to
 lie below the margin as a whole.
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.stats import mean_interval
@@ -35,6 +37,15 @@ class Pair:
     original_ending: str = ""
     """How the original's trajectory went bad, in words; empty when it did not."""
     patched_ending: str = ""
+    patched_start: float = math.nan
+    """At the patched run's initial parameters."""
+    unlike: str = ""
+    """Why losses of the original's and of the patched parameters do not compare; empty when they do."""
+    own: tuple[float, float] | None = None
+    """Levels of the patched program's own loss at its start and its end, which compare with each other alone."""
+    original_own: tuple[float, float] | None = None
+    """The same of the original, where the two programs' own losses compare and the referee cannot: both bound the
+    evidence of the same observations, under other inputs (``verify/units.py``)."""
 
 
 def judge(pairs: Sequence[Pair]) -> Judgement:
@@ -49,6 +60,15 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
         if bad_before:
             return Judgement(None, f"goes wrong as the original does: {bad_after[0]}", evidence, waits=True)
         return Judgement(False, f"the patched run goes wrong, which the original does not: {bad_after[0]}", evidence)
+    unlike = next((pair.unlike for pair in pairs if pair.unlike), "")
+    if not unlike and all(pair.original_own and pair.own for pair in pairs):
+        pairs = [_speaking_for_itself(pair) for pair in pairs]
+        evidence["compared"] = "each program by its own loss: the same observations under other inputs"
+    nothing_left = all(not math.isfinite(pair.start) and not math.isfinite(pair.original) for pair in pairs)
+    if len(bad_before) == len(pairs) and (unlike or nothing_left):
+        return _by_itself(pairs, bad_before[0], evidence)
+    if unlike:
+        return Judgement(None, f"not comparable: {unlike}", evidence)
     if any(not math.isfinite(pair.patched) for pair in pairs):
         return Judgement(None, "not comparable: the original program cannot evaluate the patched parameters", evidence)
     # Where the original's end is worth nothing, the patched run has to be better than where they both started.
@@ -86,6 +106,33 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
     if low > margin:
         return Judgement(False, f"worse by the referee: lost {interval} ({allowed})", evidence)
     return Judgement(None, f"weak: the referee cannot tell: lost {interval} ({allowed})", evidence, weak=True)
+
+
+def _speaking_for_itself(pair: Pair) -> Pair:
+    """The pair with both programs' own levels in the place of the referee's."""
+    assert pair.original_own is not None and pair.own is not None
+    (start, original), (patched_start, patched) = pair.original_own, pair.own
+    return replace(pair, start=start, original=original, patched_start=patched_start, patched=patched)
+
+
+def _by_itself(pairs: Sequence[Pair], broken: str, evidence: dict[str, object]) -> Judgement:
+    """Where every original run breaks and left nothing that compares: the patched run's own loss has to fall."""
+    levels = [(pair.patched_start, pair.patched) for pair in pairs]
+    if not all(math.isfinite(value) for row in levels for value in row):  # the referee has no such parameters
+        levels = [pair.own or (math.nan, math.nan) for pair in pairs]
+    if not all(math.isfinite(value) for row in levels for value in row):
+        return Judgement(None, "not comparable: the patched run is too short to see its loss fall", evidence)
+    if len(pairs) < 2:
+        return Judgement(None, "weak: one pair of runs has no interval", evidence, weak=True)
+    low, high = mean_interval([end - start for start, end in levels])
+    evidence |= {"own levels": [list(row) for row in levels], "95 % interval": [low, high]}
+    change = f"95 % CI {low:.3g} to {high:.3g} over {len(pairs)} runs"
+    if high < 0:
+        reason = f"finite, and its own loss falls: {change} (nothing of the original compares: {broken})"
+        return Judgement(True, reason, evidence)
+    if low > 0:
+        return Judgement(False, f"finite, but its own loss rises: {change}", evidence)
+    return Judgement(None, f"weak: finite, but its own loss is not seen to fall: {change}", evidence, weak=True)
 
 
 def _row(pair: Pair) -> dict[str, object]:

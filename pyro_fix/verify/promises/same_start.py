@@ -24,6 +24,8 @@ def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
     worst = 0.0
     evidence: dict[str, object]
     for name in sorted(before.params.keys() | after.params.keys()):
+        if name not in before.params and before.error:
+            continue  # the original broke before it made this one
         if name not in before.params or name not in after.params:
             side = "patched program" if name not in after.params else "original"
             return Judgement(False, f"the {side} has no parameter '{name}'")

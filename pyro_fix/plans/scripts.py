@@ -1,15 +1,18 @@
-"""What to run: the user's commands, or the scripts of the project that step an SVI object themselves."""
+"""The user's commands, and the scripts of the project that step an SVI object themselves."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pyro_fix.analysis.program import Program, Step, Svi
 from pyro_fix.analysis.scopes import Module
+from pyro_fix.plans.tree import dotted, import_root
 from pyro_fix.runner import target
 from pyro_fix.runner.model import Target
+from pyro_fix.sources import NOTEBOOK
 from pyro_fix.verify.options import RunPlan
 
 
@@ -43,26 +46,26 @@ def _files(module: Module) -> Iterator[Path]:
 
 
 def _target(module: Module) -> Target:
+    name = module.path.name
+    found = target_of(module.path, module.tree)
+    return replace(found, origin=f"{found.name if found.kind == 'module' else name} steps an SVI object when it is run")
+
+
+def target_of(path: Path, tree: ast.Module | None) -> Target:
     """Run a file the way it was meant: as a script, or as a module where it imports from its own package."""
-    folder = module.path.parent
-    root = folder
-    while (root / "__init__.py").is_file() and root != root.parent:
-        root = root.parent
-    if root != folder and _needs_package(module, root):
-        name = ".".join(module.path.relative_to(root).with_suffix("").parts)
-        return Target("module", name, (), root, f"{name} steps an SVI object when it is run")
-    return Target("script", str(module.path), (), folder, f"{module.path.name} steps an SVI object when it is run")
+    if path.suffix == NOTEBOOK:
+        return Target("script", path.name, (), path.parent, "")
+    root = import_root(path)
+    if root != path.parent and tree is not None and _needs_package(tree, path.relative_to(root).parts[0]):
+        return Target("module", dotted(path), (), root, "")
+    return Target("script", str(path), (), path.parent, "")
 
 
-def _needs_package(module: Module, root: Path) -> bool:
-    for node in ast.walk(module.tree):
+def _needs_package(tree: ast.Module, package: str) -> bool:
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            if node.level or (node.module or "").partition(".")[0] == _top(module, root):
+            if node.level or (node.module or "").partition(".")[0] == package:
                 return True
-        elif isinstance(node, ast.Import) and any(a.name.partition(".")[0] == _top(module, root) for a in node.names):
+        elif isinstance(node, ast.Import) and any(a.name.partition(".")[0] == package for a in node.names):
             return True
     return False
-
-
-def _top(module: Module, root: Path) -> str:
-    return module.path.relative_to(root).parts[0]

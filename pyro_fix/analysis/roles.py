@@ -1,0 +1,133 @@
+"""What runs when a model or a guide is called: its functions and autoguides, and the handlers round them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyro_fix.analysis.values import (
+    Class,
+    Collection,
+    Const,
+    Function,
+    FunctionNode,
+    Instance,
+    Library,
+    Made,
+    Mapping,
+    Value,
+    options,
+)
+
+AUTOGUIDES = "pyro.infer.autoguide."
+#: Calls that take a program first and give one back, poutine's aside.
+_WRAPPERS = frozenset({"pyro.condition", "pyro.do", "pyro.infer.config_enumerate", "functools.partial"})
+#: Decorators that leave alone which sites a function samples.
+_PLAIN = frozenset(
+    {"builtins.staticmethod", "builtins.classmethod", "functools.wraps", "torch.no_grad", "torch.enable_grad"}
+    | {"pyro.nn.pyro_method", "pyro.infer.autoguide.guides.prototype_hide_fn"}
+)
+EASY_GUIDE = "pyro.contrib.easyguide.EasyGuide"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One function or autoguide that runs when a model or a guide is called."""
+
+    runs: Function | Made | None
+    """A function of the project, or the call that makes an autoguide; ``None`` where :attr:`unknown` says why not."""
+    handlers: tuple[Made | Library, ...] = ()
+    """What is wrapped round it (``poutine.scale``, ``pyro.condition``, ``functools.partial`` …), outermost first."""
+    unknown: str = ""
+    """Why it is not known what runs, in words that follow "the model's sites are not known: …"."""
+
+    def behind(self, handlers: tuple[Made | Library, ...]) -> Part:
+        """The same within more handlers."""
+        return Part(self.runs, handlers + self.handlers, self.unknown)
+
+
+def is_wrapper(name: str) -> bool:
+    """Whether something of a library takes a program and gives one back."""
+    return name.startswith("pyro.poutine.") or name in _WRAPPERS
+
+
+def wrapped(made: Made) -> Value | None:
+    """The program that a wrapper was given; ``None`` when it was given options alone, to be called with one later."""
+    if not is_wrapper(made.name):
+        return None
+    first = made.arguments[0] if made.arguments else None
+    for key in ("fn", "model", "guide"):
+        first = first or made.keywords.get(key)
+    return None if isinstance(first, (Const, Mapping, Collection)) else first
+
+
+def parts_of(value: Value | None) -> list[Part]:
+    """Everything that may run when ``value``, a model or a guide, is called."""
+    return [part for option in options(value) for part in _parts(option)]
+
+
+def functions_of(value: Value | None) -> Iterator[FunctionNode]:
+    """The functions that run when ``value``, a model or a guide, is called; wrappers are looked through."""
+    for part in parts_of(value):
+        if isinstance(part.runs, Function):
+            yield part.runs.node
+
+
+def _parts(value: Value) -> list[Part]:
+    if isinstance(value, Function):
+        return [_of_function(value)]
+    if isinstance(value, Instance):
+        return [_of_instance(value)]
+    if isinstance(value, Made):
+        if value.name.startswith(AUTOGUIDES):
+            return _of_autoguide(value)
+        if (inner := wrapped(value)) is not None:
+            return [part.behind((value,)) for part in parts_of(inner)]
+        return [Part(None, unknown=f"it is made by {value.name}")]
+    return [Part(None, unknown="the source does not tell which function it is")]
+
+
+def _of_function(function: Function) -> Part:
+    handlers: list[Made | Library] = []
+    unknown = ""
+    for decorator in function.decorators:
+        if isinstance(decorator, (Made, Library)) and is_wrapper(decorator.name):
+            handlers.append(decorator)
+        elif not (isinstance(decorator, (Made, Library)) and decorator.name in _PLAIN):
+            unknown = "a decorator that is not understood is put on it"
+    return Part(function, tuple(handlers), unknown)
+
+
+def _of_instance(instance: Instance) -> Part:
+    easy = inherits(instance.cls, EASY_GUIDE)
+    for name in ("guide", "forward", "__call__") if easy else ("forward", "__call__"):
+        member = instance.cls.member(name)
+        if isinstance(member, Function):
+            bound = Function(member.node, member.scope, member.module, member.decorators, instance)
+            return _of_function(bound)
+    return Part(None, unknown="its class has no forward method of its own")
+
+
+def _of_autoguide(made: Made) -> list[Part]:
+    last = made.name.rpartition(".")[2]
+    if last == "AutoCallable":
+        return parts_of(made.argument(1, "guide"))
+    if last == "AutoGuideList":
+        found = getattr(made, "_attributes", {}).get(APPENDED)
+        inner = found.items if isinstance(found, Collection) else []
+        return [Part(made), *(part for item in inner for part in parts_of(item))]
+    return [Part(made)]
+
+
+#: Under this name an ``AutoGuideList`` remembers the parts that were appended to it.
+APPENDED = "[appended]"
+
+
+def inherits(cls: Class, name: str) -> bool:
+    """Whether a class of the project derives from a class of a library."""
+    for base in cls.bases:
+        if isinstance(base, Library) and base.name == name:
+            return True
+        if isinstance(base, Class) and inherits(base, name):
+            return True
+    return False

@@ -1,0 +1,117 @@
+"""Where in the user's project something happens: ``file:line`` of frames, of Pyro's statements and of exceptions."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+import pyro
+import pyro.nn.module
+import torch
+from pyro import poutine
+
+from . import raised
+from .files import View
+
+_PYRO = os.path.join(os.path.dirname(os.path.abspath(pyro.__file__)), "")
+_TORCH = os.path.join(os.path.dirname(os.path.abspath(torch.__file__)), "")
+_OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+_PRIMITIVES = os.path.join(_PYRO, "primitives.py")
+#: What lies between a statement in the source and the messengers that hear of it.
+_BETWEEN = (os.path.join(_PYRO, "poutine", ""), _PRIMITIVES, os.path.join(_PYRO, "nn", "module.py"), _OWN)
+_READ = pyro.nn.module.PyroModule.__getattr__.__code__
+
+
+class Places:
+    """Labels of places in one project."""
+
+    def __init__(self, view: View, cwd: str) -> None:
+        """``cwd``: the folder that labels are relative to."""
+        self._view = view
+        self._bases = tuple(os.path.join(base, "") for base in dict.fromkeys((cwd, os.path.realpath(cwd))))
+        self._assigned: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
+
+    def label(self, path: str, line: int | None) -> str:
+        """``file:line`` of a place in the project; empty for any other."""
+        path = os.path.abspath(path)
+        if not self._view.in_project(path):
+            return ""
+        base = next((base for base in self._bases if path.startswith(base)), None)
+        return f"{path if base is None else os.path.relpath(path, base)}:{line}"
+
+    def around(self, frame: FrameType | None) -> str:
+        """The innermost place in the project from which ``frame`` was reached."""
+        while frame is not None:
+            label = self.label(frame.f_code.co_filename, frame.f_lineno)
+            if label:
+                return label
+            frame = frame.f_back
+        return ""
+
+    def statement(self, frame: FrameType | None) -> str:
+        """The Pyro statement that ``frame`` serves; empty where a library makes it (an autoguide, ``pyro.module``)."""
+        while frame is not None and frame.f_code.co_filename.startswith(_BETWEEN):
+            if frame.f_code.co_filename == _PRIMITIVES and frame.f_code.co_name in ("module", "random_module"):
+                return ""
+            if frame.f_code is _READ:  # of an attribute: it was declared where it was assigned
+                declared = self._assigned.get(frame.f_locals["self"], {}).get(frame.f_locals["name"])
+                if declared is not None:
+                    return declared
+            frame = frame.f_back
+        return "" if frame is None else self.label(frame.f_code.co_filename, frame.f_lineno)
+
+    def reader(self, frame: FrameType | None) -> str:
+        """Who, torch and ourselves aside, asks for a value: ``file:line``; empty where it is Pyro."""
+        while frame is not None and frame.f_code.co_filename.startswith((_TORCH, _OWN)):
+            frame = frame.f_back
+        if frame is None or frame.f_code.co_filename.startswith(_PYRO):
+            return ""
+        return self.label(frame.f_code.co_filename, frame.f_lineno) or f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+    def watch_modules(self) -> None:
+        """Remember where ``PyroParam`` attributes are assigned: they are read elsewhere."""
+        cls: Any = pyro.nn.module.PyroModule
+        real: Callable[..., None] = cls.__setattr__
+
+        def __setattr__(this: Any, name: str, value: Any) -> None:
+            if isinstance(value, pyro.nn.module.PyroParam):
+                self._assigned.setdefault(this, {})[name] = self.statement(sys._getframe(1))
+            real(this, name, value)
+
+        cls.__setattr__ = __setattr__
+
+    def failure(self, error: BaseException) -> dict[str, str]:
+        """An exception in the program, as the journal tells it."""
+        where, at = "", ("", 0)
+        trace: TracebackType | None = error.__traceback__
+        while trace is not None:
+            path = trace.tb_frame.f_code.co_filename
+            label = self.label(path, trace.tb_lineno)
+            if label:
+                where, at = label, (path, trace.tb_lineno)
+            trace = trace.tb_next
+        if isinstance(error, SyntaxError) and error.filename and not where:
+            where = self.label(error.filename, error.lineno)
+        kind, message = type(error).__name__, str(error)[:2000]
+        return {"kind": kind, "message": message, "where": where, "site": raised.site(error, *at)}
+
+
+class Statements(poutine.messenger.Messenger):
+    """Hears which statements a program makes, and notes where."""
+
+    def __init__(self, places: Places) -> None:
+        """The outermost of all messengers: it hears what traces hear."""
+        super().__init__()
+        self._places = places
+        self.sites: dict[str, str] = {}
+        self.params: dict[str, str] = {}
+
+    def _pyro_sample(self, msg: Any) -> None:
+        self.sites.setdefault(msg["name"], self._places.statement(sys._getframe(1)))
+
+    def _pyro_param(self, msg: Any) -> None:
+        self.params.setdefault(msg["name"], self._places.statement(sys._getframe(1)))

@@ -1,0 +1,64 @@
+"""Stable: the original goes wrong in its steps, and the patched program does not (tips 1 and 16).
+
+A smaller rate moves less far in as many steps: that it has not gone wrong yet proves nothing until it has come as far
+as the original had when it did, by the median over the seeds.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from pyro_fix.analysis.health import breakdown
+from pyro_fix.analysis.stability import derailed, spikes, travelled
+from pyro_fix.observation import Observation, Trajectory
+from pyro_fix.transform import Candidate
+from pyro_fix.verify.judgement import Judgement
+
+Key = tuple[int, int]
+"""SVI object and seed."""
+
+
+def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
+    """Kept: trouble in a trajectory of the original, none in any of the patched program, over the same distance."""
+    before, after = _troubles(original, ordinals), _troubles(patched, ordinals)
+    evidence: dict[str, object] = {"original": _told(before), "patched": _told(after)}
+    if not before:
+        return Judgement(False, "the original's steps are stable as they are: there is nothing to mend", evidence)
+    if after:
+        return Judgement(False, f"it still goes wrong: {next(iter(after.values()))[1]}", evidence)
+    theirs, ours = _trajectories(original, ordinals), _trajectories(patched, ordinals)
+    shares = [
+        travelled(ours[key]) / needed
+        for key, (step, _) in before.items()
+        if key in ours and (needed := travelled(theirs[key], step)) > 0
+    ]
+    share = statistics.median(shares) if shares else 1.0
+    if share < 1:
+        reason = f"the run is too short to tell: it moves {share:.0%} of the way that the original had made when it "
+        return Judgement(None, f"{reason}went wrong (see --steps)", evidence, final=True)
+    return Judgement(True, f"stable (original: {next(iter(before.values()))[1]})", evidence)
+
+
+def _trajectories(observation: Observation, ordinals: Sequence[int]) -> dict[Key, Trajectory]:
+    return {(svi.ordinal, t.seed): t for svi in observation.svis if svi.ordinal in ordinals for t in svi.trajectories}
+
+
+def _troubles(observation: Observation, ordinals: Sequence[int]) -> dict[Key, tuple[int, str]]:
+    """Where trajectories go wrong, and how."""
+    found: dict[Key, tuple[int, str]] = {}
+    for svi in observation.svis:
+        if svi.ordinal not in ordinals:
+            continue
+        # The earliest cause is named: a spike comes before what it leads to.
+        for troubles in (spikes(svi), derailed(svi)):
+            for seed, trouble in troubles.items():
+                found.setdefault((svi.ordinal, seed), trouble)
+        for trajectory in svi.trajectories:
+            if (ending := breakdown(trajectory)) is not None:
+                found.setdefault((svi.ordinal, trajectory.seed), (len(trajectory.losses), ending[1]))
+    return found
+
+
+def _told(troubles: dict[Key, tuple[int, str]]) -> dict[str, str]:
+    return {f"svi {ordinal}, seed {seed}": words for (ordinal, seed), (_, words) in troubles.items()}

@@ -1,0 +1,222 @@
+"""How many steps an SVI object makes, through the ways in which programs hide them."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from reading import PREAMBLE, read
+
+from pyro_fix.analysis.spell import StepCount, step_count
+
+HEAD = f"""{PREAMBLE}
+import functools
+import itertools
+from torch.utils.data import DataLoader
+from tqdm import tqdm, trange
+
+def model(x=None):
+    pyro.sample("z", dist.Normal(0.0, 1.0))
+
+def guide(x=None):
+    pyro.sample("z", dist.Normal(0.0, 1.0))
+
+def make(optim=None):
+    return SVI(model, guide, optim, loss=Trace_ELBO())
+
+num_steps = load()
+data = load()
+"""
+BUILD = 'optim = Adam({"lr": 0.01})\nsvi = make(optim)\n'
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """The step count of the only optimiser of a program, where it is built."""
+
+    def count(text: str, **files: str) -> StepCount:
+        program = read(tmp_path, HEAD + textwrap.dedent(text), **files)
+        made = [made for made in program.made if made.name == "pyro.optim.Adam"]
+        return step_count(program, made[0], made[0].scope)
+
+    return count
+
+
+@pytest.mark.parametrize(
+    ("loop", "source"),
+    [
+        ("i = 0\nwhile i < num_steps:\n    svi.step(data)\n    i += 1", "num_steps"),
+        ("i = 1\nwhile i <= num_steps:\n    svi.step(data)\n    i += 1", "num_steps"),
+        ("i = 0\nwhile i <= num_steps:\n    svi.step(data)\n    i += 1", "(num_steps + 1)"),
+        ("i = 5\nwhile i < 105:\n    svi.step(data)\n    i += 1", "100"),
+        ("i = 0\nwhile i <= 99:\n    i += 1\n    svi.step(data)", "100"),
+        ("i = 0\nwhile num_steps > i:\n    svi.step(data)\n    i += 1", "num_steps"),
+        ("with tqdm(total=num_steps) as bar:\n    for _ in range(num_steps):\n        svi.step(data)", "num_steps"),
+        ("with trange(num_steps) as bar:\n    for _ in bar:\n        svi.step(data)", "num_steps"),
+        ("with tqdm(range(num_steps)) as bar:\n    for _ in bar:\n        svi.step(data)", "num_steps"),
+        ("from tqdm.notebook import tnrange\nfor _ in tnrange(num_steps):\n    svi.step(data)", "num_steps"),
+        ("from rich.progress import track\nfor _ in track(range(num_steps)):\n    svi.step(data)", "num_steps"),
+        ("for _ in itertools.islice(itertools.cycle(data), num_steps):\n    svi.step(data)", "num_steps"),
+        ("for _, x in zip(range(num_steps), itertools.cycle(data)):\n    svi.step(x)", "num_steps"),
+        ("for _ in itertools.repeat(None, num_steps):\n    svi.step(data)", "num_steps"),
+        ("for _ in reversed(range(num_steps)):\n    svi.step(data)", "num_steps"),
+        ("for i in range(0, num_steps, 10):\n    svi.step(data)", "len(range(0, num_steps, 10))"),
+        ("first = load()\nfor i in range(first, num_steps):\n    svi.step(data)", None),
+        ("step = svi.step\nfor _ in range(num_steps):\n    step(data)", "num_steps"),
+        ("step = functools.partial(svi.step, data)\nfor _ in range(num_steps):\n    step()", "num_steps"),
+        ("f = lambda x: svi.step(x)\nfor _ in range(num_steps):\n    f(data)", "num_steps"),
+        ("losses = list(map(svi.step, [1, 2, 3]))", "3"),
+        ("losses = list(map(lambda i: svi.step(data), range(num_steps)))", "num_steps"),
+        ("for _ in range(num_steps):\n    svi.step(data)\nfor _ in range(50):\n    svi.step(data)", "(num_steps + 50)"),
+        ("for _ in range(num_steps):\n    svi.step(data)\n    svi.step(data)", "(num_steps + num_steps)"),
+        ("svi.step(data)\nfor _ in range(num_steps):\n    svi.step(data)", "(1 + num_steps)"),
+        ("def t(n):\n    for _ in range(n):\n        svi.step(data)\nt(10)\nt(20)", "(10 + 20)"),
+        ("for _ in range(num_steps):\n    svi.step(data)\n    for x in data:\n        if x:\n            break", "num_steps"),
+        ("for _ in range(num_steps):\n    def f():\n        return 1\n    svi.step(data)", "num_steps"),
+        ("for _ in range(num_steps):\n    if f(svi.step(data)):\n        raise ValueError", "num_steps"),
+        ("pyro.clear_param_store()\nfor _ in range(num_steps):\n    svi.step(data)", "num_steps"),
+        ("print(svi)\nfor _ in range(num_steps):\n    svi.step(data)", "num_steps"),
+        ("print(len(data))\nfor x in data:\n    svi.step(x)", "len(data)"),
+        ("for x in tqdm(data):\n    svi.step(x)\nprint(len(data.dataset))", "len(data)"),
+        ("for i, x in enumerate(data):\n    svi.step(x)\nprint(1 / len(data))", "len(data)"),
+    ],
+)  # fmt: skip
+def test_known(counted, loop: str, source: str | None):
+    assert counted(f"{BUILD}{loop}\n").source == source
+
+
+@pytest.mark.parametrize(
+    ("loop", "why"),
+    [
+        ("while True:\n    svi.step(data)\n    if f():\n        break", "end early"),
+        ("i = 0\nwhile i < num_steps:\n    svi.step(data)\n    i += 2", "end early"),
+        ("i = 0\nwhile i < num_steps:\n    svi.step(data)\n    if f():\n        i += 1", "end early"),
+        ("i = 0\nwhile i < num_steps:\n    i += 1\n    i += 1\n    svi.step(data)", "end early"),
+        ("i = 0\nwhile i < num_steps:\n    svi.step(data)\n    i += 1\n    if f():\n        break", "end early"),
+        ("i = 0\nwhile i < num_steps:\n    svi.step(data)\n    if f():\n        continue\n    i += 1", "end early"),
+        ("i = 0\nwhile i < num_steps:\n    svi.step(data)\n    num_steps -= 1\n    i += 1", "end early"),
+        ("i = load()\nwhile i < num_steps:\n    svi.step(data)\n    i += 1", "end early"),
+        ("i = 0\nwhile i < data.n:\n    svi.step(data)\n    data.n -= 1\n    i += 1", "end early"),
+        ("i = 0\nwhile i < len(data):\n    svi.step(data)\n    i += 1", "end early"),
+        ("i = 0\ndef f():\n    global i\n    i = 0\nwhile i < num_steps:\n    svi.step(data)\n    f()\n    i += 1", "end early"),
+        ("for x, y in zip(data, range(num_steps)):\n    svi.step(x)", "not known"),
+        ("for x in itertools.islice(data, num_steps):\n    svi.step(x)", "not known"),
+        ("for x in data:\n    svi.step(x)", "not known"),
+        ("xs = []\nfor x in data:\n    xs.append(x)\nfor x in xs:\n    svi.step(x)", "not known"),
+        ("def one(x):\n    if x is None:\n        return\n    svi.step(x)\nfor _ in range(9):\n    one(data)", "condition"),
+        ("for _ in range(9):\n    try:\n        f()\n    except ValueError:\n        svi.step(data)", "condition"),
+        ("if f():\n    for _ in range(9):\n        svi.step(data)\nfor _ in range(9):\n    svi.step(data)", "several places"),
+        ("def t(n):\n    for _ in range(9):\n        svi.step(data)\n    if n:\n        t(n - 1)\nt(3)", "calls itself"),
+        ("def t():\n    for _ in range(9):\n        svi.step(data)", "no call of the function"),
+        ("for _ in range(9):\n    svi.step(data)\nfit(svi)", "not followed"),
+        ("for _ in range(9):\n    svi.step(data)\nengine.run(svi.step)", "not followed"),
+        ("import ignite\nfor _ in range(9):\n    svi.step(data)\nignite.Engine(svi.step)", "not followed"),
+        ("for _ in range(9):\n    svi.step(data)\nfor s in [svi]:\n    s.step(data)", "not followed"),
+        ("def t():\n    pyro.clear_param_store()\n    for _ in range(9):\n        svi.step(data)\nt()\nt()", "starts anew"),
+        ("for _ in range(3):\n    pyro.get_param_store().clear()\n    for _ in range(9):\n        svi.step(data)", "starts anew"),
+        ("fit(svi)", "not found"),
+        ("svi.step(data)\nsvi.step(data)", "in no loop"),
+    ],
+)  # fmt: skip
+def test_not_known(counted, loop: str, why: str):
+    count = counted(f"{BUILD}{loop}\n")
+    assert count.source is None
+    assert why in count.reason
+
+
+TRAINER = """\
+class Trainer:
+    def __init__(self, num_epochs, loader):
+        self.num_epochs, self.loader = num_epochs, loader
+        self.svi = make(Adam({{"lr": 0.01}}))
+
+    def epoch(self):
+        for x in self.loader:
+            self.svi.step(x)
+
+    def train(self{argument}):
+        for _ in range({rounds}):
+            self.epoch()
+"""
+
+
+@pytest.mark.parametrize(
+    ("argument", "rounds", "use", "source"),
+    [
+        ("", "self.num_epochs", "Trainer(5, DataLoader(data)).train()", "(num_epochs * len(loader))"),
+        ("", "self.num_epochs", "t = Trainer(load(), DataLoader(data))\nt.train()", "(num_epochs * len(loader))"),
+        (", n", "n", "Trainer(5, DataLoader(data)).train(100)", "(100 * len(loader))"),
+        (", n=7", "n", "Trainer(5, DataLoader(data)).train()", "(7 * len(loader))"),
+        (", n", "n", "Trainer(5, DataLoader(data)).train(num_steps)", "(num_steps * len(loader))"),
+    ],
+)
+def test_trainers(counted, argument: str, rounds: str, use: str, source: str):
+    assert counted(f"{TRAINER.format(argument=argument, rounds=rounds)}\n{use}\n").source == source
+
+
+def test_trainers_that_nothing_calls(counted):
+    """How often a library's user calls them is not for the source to say."""
+    assert "no call of the function" in counted(TRAINER.format(argument="", rounds="self.num_epochs")).reason
+
+
+def test_trainers_that_are_used_in_two_ways(counted):
+    text = TRAINER.format(argument=", n", rounds="n")
+    assert counted(f"{text}\nTrainer(1, DataLoader(data)).train(10)\nTrainer(1, DataLoader(data)).train(10)\n").source
+    count = counted(f"{text}\nTrainer(1, DataLoader(data)).train(10)\nTrainer(1, DataLoader(data)).train(20)\n")
+    assert "called in ways that make different numbers" in count.reason
+
+
+@pytest.mark.parametrize(
+    ("body", "source"),
+    [
+        ("def train(svi, loader, epochs):\n    for _ in range(epochs):\n        for x in loader:\n            svi.step(x)\n", "(num_steps * len(data))"),
+        ("def train(svi, loader, epochs):\n    for _ in range(epochs):\n        one(svi, loader)\n"
+         "def one(svi, loader):\n    loss = 0.0\n    for x in loader:\n        loss += svi.step(x)\n    return loss / len(loader.dataset)\n",
+         "(num_steps * len(data))"),
+    ],
+)  # fmt: skip
+def test_functions_that_take_the_svi_object(counted, body: str, source: str):
+    text = f"{body}data = DataLoader(load())\n{BUILD}train(svi, data, epochs=num_steps)\n"
+    assert counted(text).source == source
+
+
+def test_another_file_takes_the_svi_object(counted):
+    lib = "import pyro\ndef train(svi, n):\n    for _ in range(n):\n        svi.step()\n"
+    assert counted(f"from lib import train\n{BUILD}train(svi, num_steps)\n", lib=lib).source == "num_steps"
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        "def main(args):\n    svi = make(Adam({'lr': 0.01}))\n    for _ in range(args.num_steps):\n        svi.step(data)\n"
+        "if __name__ == '__main__':\n    import argparse\n    main(argparse.ArgumentParser().parse_args())\n",
+        "import click\n@click.command()\n@click.option('--num-steps', default=3)\ndef main(args):\n"
+        "    svi = make(Adam({'lr': 0.01}))\n    for _ in range(args.num_steps):\n        svi.step(data)\n",
+    ],
+)
+def test_command_lines(counted, main: str):
+    assert counted(main).source == "args.num_steps"
+
+
+def test_lightning_makes_the_steps(counted):
+    text = """\
+        import pytorch_lightning as pl
+
+        class Plan(pl.LightningModule):
+            def __init__(self):
+                self.svi = make(Adam({"lr": 0.01}))
+
+            def training_step(self, batch, i):
+                for _ in range(2):
+                    self.svi.step(batch)
+
+        pl.Trainer(max_epochs=5).fit(Plan())
+    """
+    assert counted(text).reason == "PyTorch Lightning makes the steps"
+
+
+def test_svi_run(counted):
+    text = 'svi = SVI(model, guide, Adam({"lr": 0.01}), loss=Trace_ELBO(), num_steps=300)\nsvi.run(data)\n'
+    assert counted(text).source == "300"
+    assert "not found" in counted(text.replace(", num_steps=300", "")).reason, "Pyro makes none by default"
+    assert "not known" in counted(text.replace("num_steps=300", "**load()")).reason

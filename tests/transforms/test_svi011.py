@@ -1,0 +1,281 @@
+"""Every trap of tip 1: rates that are right though large, rates that are the user's, runs that say otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from optimisers import PREAMBLE, build, program
+from showing import Shown, look, trajectory
+from showing import check as check_shown
+
+from pyro_fix.observation import Failure, Feed, SiteLook
+
+pytest_plugins = ["check_fixture"]
+CODE = "SVI011"
+
+NAN = Shown([trajectory([100.0] * 12 + [math.nan], rates=[0.5] * 13, nonfinite=12)])
+RUNAWAY = Shown([trajectory([100.0] * 20 + [1e6] * 80, rates=[0.5] * 100)])
+HEALTHY = Shown([trajectory(rates=[0.5] * 100)])
+
+
+@pytest.fixture
+def seen(tmp_path):
+    def run(text: str, judge: Shown):
+        path = tmp_path / "main.py"
+        path.write_text(text)
+        return [finding.proposal for finding in check_shown(path, CODE, judge).findings]
+
+    return run
+
+
+def rates_tried(proposal) -> list[str]:
+    return [candidate.label.removeprefix("learning rate ") for candidate in proposal.candidates]
+
+
+# --- by the source alone
+
+
+@pytest.mark.parametrize("rate", ["0.1", "0.5", "1e-1", "1.0", "5"])
+def test_large_along_a_noisy_gradient(check, rate: str):
+    finding = check(program(f'Adam({{"lr": {rate}}})')).finding
+    assert "large for 1000 steps" in finding.proposal.message and finding.proposal.source == "static"
+    assert all(candidate.needs_run for candidate in finding.proposal.candidates)
+
+
+@pytest.mark.parametrize("rate", ["0.099", "0.01", "1e-3", "load()", "lr", "args.lr"])
+def test_small_or_unknown(check, rate: str):
+    before = "parser = argparse.ArgumentParser()\nparser.add_argument('--lr', default=0.5)\n"
+    assert check(program(f'Adam({{"lr": {rate}}})', before=f"{before}args = parser.parse_args()\n")).findings == ()
+
+
+def test_the_default_rate_is_small(check):
+    assert check(program("Adam({})")).findings == ()
+
+
+@pytest.mark.parametrize("loop", ["for _ in range(300):\n    svi.step(0)\n", "while True:\n    svi.step(0)\n"])
+def test_short_runs_need_large_rates(check, loop: str):
+    assert check(program('Adam({"lr": 0.1})', loop)).findings == ()
+
+
+@pytest.mark.parametrize(
+    "guide",
+    [
+        "guide = pyro.infer.autoguide.AutoDelta(model)\n",
+        "guide = pyro.poutine.scale(pyro.infer.autoguide.AutoDelta(model), scale=0.1)\n",
+        "guide = pyro.infer.autoguide.AutoLaplaceApproximation(model)\n",
+        "guide = load()\n",
+        "def guide(data):\n    pass\n",
+        "def guide(data):\n    pyro.sample('z', dist.Delta(pyro.param('m', torch.tensor(0.))))\n",
+        "def guide(data):\n    pyro.sample('z', dist.Delta(pyro.param('m', torch.zeros(3))).to_event(1))\n",
+    ],
+)
+def test_point_estimates_need_large_rates(check, guide: str):
+    assert check(program('Adam({"lr": 0.1})', before=guide)).findings == ()
+
+
+@pytest.mark.parametrize(
+    "guide",
+    [
+        "guide = pyro.infer.autoguide.AutoNormal(model)\n",
+        "guide = pyro.poutine.scale(pyro.infer.autoguide.AutoNormal(model), scale=0.1)\n",
+        "def guide(data):\n    pyro.sample('z', dist.Normal(pyro.param('m', torch.zeros(3)), 1.).to_event(1))\n",
+    ],
+)
+def test_noisy_guides(check, guide: str):
+    assert check(program('Adam({"lr": 0.1})', before=guide)).finding.proposal.candidates
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        'ClippedAdam({"lr": 0.1, "lrd": 0.999})',
+        'SGD({"lr": 0.1})',
+        'pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.1}, "gamma": 0.9})',
+    ],
+)
+def test_decays_or_has_other_units(check, optimizer: str):
+    assert check(program(optimizer)).findings == ()
+
+
+def test_other_peoples_adam(check):
+    text = program('Adam({"lr": 0.5})').replace("from pyro.optim import *", "from mine import Adam")
+    assert check(text).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('Adam({"lr": 0.5})', 'Adam({"lr": 0.05})'),
+        ('Adam({"lr": .5})', 'Adam({"lr": 0.05})'),
+        ("Adam(dict(lr=0.5, betas=(0.9, 0.99)))", "Adam(dict(lr=0.05, betas=(0.9, 0.99)))"),
+        ('AdamW(optim_args={"weight_decay": 0.1, "lr": 0.5})', 'AdamW(optim_args={"weight_decay": 0.1, "lr": 0.05})'),
+        ('Adam({"lr": 0.5}, {"clip_norm": 10.})', 'Adam({"lr": 0.05}, {"clip_norm": 10.})'),
+    ],
+)
+def test_rewritten(check, before: str, after: str):
+    assert check(program(before)).added == [build(after).strip()]
+
+
+@pytest.mark.parametrize(
+    ("lines", "optimizer", "added"),
+    [
+        ("lr = 0.5\n", 'Adam({"lr": lr})', "lr = 0.05"),
+        ("lr: float = 0.5\n", 'Adam({"lr": lr})', "lr: float = 0.05"),
+        ('options = {"lr": 0.5}\n', "Adam(options)", 'options = {"lr": 0.05}'),
+    ],
+)
+def test_in_a_variable_of_its_own(check, lines: str, optimizer: str, added: str):
+    assert check(program(optimizer, before=lines)).added == [added]
+
+
+@pytest.mark.parametrize(
+    ("lines", "optimizer", "why"),
+    [
+        ("lr = 0.5\nprint(lr)\n", 'Adam({"lr": lr})', "other uses"),
+        ("base = 5\n", 'Adam({"lr": base * 0.1})', ""),
+        ('options = {"lr": 0.5}\nprint(options)\n', "Adam(options)", ""),
+    ],
+)
+def test_in_a_variable_with_other_uses(check, lines: str, optimizer: str, why: str):
+    checked = check(program(optimizer, before=lines))
+    assert not checked.result.changes
+    assert [f.proposal.held_back for f in checked.findings if why not in f.proposal.held_back] == []
+    assert bool(checked.findings) == bool(why)
+
+
+def test_a_constant_that_another_file_imports(check):
+    text = program('Adam({"lr": LR})', before="LR = 0.5\n")
+    helper = "from main import LR\nimport pyro\npyro.param('lr', LR)\n"
+    assert "other uses" in check(text, helper=helper).held_back
+
+
+def test_the_default_of_a_function_is_for_its_callers(check):
+    text = PREAMBLE + (
+        "def train(lr=0.5):\n    svi = SVI(model, guide, Adam({'lr': lr}), Trace_ELBO())\n"
+        "    for _ in range(1000):\n        svi.step(0)\n\ntrain()\n"
+    )
+    assert "for the user to set" in check(text).held_back
+
+
+def test_ladder():
+    from pyro_fix_transforms.svi011_learning_rate_too_large import ladder
+
+    assert ladder(0.5) == (0.05, 0.005, 0.001, 0.0001)
+    assert ladder(0.1) == (0.01, 0.001, 0.0001)
+    assert ladder(0.3) == (0.03, 0.003, 0.001, 0.0001)
+    assert ladder(0.002) == (0.001, 0.0002, 0.0001)
+    assert ladder(1e-3) == (1e-4,)
+    assert ladder(1e-4) == ()
+
+
+def test_suppression(check):
+    text = program('Adam({"lr": 0.5})').replace("Trace_ELBO())", "Trace_ELBO())  # pyro-fix: ignore[SVI011]")
+    assert check(text).findings == ()
+
+
+# --- by what a run shows
+
+
+@pytest.mark.parametrize("judge", [NAN, RUNAWAY], ids=["nan", "runaway"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        program('Adam({"lr": 0.5})'),
+        program('Adam({"lr": 0.5})', "for _ in range(100):\n    svi.step(0)\n"),
+        program('Adam({"lr": 0.5})', before="guide = pyro.infer.autoguide.AutoDelta(model)\n"),
+        program('SGD({"lr": 0.5})'),
+        program('ClippedAdam({"lr": 0.5, "lrd": 0.999})'),
+        program('pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.5}, "gamma": 0.9})'),
+    ],
+)
+def test_seen_with_any_optimizer_and_number_of_steps(seen, judge: Shown, text: str):
+    (proposal,) = seen(text, judge)
+    assert proposal.source == "seen" and "at a learning rate of 0.5" in proposal.message
+    assert rates_tried(proposal) == ["0.05", "0.005", "0.001", "0.0001"]
+    shares = [candidate.rate.share for candidate in proposal.candidates]
+    assert shares == pytest.approx([0.1, 0.01, 0.002, 0.0002])
+
+
+def test_a_run_without_trouble_takes_the_hypothesis_back(seen):
+    assert seen(program('Adam({"lr": 0.5})'), HEALTHY) == []
+
+
+def test_a_run_that_made_no_step_takes_nothing_back(seen):
+    (proposal,) = seen(program('Adam({"lr": 0.5})'), Shown([]))
+    assert proposal.source == "static"
+
+
+def test_thrown_above_its_start_on_most_seeds(seen):
+    thrown = [1000.0] * 3 + [5000.0 + t for t in range(97)]
+    text = program('Adam({"lr": 0.5})')
+
+    def runs(*losses):
+        return Shown([trajectory(each, seed=s, rates=[0.5] * 100) for s, each in enumerate(losses)], look())
+
+    assert "ends above its start" in seen(text, runs(thrown, thrown, ()))[0].message
+    assert seen(text, runs(thrown, (), ())) == []
+
+
+def test_a_noisy_start_is_no_yardstick(seen):
+    thrown = trajectory([1000.0] * 3 + [5000.0] * 97, rates=[0.5] * 100)
+    assert seen(program('Adam({"lr": 0.5})'), Shown([thrown], look(losses=(100.0, 9000.0, 500.0)))) == []
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        Shown([trajectory([math.nan], rates=[0.5], nonfinite=0)]),
+        Shown([trajectory([100.0], rates=[0.5], nonfinite=0, what="m")]),
+        Shown([trajectory([100.0] * 5, rates=[0.5] * 5, failure=Failure("ValueError", "scale", step=5))]),
+    ],
+    ids=["first loss", "first gradient", "exception"],
+)
+def test_not_to_blame(seen, judge: Shown):
+    assert seen(program('Adam({"lr": 0.5})'), judge) == []
+
+
+SITE = SiteLook("Normal", "real", False, (), -1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"guide": {"z": dataclasses.replace(SITE, violations=("scale: 1 of 1 values not positive",))}},
+        {"guide": {"z": SITE}, "model": {"z": dataclasses.replace(SITE, distribution="Gamma", support="positive")}},
+        {"error": "RuntimeError: shapes"},
+        {
+            "guide": {"z": dataclasses.replace(SITE, feeds=(Feed("scale", "positive", "s", (), True),))},
+            "bare": True,
+        },
+    ],
+    ids=["argument", "support", "error", "bare param"],
+)
+def test_another_defect_comes_first(seen, changes: dict):
+    from pyro_fix.observation import ParamLook
+
+    if changes.pop("bare", False):
+        changes["params"] = {"s": ParamLook((), "real", (1.0,), 1.0, 1.0)}
+    judge = dataclasses.replace(NAN, look=look(**changes))
+    assert seen(program('Adam({"lr": 0.5})'), judge) == []
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "before", "why"),
+    [
+        ('Adam({"lr": args.lr})', "args = load()\n", "not a literal"),
+        ("Adam(lambda name: {'lr': 0.5})", "", "function of the parameter"),
+        ("Adam({**base})", "base = load()\n", "run time"),
+        ('Adam({"lr": lr})', "lr = 0.5\nprint(lr)\n", "other uses"),
+        ('Adam({"lr": 0.2})', "", "another learning rate"),
+    ],
+)
+def test_seen_but_not_to_be_rewritten(seen, optimizer: str, before: str, why: str):
+    (proposal,) = seen(program(optimizer, before=before), NAN)
+    assert proposal.candidates == () and why in proposal.held_back
+
+
+def test_a_smallest_rate_is_not_lowered(seen):
+    judge = Shown([trajectory([100.0] * 12 + [math.nan], rates=[1e-4] * 13, nonfinite=12)])
+    assert seen(program('Adam({"lr": 0.0001})'), judge) == []

@@ -1,0 +1,225 @@
+"""Every trap of tip 4 for sites that only one side has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from checking import Checked
+from shown import check_shown, svi_at
+
+from pyro_fix.observation import Look, SiteLook
+
+pytest_plugins = ["check_fixture"]
+CODE = "SVI042"
+
+PREAMBLE = """\
+import torch
+import pyro
+import pyro.distributions as dist
+from pyro import poutine
+from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
+from pyro.infer.autoguide import AutoGuideList, AutoNormal
+from pyro.optim import Adam
+"""
+Z, W = "pyro.sample('z', dist.Normal(0.0, 1.0))", "w = pyro.sample('w', dist.HalfNormal(1.0))"
+
+
+def program(model: str, guide: str, *, before: str = "", pair: str = "model, guide", loss: str = "Trace_ELBO()", after: str = "") -> str:  # fmt: skip
+    bodies = ["".join(f"    {line}\n" for line in text.splitlines()) for text in (model, guide)]
+    return (
+        f"{PREAMBLE}{before}\ndef model(data):\n{bodies[0]}\ndef guide(data):\n{bodies[1]}\n"
+        f"optim = Adam({{'lr': 0.01}})\nsvi = SVI({pair}, optim=optim, loss={loss})\n{after}"
+    )
+
+
+def test_a_latent_that_the_guide_lacks(check):
+    outcome = check(program(f"{Z}\n{W}", Z))
+    assert outcome.finding.proposal.message == "the guide lacks 'w', which the model samples"
+    assert outcome.added == [
+        "guides = pyro.infer.autoguide.AutoGuideList(model)",
+        "guides.append(guide)",
+        'guides.append(pyro.infer.autoguide.AutoNormal(poutine.block(model, expose=["w"])))',
+        "svi = SVI(model, guides, optim=optim, loss=Trace_ELBO())",
+    ]
+    assert outcome.finding.proposal.candidates[0].needs_run and not outcome.result.changes
+
+
+def test_several_latents_in_a_function(check):
+    text = program(f"{Z}\n{W}\npyro.sample('v', dist.Beta(1.0, 1.0))", Z, pair="model, guide")
+    text = text.replace("optim = ", "def build():\n    optim = ").replace("svi = ", "    return ")
+    assert check(text).added == [
+        "guides = pyro.infer.autoguide.AutoGuideList(model)",
+        "guides.append(guide)",
+        'guides.append(pyro.infer.autoguide.AutoNormal(poutine.block(model, expose=["w", "v"])))',
+        "return SVI(model, guides, optim=optim, loss=Trace_ELBO())",
+    ]
+
+
+def test_a_site_that_the_model_lacks(check):
+    outcome = check(program(Z, f"{Z}\n{W}"))
+    assert outcome.finding.proposal.message == "the guide samples 'w', which the model lacks"
+    assert "one of the two is wrong" in outcome.held_back
+
+
+def test_a_slip_in_a_name(check):
+    assert check(program("pyro.sample('alpha', dist.Normal(0.0, 1.0))", "pyro.sample('alhpa', dist.Normal(0.0, 1.0))")).finding.proposal.message == (
+        "the guide lacks 'alpha', which the model samples; the guide samples 'alhpa', which the model lacks"
+    )  # fmt: skip
+
+
+def test_a_helper_that_samples_counts(check):
+    before = "def noise():\n    return pyro.sample('w', dist.HalfNormal(1.0))\n"
+    assert check(program(f"{Z}\n{W}", f"{Z}\nnoise()", before=before)).findings == ()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "pyro.sample('w', dist.Normal(0.0, 1.0), obs=data)",
+        "pyro.sample('w', dist.Normal(0.0, 1.0), **more)",
+        "pyro.sample('w', dist.Delta(data.sum()))",
+        "pyro.deterministic('w', data.sum())",
+        "pyro.factor('w', data.sum())",
+        "pyro.sample('w', dist.Bernoulli(0.5))",
+        "pyro.sample('w', dist.Categorical(torch.ones(3)), infer={'enumerate': 'parallel'})",
+        "pyro.sample('w', dist.Normal(0.0, 1.0), infer={'is_auxiliary': True})",
+        "pyro.sample('w', make_up())",
+        "if data is None:\n    pyro.sample('w', dist.Normal(0.0, 1.0))",
+        "for i in range(3):\n    pyro.sample('w', dist.Normal(0.0, 1.0))",
+        "pyro.sample(f'w{len(data)}', dist.Normal(0.0, 1.0))",
+        "with poutine.block():\n    pyro.sample('w', dist.Normal(0.0, 1.0))",
+        "data is None and pyro.sample('w', dist.Normal(0.0, 1.0))",
+        "if data is None:\n    return\npyro.sample('w', dist.Normal(0.0, 1.0))",
+    ],
+)
+def test_no_latent_that_needs_a_guide(check, extra: str):
+    assert check(program(f"{Z}\n{extra}", Z)).findings == ()
+
+
+@pytest.mark.parametrize(
+    "guide",
+    [
+        "mystery(data)",
+        "data.model()",
+        "net.weight.sum()",
+        "pyro.module('net', data)(data)",
+        "for name in ('w',):\n    pyro.sample(name, dist.Normal(0.0, 1.0))",
+        "pyro.sample(f'{data}', dist.Normal(0.0, 1.0))",
+        "if data is None:\n    pyro.sample('w', dist.LogNormal(0.0, 1.0))",
+        "getattr(pyro, 'sample')('w', dist.LogNormal(0.0, 1.0))",
+        "import mine\nmine.rest()",
+    ],
+)
+def test_a_guide_that_may_sample_more(check, guide: str):
+    before = "class Net(pyro.nn.PyroModule):\n    pass\nnet = Net()\n"
+    assert check(program(f"{Z}\n{W}", f"{Z}\n{guide}", before=before)).findings == ()
+
+
+@pytest.mark.parametrize("guide", ["data.sum().exp()", "torch.exp(data)", "x = len(data)\nprint(x)", "helper()"])
+def test_a_guide_that_is_understood(check, guide: str):
+    before = "def helper():\n    return torch.zeros(3).view(-1)\n"
+    assert len(check(program(f"{Z}\n{W}", f"{Z}\n{guide}", before=before)).findings) == 1
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "model, AutoNormal(model)",
+        "poutine.condition(model, data={'w': data}), guide",
+        "poutine.block(model, hide=['w']), guide",
+        "poutine.condition(model, data=data), guide",
+        "mine(model), guide",
+        "model, parts",
+    ],
+)
+def test_wrappers(check, pair: str):
+    before = "parts = AutoGuideList(None)\n"
+    assert check(program(f"{Z}\n{W}", Z, pair=pair, before=before)).findings == ()
+
+
+@pytest.mark.parametrize("loss", ["pyro.infer.EnergyDistance()", "mine()"])
+def test_losses_without_a_bound(check, loss: str):
+    assert check(program(f"{Z}\n{W}", Z, loss=loss)).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (program(f"{Z}\n{W}", f"return {Z}"), "returns something"),
+        (program(f"{Z}\n{W}", f"with pyro.plate('p', 3):\n    {Z}"), "makes plates"),
+        (program(f"{Z}\n{W}", Z, after="guide(None)\n"), "used elsewhere"),
+        (program(f"{Z}\n{W}", Z, after="SVI(model, guide, optim, Trace_ELBO())\n"), "several SVI objects"),
+        (program(f"{Z}\npyro.sample('w', dist.Poisson(3.0))", Z), "discrete"),
+        (program(f"{Z}\n{W}", Z, after="guides = []\n"), "is taken"),
+        (program(f"{Z}\n{W}", Z, pair="poutine.scale(model, scale=0.1), guide"), "no plain names"),
+    ],
+    ids=["returns", "plates", "used", "several", "discrete", "taken", "wrapped"],
+)
+def test_held_back(check, text: str, reason: str):
+    found = check(text).findings
+    assert found and all(reason in f.proposal.held_back for f in found)
+
+
+def test_suppression(check):
+    text = program(f"{Z}\n{W}", Z).replace("Trace_ELBO())", "Trace_ELBO())  # pyro-fix: ignore[SVI042]")
+    assert check(text).findings == ()
+
+
+def test_what_is_fixed_is_sound(check):
+    assert check(check(program(f"{Z}\n{W}", Z)).text).findings == ()
+
+
+# -- what runs say ---------------------------------------------------------------------------------------------------
+
+LATENT = SiteLook("Normal", "real", False, (), -1.0, 1.0)
+
+
+def seen(folder: Path, text: str, model: dict[str, SiteLook], guide: dict[str, SiteLook], **changes: object) -> Checked:
+    looked = Look({}, guide, model, (), {}, (), **changes)  # type: ignore[arg-type]
+    return check_shown(folder, CODE, text, svi_at(text, "svi = SVI(", look=looked))
+
+
+UNKNOWN = program("mystery(data)", "mystery(data)")
+
+
+def test_a_run_shows_what_the_source_does_not(tmp_path: Path):
+    found = seen(tmp_path, UNKNOWN, {"z": LATENT, "w": LATENT}, {"z": LATENT}).finding.proposal
+    assert found.source == "seen" and "'w'" in found.message and found.candidates[0].needs_run
+
+
+def test_a_run_shows_too_much(tmp_path: Path):
+    outcome = seen(tmp_path, UNKNOWN, {"z": LATENT}, {"z": LATENT, "u": LATENT})
+    assert "which the model lacks" in outcome.finding.proposal.message and outcome.held_back
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"observed": True},
+        {"enumerable": True},
+        {"enumerated": "parallel"},
+        {"distribution": "Delta"},
+    ],
+)
+def test_what_needs_no_guide(tmp_path: Path, changes: dict[str, object]):
+    other = replace(LATENT, **changes)  # type: ignore[arg-type]
+    assert seen(tmp_path, UNKNOWN, {"z": LATENT, "w": other}, {"z": LATENT}).findings == ()
+
+
+def test_auxiliary_sites(tmp_path: Path):
+    helper = replace(LATENT, auxiliary=True)
+    assert seen(tmp_path, UNKNOWN, {"z": LATENT}, {"z": LATENT, "u": helper}).findings == ()
+
+
+def test_a_run_withdraws(tmp_path: Path):
+    text = program(f"{Z}\n{W}", Z)
+    assert seen(tmp_path, text, {"z": LATENT, "w": LATENT}, {"z": LATENT, "w": LATENT}).findings == ()
+    assert seen(tmp_path, text, {"z": LATENT, "w": replace(LATENT, observed=True)}, {"z": LATENT}).findings == ()
+
+
+def test_a_look_that_failed_says_nothing(tmp_path: Path):
+    assert seen(tmp_path, UNKNOWN, {"z": LATENT}, {}, error="no trace").findings == ()
+    text = program(f"{Z}\n{W}", Z)
+    assert len(seen(tmp_path, text, {}, {}, error="no trace").findings) == 1

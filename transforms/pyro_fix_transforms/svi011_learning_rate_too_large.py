@@ -1,0 +1,170 @@
+"""SVI011."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pyro_fix import edits
+from pyro_fix.analysis import distributions
+from pyro_fix.analysis.health import mismatches
+from pyro_fix.analysis.optimizers import given_to_svi, options_of
+from pyro_fix.analysis.program import Program, Svi, functions_of
+from pyro_fix.analysis.seen import SeenSvi
+from pyro_fix.analysis.spell import step_count
+from pyro_fix.analysis.stability import derailed
+from pyro_fix.analysis.values import Applied, Attribute, Made, Value, options
+from pyro_fix.observation import Look
+from pyro_fix.transform import Candidate, Promise, Proposal, Rate, Threshold, Transform
+from pyro_fix_transforms._rates import literal_rate, runs_of, shown_rate
+
+#: Rates below this get stuck: the ladder ends here.  Source: tip 1.
+SMALLEST = 1e-4
+#: Optimisers whose steps are as long as the rate, whatever the gradient: where a number alone says how large it is.
+ADAPTIVE = frozenset({"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ClippedAdam"})
+
+
+class LearningRateTooLarge(Transform):
+    """Start with a small learning rate.
+
+    ## What it does
+    Finds an SVI whose loss diverges or becomes NaN in a run, and lowers the learning rate of its optimiser: to a tenth,
+    a hundredth, 0.001 or 0.0001, the first that keeps its promise. The source alone makes a finding of a literal rate
+    of 0.1 or more that a noisy ELBO is to follow for 500 steps and longer; a run in which nothing goes wrong takes that
+    back.
+
+    ## Why
+    The gradient of the ELBO is noisy, and a large rate throws parameters into regions where numbers overflow. Once a
+    small rate is stable, larger ones can be tried (tip 1). Large rates are often right all the same, for maximum a
+    posteriori estimates and for short runs; this is why a run has the last word.
+
+    ## Example
+    ```python
+    optim = Adam({"lr": 0.5})
+    svi = SVI(model, guide, optim, loss=Trace_ELBO())
+    for step in range(2000):
+        svi.step(data)
+    ```
+    becomes
+    ```python
+    optim = Adam({"lr": 0.05})
+    svi = SVI(model, guide, optim, loss=Trace_ELBO())
+    for step in range(2000):
+        svi.step(data)
+    ```
+
+    ## Holds back when
+    - the rate is an argument, a default, an option of the command line, or a variable with other uses;
+    - the options are a function of the parameter, or put together at run time; the program sets the rate by hand;
+    - the run shows another defect first: invalid arguments, supports that do not match, no finite loss before the
+      first update, an exception without a NaN (then nothing is found at all);
+    - no run is possible.
+
+    ## Promise
+    Declared rate: loss and gradients of the first step are unchanged, and the rate is the stated share of the
+    original's at every step. Stable: the original diverged or was not finite, and the patched run is neither, after
+    it has moved at least as far as the original had when it went wrong.
+    """
+
+    code, name, tip = "SVI011", "learning-rate-too-large", 1
+    promise = Promise.DECLARED_RATE | Promise.STABLE
+    after = ("SVI021", "SVI04", "SVI05", "SVI06", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI16")
+    large = Threshold(0.1, "learning rates from this on are large where no run says otherwise")
+    long = Threshold(500, "numbers of steps from this on are long enough for a small rate")
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        """One finding an optimiser."""
+        for made in given_to_svi(program):
+            runs = runs_of(program, made)
+            if runs:
+                rate = shown_rate(runs)
+                message = next((words for seen in runs if rate and (words := _trouble(seen, rate))), "")
+            else:
+                rate, message = self._by_source(program, made)
+            if not message or rate is None or rate <= SMALLEST:
+                continue
+            yield self._proposal(program, made, rate, message, seen=bool(runs))
+
+    def _by_source(self, program: Program, made: Made) -> tuple[float | None, str]:
+        """The rate that the source shows, and what is to be said of it."""
+        chosen = options_of(made, may_clip=True)
+        if isinstance(chosen, str) or made.name.rpartition(".")[2] not in ADAPTIVE or "lrd" in chosen.items:
+            return None, ""
+        rate, steps = chosen.number("lr"), step_count(program, made, chosen.scope).literal
+        noisy = all(_is_noisy(program, svi) for svi in program.makers_of(made))
+        if rate is None or rate < self.large or steps is None or steps < self.long or not noisy:
+            return None, ""
+        return rate, f"a learning rate of {rate:g} is large for {steps} steps along a noisy gradient"
+
+    def _proposal(self, program: Program, made: Made, rate: float, message: str, seen: bool) -> Proposal:
+        source: Literal["static", "seen"] = "seen" if seen else "static"
+        chosen = options_of(made, may_clip=True)
+        node = chosen if isinstance(chosen, str) else literal_rate(program, made, chosen)
+        if isinstance(node, str):
+            return self.finding(made.module, made.node, message, held_back=node, source=source)
+        assert not isinstance(chosen, str)
+        written = chosen.number("lr")
+        if written is None or abs(written - rate) > 1e-3 * rate:
+            why = "the run used another learning rate than the one that is written there"
+            return self.finding(made.module, made.node, message, held_back=why, source=source)
+        candidates = tuple(
+            Candidate(
+                (edits.replace(made.module, node, repr(smaller)),),
+                self.promise,
+                f"learning rate {smaller:g}",
+                Rate(share=smaller / written),
+                needs_run=True,
+            )
+            for smaller in ladder(written)
+        )
+        return self.finding(made.module, made.node, message, candidates, source=source)
+
+
+def ladder(rate: float) -> tuple[float, ...]:
+    """The rates to try in the place of ``rate``, largest first."""
+    tried = {float(f"{rate / 10:.12g}"), float(f"{rate / 100:.12g}"), 1e-3, 1e-4}
+    return tuple(sorted((smaller for smaller in tried if SMALLEST <= smaller < rate), reverse=True))
+
+
+def _trouble(seen: SeenSvi, rate: float) -> str:
+    """What a run shows of a rate that is too large; empty where it shows nothing, or another defect."""
+    if seen.svi.look is None or _has_other_defect(seen.svi.look):
+        return ""
+    # step 0 is made before the first update has its effect
+    found = [words for step, words in derailed(seen.svi).values() if step > 0]
+    return f"{found[0]}, at a learning rate of {rate:g}" if found else ""
+
+
+def _has_other_defect(look: Look) -> bool:
+    """Whether the first step is invalid as it is, so that the rate cannot be to blame."""
+    sites = (*look.guide.values(), *look.model.values())
+    bare = any(
+        feed.unchanged and feed.required not in ("?", "real") and look.params[feed.param].constraint == "real"
+        for site in sites
+        for feed in site.feeds
+        if feed.param in look.params
+    )
+    return bare or bool(look.error or mismatches(look) or any(site.violations for site in sites))
+
+
+def _is_noisy(program: Program, svi: Svi) -> bool:
+    """Whether the guide is known to draw its latents: with one value at every site the gradient has no noise."""
+    guides = options(svi.guide)
+    return bool(guides) and all(_draws(program, guide) for guide in guides)
+
+
+def _draws(program: Program, guide: Value) -> bool:
+    if isinstance(guide, Made):
+        head, _, kind = guide.name.rpartition(".")
+        if head == "pyro.poutine" or kind == "config_enumerate":
+            return bool(guide.arguments) and _draws(program, guide.arguments[0])
+        return head == "pyro.infer.autoguide" and "init_scale" in distributions.AUTOGUIDES.get(kind, ())
+    drawn = [_innermost(site.distribution) for site in program.sites_of(functions_of(guide)) if not site.observed]
+    return bool(drawn) and all(isinstance(d, Made) and d.name != "pyro.distributions.Delta" for d in drawn)
+
+
+def _innermost(distribution: Value | None) -> Value | None:
+    """A distribution without ``.to_event(…)`` and its like."""
+    while isinstance(distribution, Applied) and isinstance(distribution.callee, Attribute):
+        distribution = distribution.callee.base
+    return distribution

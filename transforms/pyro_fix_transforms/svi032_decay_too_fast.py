@@ -1,0 +1,132 @@
+"""SVI032."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Iterator
+from typing import Literal
+
+from pyro_fix import edits
+from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.spell import StepCount, step_count
+from pyro_fix.analysis.values import Arithmetic, Const, Made, Value
+from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
+from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, declared
+from pyro_fix_transforms._rates import runs_of
+
+_OPERATORS = {
+    "Add": operator.add,
+    "Sub": operator.sub,
+    "Mult": operator.mul,
+    "Div": operator.truediv,
+    "Pow": operator.pow,
+}
+
+
+class DecayTooFast(Transform):
+    """Let the learning rate last to the end.
+
+    ## What it does
+    Finds a `ClippedAdam` whose `lrd` brings the learning rate below a thousandth of its start before the last step, and
+    makes it `0.1 ** (1 / num_steps)`, so that the last step has a tenth of the first one's rate.
+
+    ## Why
+    `lrd` multiplies the rate at every step, not at every epoch: `0.95` looks gentle and leaves a 170th after 100 steps.
+    From then on the program runs and learns nothing (tip 3).
+
+    ## Example
+    ```python
+    optim = ClippedAdam({"lr": 0.01, "lrd": 0.95})
+    svi = SVI(model, guide, optim, loss=Trace_ELBO())
+    for step in range(2000):
+        svi.step(data)
+    ```
+    becomes
+    ```python
+    optim = ClippedAdam({"lr": 0.01, "lrd": 0.1 ** (1 / 2000)})
+    svi = SVI(model, guide, optim, loss=Trace_ELBO())
+    for step in range(2000):
+        svi.step(data)
+    ```
+
+    ## Holds back when
+    - the number of steps is not known where the optimiser is built (a run may show the decay all the same);
+    - the loop may end early, or the optimiser serves several SVI objects;
+    - `lrd` is not a number that is written at the call;
+    - there are fewer than 50 steps (then nothing is found at all).
+
+    ## Promise
+    Declared rate: loss and gradients of the first step are unchanged, the rate follows `lr * lrd ** t`, and nothing
+    diverges.
+    """
+
+    code, name, tip = "SVI032", "decay-too-fast", 3
+    promise = Promise.DECLARED_RATE
+    least = Threshold(1e-3, "the last step's share of the initial learning rate below which the decay is too fast")
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        """One finding an optimiser."""
+        for made in given_to_svi(program):
+            if made.name != "pyro.optim.ClippedAdam":
+                continue
+            options = options_of(made, may_clip=True)
+            if isinstance(options, str) or "lrd" not in options.items:
+                continue
+            count = step_count(program, made, options.scope)
+            found = self._by_source(options, count) or self._by_runs(program, made)
+            if found is None:
+                continue
+            steps, share, source = found
+            message = (
+                f"lrd leaves {share:.1g} of the learning rate after {steps} steps, and nothing is learnt from there"
+            )
+            node, doubt = options.node_of("lrd"), count.reason
+            if not doubt and not _is_written(node):
+                doubt = "lrd is not a number that is written at the call"
+            if doubt or node is None:
+                yield self.finding(made.module, made.node, message, held_back=doubt, source=source)
+                continue
+            change = edits.replace(made.module, node, decay_of(count))
+            candidate = Candidate((change,), self.promise, f"lrd = {decay_of(count)}", declared(count, options))
+            yield self.finding(made.module, made.node, message, (candidate,), source=source)
+
+    def _by_source(self, options: Options, count: StepCount) -> tuple[int, float, Literal["static"]] | None:
+        lrd, steps = _number(options.items["lrd"]), count.literal
+        if lrd is None or steps is None or not 0 < lrd < 1 or steps < FEWEST_STEPS:
+            return None
+        share = lrd**steps
+        return (steps, share, "static") if share < self.least else None
+
+    def _by_runs(self, program: Program, made: Made) -> tuple[int, float, Literal["seen"]] | None:
+        """What is left of the rate within the steps of a run: the program may make more, but the rate cannot rise."""
+        for seen in runs_of(program, made):
+            for trajectory in seen.svi.trajectories:
+                rates = [max(step) for step in trajectory.rates if step]
+                if len(rates) >= FEWEST_STEPS and 0 < rates[-1] < self.least * rates[0]:
+                    return len(rates), rates[-1] / rates[0], "seen"
+        return None
+
+
+def _is_written(node: ast.expr | None) -> bool:
+    """Whether an expression is made of literals alone."""
+    parts = (ast.Constant, ast.BinOp, ast.operator)
+    return node is not None and all(isinstance(part, parts) for part in ast.walk(node))
+
+
+def _number(value: Value) -> float | None:
+    """The number that a literal or arithmetic of literals is."""
+    if isinstance(value, Const):
+        is_number = isinstance(value.value, (int, float)) and not isinstance(value.value, bool)
+        return float(value.value) if is_number else None  # type: ignore[arg-type]
+    if not isinstance(value, Arithmetic) or value.operator not in _OPERATORS or len(value.operands) != 2:
+        return None
+    left, right = (_number(operand) for operand in value.operands)
+    if left is None or right is None:
+        return None
+    try:
+        result = _OPERATORS[value.operator](left, right)
+    except (ArithmeticError, ValueError):
+        return None
+    return result if isinstance(result, float) else None

@@ -1,0 +1,205 @@
+"""SVI121."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from pyro_fix import edits
+from pyro_fix.analysis.calls import is_validation_switch
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.values import Const, Made, walk
+from pyro_fix.observation import Look, SiteLook
+from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+class ValidationDisabled(Transform):
+    """Keep validation on.
+
+    ## What it does
+    Removes `pyro.enable_validation(False)`, `set_default_validate_args(False)`, the `validate...=False` of
+    `pyro.settings.set`, `validate_args=False` of a site's distribution, and the `False` of a `validation_enabled`
+    context in which an `SVI` is stepped.
+
+    ## Why
+    Validation is what tells an argument outside its constraint, data outside the support and a plate that does not
+    fit; without it the same mistakes train on, silently, or end in NaN (tip 12).
+
+    ## Example
+    ```python
+    pyro.enable_validation(False)
+    data = torch.randn(500)
+    num_steps = 1000
+    ```
+    becomes
+    ```python
+    data = torch.randn(500)
+    num_steps = 1000
+    ```
+
+    ## Holds back when
+    - the statement shares a line with another one;
+    - the file switches validation on again elsewhere: it is off for a stretch, on purpose.
+
+    A flag, `__debug__`, or a condition that decides are the user's own choice, and no finding.
+
+    ## Promise
+    Runs clean. Where the patched run now reports an error, that error is what was hidden: the fix is rejected, and the
+    verdict says what is wrong and where.
+    """
+
+    code, name, tip = "SVI121", "validation-disabled", 12
+    promise = Promise.RUNS_CLEAN
+    # What validation would report may be what these mend.
+    after = ("SVI04", "SVI05", "SVI06", "SVI13", "SVI16")
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        """One finding a switch, and one a distribution whose arguments are not looked at."""
+        met: set[int] = set()
+        for made in program.made:
+            thrown = made.name.rpartition(".")[2] not in ("validation_enabled", "context")
+            if thrown and is_validation_switch(made.name) and _is_off(made) and id(made.node) not in met:
+                met.add(id(made.node))
+                yield from self._statement(program, made)
+        for made in _contexts(program):
+            if id(made.node) not in met and is_validation_switch(made.name) and _is_off(made):
+                met.add(id(made.node))
+                yield self._fix(program, made, _hidden(_looks(program)), _argument(made), "", "validation left on")
+        for site in program.sites:
+            for part in walk(site.distribution) if site.distribution is not None else ():
+                if not isinstance(part, Made) or not part.name.startswith("pyro.distributions."):
+                    continue
+                given = part.keywords.get("validate_args")
+                spelled = any(keyword.arg == "validate_args" for keyword in part.node.keywords)
+                if spelled and isinstance(given, Const) and given.value is False and id(part.node) not in met:
+                    met.add(id(part.node))
+                    hidden = [
+                        words for seen in program.seen.site(site) for words in _of(seen.role, seen.name, seen.look)
+                    ]
+                    change = edits.remove_keyword(part.module, part.node, "validate_args")
+                    yield self._fix(program, part, hidden, change, "", "validate_args as it is by default")
+
+    def _statement(self, program: Program, made: Made) -> Iterator[Proposal]:
+        """A switch that is thrown for all that follows."""
+        place = _place(made.module.tree, made.node)
+        if place is None or any(
+            isinstance(node, (ast.If, ast.Try, ast.IfExp, ast.BoolOp, ast.Match)) for node in place
+        ):
+            return  # a choice
+        doubt, change = "", _argument(made) if "settings" in made.name else None
+        if change is None:
+            change = edits.remove_statement(made.module, made.node)
+        others = [other for other in program.made if other.module is made.module and _same_switch(other, made)]
+        again = next((o for o in others if not _is_off(o) and o.node.lineno > made.node.lineno), None)
+        if again is not None:
+            doubt = f"line {again.node.lineno} switches it on again"
+        elif change is None:
+            doubt = "it is no statement with a line of its own"
+        yield self._fix(program, made, _hidden(_looks(program)), change, doubt, "validation left on")
+
+    def _fix(
+        self, program: Program, made: Made, hidden: list[str], change: Edit | None, doubt: str, label: str
+    ) -> Proposal:
+        what = "the distribution's arguments are not validated" if "distributions" in made.name else "validation is off"
+        if made.name.rpartition(".")[2] in ("enable_validation", "set_default_validate_args"):
+            what = "validation is off"
+        message = f"{what}, and the run shows what that hides: {hidden[0]}" if hidden else f"{what}: mistakes go unseen"
+        changes = (change,) if change is not None else ()
+        candidate = Candidate(changes, self.promise, label, needs_run=True)
+        return self.finding(
+            made.module,
+            made.node,
+            message,
+            (candidate,) if changes else (),
+            doubt,
+            source="seen" if hidden else "static",
+        )
+
+
+def _contexts(program: Program) -> Iterator[Made]:
+    """The contexts in which SVI objects are stepped."""
+    for svi in program.svis:
+        for step in svi.steps:
+            yield from (context for context in step.contexts if isinstance(context, Made))
+
+
+def _is_off(made: Made) -> bool:
+    """Whether a switch is thrown by a literal ``False``."""
+    if made.spread:
+        return False
+    if "settings" in made.name:
+        return bool(_settings(made))
+    given = [*made.arguments, *made.keywords.values()]
+    node = [*made.node.args, *(keyword.value for keyword in made.node.keywords)]
+    return (
+        len(node) == 1 and isinstance(node[0], ast.Constant) and isinstance(given[0], Const) and given[0].value is False
+    )
+
+
+def _settings(made: Made) -> list[str]:
+    return [
+        keyword.arg
+        for keyword in made.node.keywords
+        if keyword.arg is not None
+        and keyword.arg.startswith("validate")
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value is False
+    ]
+
+
+def _argument(made: Made) -> Edit | None:
+    """Without the argument that throws the switch: its default leaves validation on; ``None`` where nothing is left."""
+    call = made.node
+    if "settings" in made.name:
+        names = _settings(made)
+        if len(names) == len(call.keywords) and made.name.endswith(".set"):
+            return None
+        return edits.remove_keyword(made.module, call, *names)
+    if call.keywords:
+        return edits.remove_keyword(made.module, call, *(keyword.arg for keyword in call.keywords if keyword.arg))
+    return edits.replace(made.module, call.args[0], "")
+
+
+def _same_switch(other: Made, made: Made) -> bool:
+    if "settings" in made.name:
+        return False
+    return other.node is not made.node and is_validation_switch(other.name) and "settings" not in other.name
+
+
+def _place(tree: ast.AST, node: ast.AST) -> list[ast.AST] | None:
+    """What stands around ``node`` within its function, outermost first; ``None`` where it is not found."""
+    for child in ast.iter_child_nodes(tree):
+        if child is node:
+            return [tree]
+        if (inner := _place(child, node)) is not None:
+            if isinstance(child, _FUNCTIONS) or _is_main_guard(tree):
+                return inner
+            return [tree, *inner]
+    return None
+
+
+def _is_main_guard(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+
+
+def _looks(program: Program) -> Iterator[Look]:
+    return (svi.look for run in program.seen.runs for svi in run.svis if svi.look is not None)
+
+
+def _hidden(looks: Iterable[Look]) -> list[str]:
+    """What is wrong in runs that nobody is told of."""
+    return list(
+        dict.fromkeys(
+            words
+            for look in looks
+            for role, sites in (("guide", look.guide), ("model", look.model))
+            for name, site in sites.items()
+            for words in _of(role, name, site)
+        )
+    )
+
+
+def _of(role: str, name: str, site: SiteLook) -> list[str]:
+    return [f"{role} site '{name}', {site.distribution}: {violation}" for violation in site.violations]
