@@ -107,7 +107,7 @@ def _option(script: Script, key: str) -> Iterator[tuple[ast.Dict, int]]:
 
 def _hot_rate(script: Script) -> Iterator[str]:
     for literal, index in _option(script, "lr"):
-        yield script.replaced((literal.values[index], "5.0"))
+        yield script.replaced((literal.values[index], "100.0"))
 
 
 def _plain_optimizer(script: Script) -> Iterator[str]:
@@ -273,7 +273,7 @@ def _near_boundary(script: Script) -> Iterator[str]:
 
 
 DEFECTS: tuple[Defect, ...] = (
-    Defect("SVI011", "a learning rate of 5", _hot_rate),
+    Defect("SVI011", "a learning rate of 100", _hot_rate),
     Defect("SVI021", "SGD", _plain_optimizer),
     Defect("SVI022", "Adam at a constant rate", _adam),
     Defect("SVI031", "ClippedAdam without decay", _no_decay),

@@ -216,7 +216,7 @@ def main() -> int:
     parser.add_argument("--select", action="append", default=[], help="codes or prefixes of the defects to inject")
     parser.add_argument("--places", type=int, default=3, help="injections a code; 0 means all (default: 3)")
     parser.add_argument("--seed", type=int, default=0, help="decides where defects go (default: 0)")
-    parser.add_argument("--steps", type=int, default=400, help="SVI steps of the final training (default: 400)")
+    parser.add_argument("--steps", type=int, default=800, help="SVI steps of the final training (default: 800)")
     parser.add_argument("--seeds", type=int, default=2, help="training runs a program (default: 2)")
     parser.add_argument("--python", type=Path, help="the interpreter that has Pyro")
     parser.add_argument(

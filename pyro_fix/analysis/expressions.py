@@ -32,6 +32,7 @@ from pyro_fix.analysis.values import (
     SviValue,
     Value,
     join,
+    options,
 )
 
 if TYPE_CHECKING:
@@ -250,6 +251,8 @@ class Evaluator:
     def arithmetic(self, operator: str, *operands: Value) -> Value:
         """An operator applied; what is done to a step's loss is remembered for tip 10."""
         if operator in ("Div", "FloorDiv"):
+            if _losses(operands[1]):
+                return Opaque()  # a relative change, which no scale of the loss alters
             for part in _losses(operands[0]):
                 part.svi.loss_divided = True
         return Arithmetic(operator, operands)
@@ -319,7 +322,7 @@ class Evaluator:
                 whole = False
         return calls.with_scope(Mapping(items, whole, node), self.scope)
 
-    def _subscript(self, node: ast.Subscript) -> Value:
+    def _subscript(self: Any, node: ast.Subscript) -> Value:
         base, index = self.evaluate(node.value), self.evaluate(node.slice)
         if isinstance(index, Const):
             if isinstance(base, Mapping) and base.whole and index.value in base.items:
@@ -331,6 +334,8 @@ class Evaluator:
                     return Opaque()
         if isinstance(base, (Collection, Mapping)):
             return join(*base.parts()) if base.parts() else Opaque()
+        if any(isinstance(option, SiteValue) for option in options(base)) and not _counts_from_the_right(node.slice):
+            self.hazard(node, "a sampled value indexed from the left", of_shape=True)
         return Item(base, index)
 
     def store_item(self, base: Value, index: ast.expr, value: Value) -> None:
@@ -400,14 +405,25 @@ def _is_easy_group(base: Value, name: str) -> bool:
     return isinstance(base, Applied) and isinstance(base.callee, Attribute) and base.callee.name == "group"
 
 
+def _counts_from_the_right(index: ast.expr) -> bool:
+    """Whether an index starts with ``...``, so that a new dimension on the left does not move it."""
+    first = index.elts[0] if isinstance(index, ast.Tuple) and index.elts else index
+    return isinstance(first, ast.Constant) and first.value is Ellipsis
+
+
 def _losses(value: Value) -> list[StepLoss]:
     """The step losses that a value was made from, a few operations back: enough for ``sum(losses) / n``."""
     found: list[StepLoss] = []
     level: tuple[Value, ...] = (value,)
     for _ in range(8):
         found += [part for part in level if isinstance(part, StepLoss)]
-        level = tuple(inner for part in level[:32] for inner in part.parts())
+        level = tuple(inner for part in level[:32] if not _is_length(part) for inner in part.parts())
     return found
+
+
+def _is_length(value: Value) -> bool:
+    """Whether a value counts other values: how many losses there are is no loss."""
+    return isinstance(value, Made) and value.name == "builtins.len"
 
 
 _EXPRESSIONS: dict[type[ast.expr], Callable[[Any, Any], Value]] = {

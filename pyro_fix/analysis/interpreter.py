@@ -296,10 +296,10 @@ class Interpreter(Evaluator):
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
-    def hazard(self, node: ast.AST, what: str) -> None:
+    def hazard(self, node: ast.AST, what: str, of_shape: bool = False) -> None:
         """Something that a change of batch shape would break, in every function that is running."""
         line = getattr(node, "lineno", 0)
-        self.program.hazards.extend(Hazard(function, line, what) for function in self.functions)
+        self.program.hazards.extend(Hazard(function, line, what, of_shape) for function in self.functions)
 
     # -- statements ----------------------------------------------------------------------------------------------
 

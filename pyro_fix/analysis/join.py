@@ -54,11 +54,15 @@ def _reconcile(use: Use, seen: list[SeenParam], sites: _Sites) -> None:
         # Operations that were not seen may have been none.
         if met and not any(feed.unchanged or not feed.operations for feed in feeds):
             use.unchanged = False
-    elif feeds and all(feed.unchanged for feed in feeds) and not _has_alternatives(use):
+    elif feeds and all(feed.unchanged for feed in feeds) and _may_believe(use, feeds[0], seen, sites):
         # It goes through something that the source does not show the inside of, and that left it as it is.
-        if all(_arrives_so(one, feeds[0], sites) for one in seen):
-            use.unchanged, use.source = True, "seen"
-            use.reshaped = any(_moves(feed) for feed in feeds)
+        use.unchanged, use.source = True, "seen"
+        use.reshaped = any(_moves(feed) for feed in feeds)
+
+
+def _may_believe(use: Use, feed: Feed, seen: list[SeenParam], sites: _Sites) -> bool:
+    """Whether one run tells of all: there is one way, and the call makes no params that are used in other ways."""
+    return not _has_alternatives(use) and all(_arrives_so(one, feed, sites) for one in seen)
 
 
 def _has_alternatives(use: Use) -> bool:
@@ -83,7 +87,7 @@ def _is(feed: Feed, argument: str, param: str) -> bool:
 
 
 def _moves(feed: Feed) -> bool:
-    """Whether elements were moved, which matters to constraints on vectors and matrices: rows that are repeated stay."""
+    """Whether elements were moved, which matters to constraints on vectors and matrices; repeated rows stay rows."""
     return bool(set(feed.operations) - {"Expand", "Clone", "ToCopy", "Alias"})
 
 

@@ -174,6 +174,8 @@ class Hazard:
     function: ast.AST
     line: int
     what: str
+    of_shape: bool = False
+    """Whether it counts dimensions from the left, which only particles change: one more value at a site is no harm."""
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import dataclass
 
 from pyro_fix.analysis.health import DIVERGENCE, LEVEL_STEPS, diverged
-from pyro_fix.observation import SviObservation, Trajectory
+from pyro_fix.observation import Look, SviObservation, Trajectory
 
-#: Above its start by this many standard deviations of the loss there, over the common seeds ...
-THROWN = 5.0
-#: ... and by this share of the start itself, a loss has been thrown out of where it began.
-THROWN_SHARE = 0.1
+#: Above its start by this many standard deviations of the loss there, over the common seeds, and by one of these
+#: shares of the log-probabilities that the loss is made of, a loss was thrown out of where it began: for good ...
+THROWN, FOR_GOOD = 5.0, 0.1
+#: ... or until it came back.
+FOR_A_WHILE = 1.0
 #: A gradient this many times as long as those shortly before it is a spike ...
 SPIKE = 1000.0
 #: ... if it is also longer than this: gradients that grow from nothing harm nobody.
@@ -23,30 +25,38 @@ LONG = 1e4
 BEFORE, FEWEST_BEFORE = 20, 5
 
 
-def derailed(svi: SviObservation) -> dict[int, tuple[int, str]]:
-    """Seed -> the step at which its loss left the way, and how: not finite, running away, or thrown above its start.
+@dataclass(frozen=True)
+class Derailment:
+    """Where a trajectory left its way."""
 
-    Exceptions alone do not count: there are many reasons for one.  A single run may end above where it began by bad
+    step: int
+    words: str
+    recovered: bool = False
+    """Whether its loss came back by the end of the run."""
+
+
+def derailed(svi: SviObservation) -> dict[int, Derailment]:
+    """Seed -> where its loss left the way: not finite, running away, or thrown above its start, for good or a while.
+
+    Exceptions alone do not count: there are many reasons for one.  A single run may get above where it began by bad
     luck; that counts where at least half of them do.
     """
-    found: dict[int, tuple[int, str]] = {}
-    above: dict[int, tuple[int, str]] = {}
+    found: dict[int, Derailment] = {}
+    above: dict[int, Derailment] = {}
     for trajectory in svi.trajectories:
         first = trajectory.first_nonfinite
         if first is not None:
             what = trajectory.nonfinite if trajectory.nonfinite not in ("", "loss") else "the loss"
-            found[trajectory.seed] = first, f"{what} is not finite at step {first}"
+            found[trajectory.seed] = Derailment(first, f"{what} is not finite at step {first}")
         elif diverged(trajectory):
-            found[trajectory.seed] = (
-                _beyond(trajectory, _divergence(trajectory)),
-                f"the loss runs away, {_way(trajectory)}",
-            )
-        elif (limit := _start(svi)) is not None and _end(trajectory) > limit:
-            above[trajectory.seed] = _beyond(trajectory, limit), f"the loss ends above its start, {_way(trajectory)}"
+            step = _beyond(trajectory, _divergence(trajectory))
+            found[trajectory.seed] = Derailment(step, f"the loss runs away, {_way(trajectory)}")
+        elif (thrown := _thrown(svi, trajectory)) is not None:
+            above[trajectory.seed] = thrown
     return found | (above if 2 * (len(above) + len(found)) >= len(svi.trajectories) else {})
 
 
-def spikes(svi: SviObservation) -> dict[int, tuple[int, str]]:
+def spikes(svi: SviObservation) -> dict[int, Derailment]:
     """Seed -> the first step whose gradient overflows, or is out of all proportion to those shortly before it.
 
     None where the optimiser clamps gradients, so that a spike does not get through.
@@ -56,10 +66,8 @@ def spikes(svi: SviObservation) -> dict[int, tuple[int, str]]:
     found = {}
     for trajectory in svi.trajectories:
         if (step := _spike(trajectory)) is not None:
-            found[trajectory.seed] = (
-                step,
-                f"the gradient spikes to {trajectory.gradient_norms[step]:.2g} at step {step}",
-            )
+            words = f"the gradient spikes to {trajectory.gradient_norms[step]:.2g} at step {step}"
+            found[trajectory.seed] = Derailment(step, words)
     return found
 
 
@@ -86,23 +94,36 @@ def _divergence(trajectory: Trajectory) -> float:
     return start + DIVERGENCE * max(abs(start), max(first) - min(first), 1.0)
 
 
-def _start(svi: SviObservation) -> float | None:
-    """The loss above which a run has left its start, by the losses at the initial parameters under common seeds."""
-    losses = svi.look.losses if svi.look is not None else ()
-    if len(losses) < 2 or not all(map(math.isfinite, losses)):
+def _thrown(svi: SviObservation, trajectory: Trajectory) -> Derailment | None:
+    losses, look = trajectory.losses, svi.look
+    at_start = look.losses if look is not None else ()
+    if look is None or len(losses) < 2 * LEVEL_STEPS or len(at_start) < 2 or not all(map(math.isfinite, at_start)):
         return None
-    mean = statistics.fmean(losses)
-    return mean + max(THROWN * statistics.stdev(losses), THROWN_SHARE * abs(mean), 1.0)
+    mean, deviation = statistics.fmean(at_start), statistics.stdev(at_start)
+    size = max(abs(mean), _terms(look))
+    limit = mean + max(THROWN * deviation, FOR_GOOD * size)
+    if statistics.median(losses[-LEVEL_STEPS:]) > limit:
+        return Derailment(_beyond(trajectory, limit), f"the loss ends above its start, {_way(trajectory)}")
+    limit = mean + max(THROWN * deviation, FOR_A_WHILE * size)
+    levels = [statistics.median(losses[step : step + LEVEL_STEPS]) for step in range(len(losses) - LEVEL_STEPS + 1)]
+    if max(levels) <= limit:
+        return None
+    words = f"the loss leaps from {losses[0]:.4g} to {max(levels):.4g} before it comes back"
+    return Derailment(_beyond(trajectory, limit), words, recovered=True)
 
 
-def _end(trajectory: Trajectory) -> float:
-    losses = trajectory.losses
-    return statistics.median(losses[-LEVEL_STEPS:]) if len(losses) >= 2 * LEVEL_STEPS else -math.inf
+def _terms(look: Look) -> float:
+    """Sum of the magnitudes of the log-probabilities that the loss is the difference of."""
+    sites = (*look.guide.values(), *look.model.values())
+    return math.fsum(
+        abs(s.log_prob * (1.0 if s.scale is None else s.scale)) for s in sites if math.isfinite(s.log_prob)
+    )
 
 
 def _beyond(trajectory: Trajectory, limit: float) -> int:
-    return next(step for step, loss in enumerate(trajectory.losses) if loss > limit)
+    """The first step beyond a limit; step 0 is made before the first update."""
+    return next(step for step, loss in enumerate(trajectory.losses) if step and loss > limit)
 
 
 def _way(trajectory: Trajectory) -> str:
-    return f"from {trajectory.losses[0]:.4g} to {_end(trajectory):.4g} in {len(trajectory.losses)} steps"
+    return f"from {trajectory.losses[0]:.4g} to {statistics.median(trajectory.losses[-LEVEL_STEPS:]):.4g} in {len(trajectory.losses)} steps"

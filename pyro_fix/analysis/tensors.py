@@ -25,6 +25,11 @@ _RANDOM = {
     "torch.randn": (-math.inf, math.inf),
     "torch.randn_like": (-math.inf, math.inf),
 }
+_DRAWN = {
+    **dict.fromkeys(("Normal", "MultivariateNormal", "Cauchy", "Laplace", "StudentT"), (-math.inf, math.inf)),
+    **dict.fromkeys(("Gamma", "InverseGamma", "LogNormal", "Exponential", "HalfNormal", "HalfCauchy"), (0.0, math.inf)),
+    "Beta": (0.0, 1.0),
+}
 _CONSTANT = {"torch.ones": 1.0, "torch.ones_like": 1.0, "torch.zeros": 0.0, "torch.zeros_like": 0.0}
 _KEEPING = frozenset(
     {"to", "cuda", "cpu", "float", "double", "clone", "detach", "expand", "view", "reshape", "repeat", "unsqueeze"}
@@ -66,6 +71,8 @@ def _extent(value: Value | None) -> Extent | None:
     elif isinstance(value, Applied) and isinstance(value.callee, Attribute):
         if value.callee.name in _KEEPING:
             return _extent(value.callee.base)
+        if value.callee.name in ("sample", "rsample"):
+            return _of_draw(value.callee.base)
         if value.callee.name == "new_tensor" and value.arguments:
             return _extent(value.arguments[0])
         if value.callee.name in ("new_ones", "new_zeros"):
@@ -96,6 +103,17 @@ def _of_call(value: Made) -> Extent | None:
     if value.name in ("torch.softmax", "torch.nn.functional.softmax"):
         return Extent(0.0, 1.0, "simplex")
     return None
+
+
+def _of_draw(distribution: Value) -> Extent | None:
+    """What a distribution draws, where its family tells."""
+    if not isinstance(distribution, Made) or distribution.spread or ".distributions." not in distribution.name:
+        return None
+    kind = distribution.name.rpartition(".")[2]
+    if kind == "Uniform":
+        low, high = _extent(distribution.argument(0, "low")), _extent(distribution.argument(1, "high"))
+        return Extent(low.low, high.high, "draw") if low is not None and high is not None else None
+    return Extent(*_DRAWN[kind], "draw") if kind in _DRAWN else None
 
 
 def _of_arithmetic(value: Arithmetic) -> Extent | None:

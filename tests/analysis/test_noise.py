@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from showing import look, trajectory
 
 from pyro_fix.analysis.noise import gradient_noise, loss_noise, progress
-from pyro_fix.analysis.stability import derailed, spikes, travelled
-from pyro_fix.observation import Failure, SviObservation, Trajectory
+from pyro_fix.analysis.stability import Derailment, derailed, spikes, travelled
+from pyro_fix.observation import Failure, SiteLook, SviObservation, Trajectory
 
 
 def svi(*trajectories: Trajectory, losses=(990.0, 1000.0, 1010.0), optimizer: str = "Adam") -> SviObservation:
@@ -75,30 +76,42 @@ class TestDerailed:
 
     def test_not_finite(self) -> None:
         runs = svi(trajectory(), trajectory([5.0] * 7 + [math.inf], seed=3, nonfinite=7))
-        assert derailed(runs) == {3: (7, "the loss is not finite at step 7")}
+        assert derailed(runs) == {3: Derailment(7, "the loss is not finite at step 7")}
 
     def test_a_parameter_is_not_finite(self) -> None:
         runs = svi(trajectory([5.0] * 8, nonfinite=7, what="m"))
-        assert derailed(runs) == {0: (7, "m is not finite at step 7")}
+        assert derailed(runs) == {0: Derailment(7, "m is not finite at step 7")}
 
     def test_runs_away(self) -> None:
         """Half of the runs is not needed: nothing that is sound ends ten times above its start."""
         away = trajectory([100.0] * 20 + [1e5] * 80, seed=1)
         found = derailed(svi(trajectory(), trajectory(seed=2), away))
-        assert found == {1: (20, "the loss runs away, from 100 to 1e+05 in 100 steps")}
+        assert found == {1: Derailment(20, "the loss runs away, from 100 to 1e+05 in 100 steps")}
 
     def test_thrown_above_its_start_on_most_seeds(self) -> None:
         thrown = [trajectory([1000.0] * 4 + [2500.0] * 96, seed=seed) for seed in (1, 2)]
         assert set(derailed(svi(trajectory(), *thrown))) == {1, 2}
         assert derailed(svi(trajectory(), trajectory(seed=3), thrown[0])) == {}
-        assert derailed(svi(*thrown))[1][0] == 4
+        assert derailed(svi(*thrown))[1].step == 4
 
     def test_above_its_start_by_less_than_the_noise_there(self) -> None:
         thrown = trajectory([1000.0] * 4 + [2500.0] * 96)
         assert derailed(svi(thrown, losses=(500.0, 1500.0, 1000.0))) == {}
 
-    def test_a_jump_that_it_comes_back_from(self) -> None:
-        assert derailed(svi(trajectory([1000.0] * 4 + [1e5] * 40 + [900.0] * 56))) == {}
+    def test_a_leap_that_it_comes_back_from(self) -> None:
+        leap = trajectory([1000.0] * 4 + [1e5] * 40 + [900.0] * 56)
+        found = derailed(svi(leap))[0]
+        assert found == Derailment(4, "the loss leaps from 1000 to 1e+05 before it comes back", recovered=True)
+
+    @pytest.mark.parametrize("leap", [[1e5] * 4, [1900.0] * 40], ids=["few steps", "not twice its start"])
+    def test_a_jump_is_no_leap(self, leap: list[float]) -> None:
+        assert derailed(svi(trajectory([1000.0] * 4 + leap + [900.0] * (96 - len(leap))))) == {}
+
+    def test_beside_the_terms_that_a_small_loss_is_the_difference_of(self) -> None:
+        sites = {"z": SiteLook("Normal", "real", False, (), -5000.0, 1.0)}
+        run = svi(trajectory([10.0] * 4 + [2000.0] * 40 + [5.0] * 56), losses=(9.0, 10.0, 11.0))
+        assert run.look is not None and derailed(run)
+        assert derailed(replace(run, look=replace(run.look, guide=sites, model=sites))) == {}
 
     def test_an_exception_is_none_of_it(self) -> None:
         assert derailed(svi(trajectory([5.0] * 50, failure=Failure("ValueError", "scale", step=50)))) == {}
@@ -107,11 +120,11 @@ class TestDerailed:
 class TestSpikes:
     def test_where_the_optimiser_clips(self) -> None:
         norms = [8.0] * 50 + [1e9] + [8.0] * 49
-        assert spikes(svi(trajectory(norms=norms))) == {0: (50, "the gradient spikes to 1e+09 at step 50")}
+        assert spikes(svi(trajectory(norms=norms))) == {0: Derailment(50, "the gradient spikes to 1e+09 at step 50")}
         assert spikes(svi(trajectory(norms=norms), optimizer="ClippedAdam")) == {}
 
     def test_an_overflow_at_the_first_step(self) -> None:
-        assert spikes(svi(trajectory(norms=[math.inf] + [8.0] * 99)))[0][0] == 0
+        assert spikes(svi(trajectory(norms=[math.inf] + [8.0] * 99)))[0].step == 0
 
     def test_the_first_steps_are_no_yardstick(self) -> None:
         assert spikes(svi(trajectory(norms=[1.0] * 2 + [1e9] * 98))) == {}

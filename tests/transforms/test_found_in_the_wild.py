@@ -115,3 +115,221 @@ def test_what_lies_in_a_folder_of_tests_is_left_alone(tmp_path) -> None:
     for named in (file, tmp_path / "tests"):
         (finding,) = check([named], ["SVI051"], tmp_path).findings
         assert finding.proposal.candidates
+
+
+LOOP = """
+svi = SVI(model, guide, Adam({"lr": 0.01}), Trace_ELBO(num_particles=10))
+for step in range(1000):
+    svi.step(data)
+"""
+
+
+def test_a_guide_that_scores_its_labels(say) -> None:
+    """``Trace_ELBO`` subtracts what the guide observes; ``TraceMeanField_ELBO`` leaves it out."""
+    text = """
+def labels(x):
+    return pyro.sample("y", dist.OneHotCategorical(torch.ones(3) / 3), obs=x)
+
+def model(data):
+    z = pyro.sample("z", dist.Normal(torch.zeros(2), torch.ones(2)).to_event(1))
+    labels(data)
+
+def guide(data):
+    LABELS
+    loc = pyro.param("loc", torch.zeros(2))
+    pyro.sample("z", dist.Normal(loc, torch.ones(2)).to_event(1))
+"""
+    assert say("SVI091", text.replace("LABELS", "labels(data)") + LOOP).findings == ()
+    assert say("SVI091", text.replace("LABELS", "") + LOOP).finding.proposal.candidates
+
+
+@pytest.mark.parametrize(
+    ("index", "is_safe"), [("[:, 0]", False), ("[0]", False), ("[0, ...]", False), ("[..., 0]", True), ("[...]", True)]
+)
+def test_a_latent_indexed_from_the_left(say, index: str, is_safe: bool) -> None:
+    """With all particles at once the first dimension is theirs."""
+    outcome = say(
+        "SVI081",
+        f"""
+def model(data):
+    with pyro.plate("devices", 5):
+        line = pyro.sample("line", dist.MultivariateNormal(torch.zeros(2), torch.eye(2)))
+    pyro.sample("x", dist.Normal(line{index}, 1.0).to_event(1), obs=data)
+
+def guide(data):
+    with pyro.plate("devices", 5):
+        pyro.sample("line", dist.MultivariateNormal(torch.zeros(2), torch.eye(2)))
+"""
+        + LOOP,
+    )
+    if is_safe:
+        assert outcome.finding.proposal.candidates
+    else:
+        assert "indexed from the left" in outcome.held_back
+
+
+def test_a_decay_that_depends_on_the_parameter(say) -> None:
+    """Options that a function returns may hold ``lrd`` already."""
+    outcome = say(
+        "SVI031",
+        """
+def options(name):
+    return {"lr": 0.01 if "loc" in name else 0.001, "lrd": 0.1 ** (1 / 1000)}
+
+svi = SVI(model, guide, pyro.optim.ClippedAdam(options), Trace_ELBO())
+for step in range(1000):
+    svi.step(data)
+""",
+    )
+    assert outcome.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("observed", "is_free"),
+    [
+        ("dist.Multinomial(logits=z, validate_args=False)", True),
+        ("dist.DirichletMultinomial(z.exp(), validate_args=False)", True),
+        ("dist.Multinomial(9, logits=z, validate_args=False)", False),
+        ("dist.DirichletMultinomial(z.exp(), total_count=9, validate_args=False)", False),
+    ],
+)
+def test_counts_of_any_total(say, observed: str, is_free: bool) -> None:
+    """Unless it is told the total, validation takes it for 1 and refuses sound data."""
+    outcome = say(
+        "SVI121",
+        f"""
+def model(counts):
+    z = pyro.sample("z", dist.Normal(torch.zeros(3), 1.0).to_event(1))
+    pyro.sample("counts", {observed}, obs=counts)
+""",
+    )
+    if is_free:
+        assert "total_count" in outcome.held_back
+    else:
+        assert outcome.finding.proposal.candidates
+
+
+@pytest.mark.parametrize(
+    ("initial", "doubt"),
+    [
+        ("lambda: dist.Uniform(0, 2).sample([5])", "may lie below"),
+        ("dist.Gamma(2.0, 1.0).sample()", "may lie below"),
+        ("lambda: dist.Uniform(1, 2).sample([5])", ""),
+    ],
+)
+def test_an_initial_value_that_is_drawn(say, initial: str, doubt: str) -> None:
+    """A draw below the new bound would start as NaN: once in two thousand times here."""
+    outcome = say(
+        "SVI161",
+        f"""
+def guide(data):
+    kappa = pyro.param("kappa", {initial}, constraint=constraints.positive)
+    with pyro.plate("weights", 5):
+        pyro.sample("beta", dist.Beta(torch.ones(5), kappa))
+""",
+    )
+    if doubt:
+        assert doubt in outcome.held_back
+    else:
+        assert outcome.finding.proposal.candidates
+
+
+@pytest.mark.parametrize(
+    ("judged", "doubt"),
+    [
+        ("(losses[-10] - losses[-1]) / (losses[0] - losses[-1]) < 1e-4", ""),
+        ("losses[-1] / 100 < 1.5", "divides"),
+        ("sum(losses) / len(losses) / 100 < 1.5", "divides"),
+        ("len(losses) > 500", ""),
+        ("losses[-10] - losses[-1] < 1e-4", "compares"),
+    ],
+)
+def test_a_relative_change_of_the_loss(say, judged: str, doubt: str) -> None:
+    """It is the same whatever the loss is scaled by."""
+    outcome = say(
+        "SVI101",
+        f"""
+data = torch.randn(100)
+
+def model(data):
+    loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", len(data)):
+        pyro.sample("x", dist.Normal(loc, 1.0), obs=data)
+
+def guide(data):
+    pyro.sample("loc", dist.Normal(pyro.param("q", torch.tensor(0.0)), 0.1))
+
+svi = SVI(model, guide, Adam({{"lr": 0.01}}), Trace_ELBO())
+losses = []
+for step in range(1000):
+    losses.append(svi.step(data))
+    if {judged}:
+        break
+""",
+    )
+    if doubt:
+        assert doubt in outcome.held_back
+    else:
+        assert outcome.finding.proposal.candidates
+
+
+@pytest.mark.parametrize("after", ["argument", "call"])
+def test_a_remark_beside_a_switch(say, after: str) -> None:
+    """Rounding may be the reason: a softmax over thousands of genes sums to one but nearly."""
+    text = """
+def model(data):
+    background = pyro.sample(
+        "background",
+        dist.Dirichlet(
+            torch.ones(3),
+            validate_args=False,ARGUMENT
+        ),CALL
+    )
+"""
+    bare = text.replace("ARGUMENT", "").replace("CALL", "")
+    remarked = text.replace(after.upper(), "  # sums are rounded").replace("ARGUMENT", "").replace("CALL", "")
+    assert "comment" in say("SVI121", remarked).held_back
+    assert say("SVI121", bare).finding.proposal.candidates
+
+
+@pytest.mark.parametrize(
+    ("family", "is_relaxed"),
+    [("RelaxedOneHotCategoricalStraightThrough(torch.tensor(0.1), probs=q)", True), ("OneHotCategorical(q)", False)],
+)
+def test_a_relaxed_guide_has_a_gradient(say, family: str, is_relaxed: bool) -> None:
+    outcome = say(
+        "SVI141",
+        f"""
+def model(data):
+    pyro.sample("z", dist.OneHotCategorical(torch.ones(4) / 4))
+
+def guide(data):
+    q = pyro.param("q", torch.ones(4) / 4, constraint=constraints.simplex)
+    pyro.sample("z", dist.{family})
+"""
+        + LOOP,
+    )
+    assert (outcome.findings == ()) is is_relaxed
+
+
+def test_a_continuous_latent_indexed_by_an_enumerated_one(say) -> None:
+    """Particles move the dimensions of ``means``, enumeration does not."""
+    outcome = say(
+        "SVI141",
+        """
+def model(data):
+    means = pyro.sample("means", dist.Normal(torch.zeros(3), 1.0).to_event(1))
+    with pyro.plate("data", len(data)):
+        z = pyro.sample("z", dist.Categorical(torch.ones(3) / 3))
+        pyro.sample("x", dist.Normal(means[z], 1.0), obs=data)
+
+def guide(data):
+    loc = pyro.param("loc", torch.zeros(3))
+    pyro.sample("means", dist.Normal(loc, 1.0).to_event(1))
+    with pyro.plate("data", len(data)):
+        q = pyro.param("q", torch.ones(3) / 3, constraint=constraints.simplex)
+        pyro.sample("z", dist.Categorical(q))
+"""
+        + LOOP,
+    )
+    assert outcome.finding.proposal.candidates

@@ -11,6 +11,7 @@ from showing import Shown, look, trajectory
 from showing import check as check_shown
 
 from pyro_fix.observation import Failure, Feed, SiteLook
+from pyro_fix.transform import Promise
 
 pytest_plugins = ["check_fixture"]
 CODE = "SVI011"
@@ -216,6 +217,20 @@ def test_thrown_above_its_start_on_most_seeds(seen):
 
     assert "ends above its start" in seen(text, runs(thrown, thrown, ()))[0].message
     assert seen(text, runs(thrown, (), ())) == []
+
+
+def test_a_leap_has_to_end_no_worse(seen):
+    leap = trajectory([1000.0] * 3 + [9000.0] * 20 + [900.0] * 77, rates=[0.5] * 100)
+    (proposal,) = seen(program('Adam({"lr": 0.5})'), Shown([leap]))
+    assert "before it comes back" in proposal.message
+    assert all(Promise.NO_WORSE in candidate.promise for candidate in proposal.candidates)
+    (proposal,) = seen(program('Adam({"lr": 0.5})'), NAN)
+    assert not any(Promise.NO_WORSE in candidate.promise for candidate in proposal.candidates)
+
+
+def test_the_first_step_of_a_rate_that_decays(seen):
+    judge = Shown([trajectory([100.0] * 12 + [math.nan], rates=[0.495] * 13, nonfinite=12)])
+    assert seen(program('ClippedAdam({"lr": 0.5, "lrd": 0.99})'), judge)[0].candidates
 
 
 def test_a_noisy_start_is_no_yardstick(seen):

@@ -14,7 +14,14 @@ LRD = "0.1 ** (1 / 1000)"
 @pytest.mark.parametrize("kind", ["SGD", "Adagrad", "RMSprop", "Adadelta", "Rprop", "ASGD"])
 def test_every_kind(check, kind: str):
     outcome = check(program(f'{kind}({{"lr": 0.1}})'))
-    assert outcome.added == [build(f'ClippedAdam({{"lr": 0.001, "lrd": {LRD}}})').strip()]
+    assert outcome.added == [build(f'ClippedAdam({{"lr": 0.01, "lrd": {LRD}}})').strip()]
+
+
+def test_few_steps_have_a_run_try_a_larger_rate_first(check):
+    (finding,) = check(program('SGD({"lr": 0.1})')).findings
+    assert [c.label for c in finding.proposal.candidates] == ["ClippedAdam with lr 0.01", "ClippedAdam with lr 0.001"]
+    (finding,) = check(program('SGD({"lr": 0.1})').replace("1000", "20000")).findings
+    assert [c.label for c in finding.proposal.candidates] == ["ClippedAdam with lr 0.001"]
 
 
 @pytest.mark.parametrize("kind", ["Adam", "ClippedAdam", "AdamW", "Adamax", "NAdam", "RAdam"])
@@ -25,11 +32,11 @@ def test_kinds_with_momentum(check, kind: str):
 @pytest.mark.parametrize(
     ("options", "fixed", "dropped"),
     [
-        ('{"lr": 0.1, "nesterov": True}', f'{{"lr": 0.001, "lrd": {LRD}}}', "nesterov"),
-        ('{"lr": 0.1, "weight_decay": wd}', f'{{"lr": 0.001, "lrd": {LRD}, "weight_decay": wd}}', ""),
-        ("dict(lr=0.1, weight_decay=wd)", f'{{"lr": 0.001, "lrd": {LRD}, "weight_decay": wd}}', ""),
-        ('{"lr": rate, "momentum": 0}', f'{{"lr": 0.001, "lrd": {LRD}}}', "momentum"),
-        ("{}", f'{{"lr": 0.001, "lrd": {LRD}}}', ""),
+        ('{"lr": 0.1, "nesterov": True}', f'{{"lr": 0.01, "lrd": {LRD}}}', "nesterov"),
+        ('{"lr": 0.1, "weight_decay": wd}', f'{{"lr": 0.01, "lrd": {LRD}, "weight_decay": wd}}', ""),
+        ("dict(lr=0.1, weight_decay=wd)", f'{{"lr": 0.01, "lrd": {LRD}, "weight_decay": wd}}', ""),
+        ('{"lr": rate, "momentum": 0}', f'{{"lr": 0.01, "lrd": {LRD}}}', "momentum"),
+        ("{}", f'{{"lr": 0.01, "lrd": {LRD}}}', ""),
     ],
 )
 def test_options(check, options: str, fixed: str, dropped: str):

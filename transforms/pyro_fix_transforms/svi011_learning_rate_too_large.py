@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pyro_fix import edits
@@ -12,7 +12,7 @@ from pyro_fix.analysis.optimizers import given_to_svi, options_of
 from pyro_fix.analysis.program import Program, Svi, functions_of
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.analysis.spell import step_count
-from pyro_fix.analysis.stability import derailed
+from pyro_fix.analysis.stability import Derailment, derailed
 from pyro_fix.analysis.values import Applied, Attribute, Made, Value, options
 from pyro_fix.observation import Look
 from pyro_fix.transform import Candidate, Promise, Proposal, Rate, Threshold, Transform
@@ -28,8 +28,8 @@ class LearningRateTooLarge(Transform):
     """Start with a small learning rate.
 
     ## What it does
-    Finds an SVI whose loss diverges or becomes NaN in a run, and lowers the learning rate of its optimiser: to a tenth,
-    a hundredth, 0.001 or 0.0001, the first that keeps its promise. The source alone makes a finding of a literal rate
+    Finds an SVI whose loss diverges, becomes NaN or is thrown far above its start in a run, and lowers the learning rate
+    of its optimiser: to a tenth, a hundredth, 0.001 or 0.0001, the first that keeps its promise. The source alone makes a finding of a literal rate
     of 0.1 or more that a noisy ELBO is to follow for 500 steps and longer; a run in which nothing goes wrong takes that
     back.
 
@@ -62,8 +62,9 @@ class LearningRateTooLarge(Transform):
 
     ## Promise
     Declared rate: loss and gradients of the first step are unchanged, and the rate is the stated share of the
-    original's at every step. Stable: the original diverged or was not finite, and the patched run is neither, after
-    it has moved at least as far as the original had when it went wrong.
+    original's at every step. Stable: the original diverged, was not finite or was thrown above its start, and the
+    patched run is none of these, after it has moved at least as far as the original had when it went wrong. No worse,
+    where the original came back by itself: by its objective, the patched parameters are not worse.
     """
 
     code, name, tip = "SVI011", "learning-rate-too-large", 1
@@ -76,14 +77,14 @@ class LearningRateTooLarge(Transform):
         """One finding an optimiser."""
         for made in given_to_svi(program):
             runs = runs_of(program, made)
-            if runs:
-                rate = shown_rate(runs)
-                message = next((words for seen in runs if rate and (words := _trouble(seen, rate))), "")
-            else:
+            if not runs:
                 rate, message = self._by_source(program, made)
-            if not message or rate is None or rate <= SMALLEST:
-                continue
-            yield self._proposal(program, made, rate, message, seen=bool(runs))
+                troubles = []
+            else:
+                rate, troubles = shown_rate(runs), [trouble for seen in runs for trouble in _troubles(seen)]
+                message = f"{troubles[0].words}, at a learning rate of {rate:g}" if troubles and rate else ""
+            if message and rate is not None and rate > SMALLEST:
+                yield self._proposal(program, made, rate, message, troubles)
 
     def _by_source(self, program: Program, made: Made) -> tuple[float | None, str]:
         """The rate that the source shows, and what is to be said of it."""
@@ -96,21 +97,26 @@ class LearningRateTooLarge(Transform):
             return None, ""
         return rate, f"a learning rate of {rate:g} is large for {steps} steps along a noisy gradient"
 
-    def _proposal(self, program: Program, made: Made, rate: float, message: str, seen: bool) -> Proposal:
-        source: Literal["static", "seen"] = "seen" if seen else "static"
+    def _proposal(
+        self, program: Program, made: Made, rate: float, message: str, troubles: Sequence[Derailment]
+    ) -> Proposal:
+        source: Literal["static", "seen"] = "seen" if troubles else "static"
         chosen = options_of(made, may_clip=True)
         node = chosen if isinstance(chosen, str) else literal_rate(program, made, chosen)
-        if isinstance(node, str):
-            return self.finding(made.module, made.node, message, held_back=node, source=source)
-        assert not isinstance(chosen, str)
+        if isinstance(node, str) or isinstance(chosen, str):
+            return self.finding(made.module, made.node, message, held_back=str(node), source=source)
         written = chosen.number("lr")
-        if written is None or abs(written - rate) > 1e-3 * rate:
+        # ClippedAdam makes its first step with lr * lrd
+        if written is None or abs(written - rate) > 0.1 * rate:
             why = "the run used another learning rate than the one that is written there"
             return self.finding(made.module, made.node, message, held_back=why, source=source)
+        # A run that came back may have ended well because of its rate.
+        ends_well = bool(troubles) and all(trouble.recovered for trouble in troubles)
+        promise = self.promise | Promise.NO_WORSE if ends_well else self.promise
         candidates = tuple(
             Candidate(
                 (edits.replace(made.module, node, repr(smaller)),),
-                self.promise,
+                promise,
                 f"learning rate {smaller:g}",
                 Rate(share=smaller / written),
                 needs_run=True,
@@ -126,13 +132,12 @@ def ladder(rate: float) -> tuple[float, ...]:
     return tuple(sorted((smaller for smaller in tried if SMALLEST <= smaller < rate), reverse=True))
 
 
-def _trouble(seen: SeenSvi, rate: float) -> str:
-    """What a run shows of a rate that is too large; empty where it shows nothing, or another defect."""
+def _troubles(seen: SeenSvi) -> list[Derailment]:
+    """What a run shows of a rate that is too large; nothing where another defect may be to blame."""
     if seen.svi.look is None or _has_other_defect(seen.svi.look):
-        return ""
+        return []
     # step 0 is made before the first update has its effect
-    found = [words for step, words in derailed(seen.svi).values() if step > 0]
-    return f"{found[0]}, at a learning rate of {rate:g}" if found else ""
+    return [trouble for trouble in derailed(seen.svi).values() if trouble.step > 0]
 
 
 def _has_other_defect(look: Look) -> bool:

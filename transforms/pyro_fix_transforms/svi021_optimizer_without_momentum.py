@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyro_fix import edits
-from pyro_fix.analysis.optimizers import given_to_svi, options_of
+from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
 from pyro_fix.analysis.program import Program
-from pyro_fix.analysis.spell import step_count
-from pyro_fix.transform import Candidate, Promise, Proposal, Transform
+from pyro_fix.analysis.spell import StepCount, step_count
+from pyro_fix.analysis.values import Made
+from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, renamed
 
 #: Optimisers of ``pyro.optim`` that follow every gradient as it comes.
 PLAIN = frozenset({"SGD", "Adagrad", "RMSprop", "Adadelta", "Rprop", "ASGD"})
 #: The rate that the new optimiser starts with: the old one's is in other units.  Source: tip 1.
 LEARNING_RATE = 1e-3
+#: Adam moves a parameter by about its rate a step.  So few steps at 0.001 would not bring it far enough, and a run
+#: is asked about ten times that first.
+FEW_STEPS = 5000
 KEPT = ("weight_decay",)
 
 
@@ -23,8 +27,9 @@ class OptimizerWithoutMomentum(Transform):
 
     ## What it does
     Rewrites SGD, Adagrad, RMSprop, Adadelta, Rprop and ASGD that are given to an `SVI` to `ClippedAdam` with a
-    learning rate of 0.001, and a decay where the number of steps is known. A weight decay is kept; options that
-    `ClippedAdam` lacks (`momentum`, `nesterov`, `alpha`) are dropped, and named in the verdict.
+    learning rate of 0.001, and a decay where the number of steps is known. Where there are fewer than 5000 steps, a
+    rate of 0.01 is tried first. A weight decay is kept; options that `ClippedAdam` lacks (`momentum`, `nesterov`,
+    `alpha`) are dropped, and named in the verdict.
 
     ## Why
     The gradient of the ELBO is noisy, and its elements differ by orders of magnitude. Momentum averages the noise,
@@ -68,16 +73,22 @@ class OptimizerWithoutMomentum(Transform):
                 yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
                 continue
             count = step_count(program, made, options.scope)
-            entries = {"lr": repr(LEARNING_RATE)}
-            if count.source and not (count.literal and count.literal < FEWEST_STEPS):
-                entries["lrd"] = decay_of(count)
-            written = ", ".join(f'"{key}": {value}' for key, value in entries.items())
-            for key in KEPT:
-                if (node := options.node_of(key)) is not None:
-                    written += f', "{key}": {edits.text_of(made.module, node)}'
-            changes = [*rename, edits.replace(made.module, options.node, f"{{{written}}}")]
-            dropped = [key for key in options.items if key not in ("lr", *KEPT)]
-            label = f"ClippedAdam with lr {LEARNING_RATE}" + (f", without {', '.join(dropped)}" if dropped else "")
-            yield self.finding(
-                made.module, made.node, message, (Candidate(tuple(changes), self.promise, label, needs_run=True),)
-            )
+            few = count.literal is not None and FEWEST_STEPS <= count.literal < FEW_STEPS
+            rates = (10 * LEARNING_RATE, LEARNING_RATE) if few else (LEARNING_RATE,)
+            candidates = tuple(self._candidate(made, options, count, rate, rename) for rate in rates)
+            yield self.finding(made.module, made.node, message, candidates)
+
+    def _candidate(
+        self, made: Made, options: Options, count: StepCount, rate: float, rename: tuple[Edit, ...]
+    ) -> Candidate:
+        entries = {"lr": repr(rate)}
+        if count.source and not (count.literal and count.literal < FEWEST_STEPS):
+            entries["lrd"] = decay_of(count)
+        for key in KEPT:
+            if (node := options.node_of(key)) is not None:
+                entries[key] = edits.text_of(made.module, node)
+        written = ", ".join(f'"{key}": {value}' for key, value in entries.items())
+        changes = (*rename, edits.replace(made.module, options.node, f"{{{written}}}"))
+        dropped = [key for key in options.items if key not in ("lr", *KEPT)]
+        label = f"ClippedAdam with lr {rate}" + (f", without {', '.join(dropped)}" if dropped else "")
+        return Candidate(changes, self.promise, label, needs_run=True)

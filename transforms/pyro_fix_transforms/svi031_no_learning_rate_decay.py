@@ -8,6 +8,7 @@ from pyro_fix import edits
 from pyro_fix.analysis.optimizers import given_to_svi, options_of
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import step_count
+from pyro_fix.analysis.values import Mapping
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, declared
 
@@ -41,7 +42,10 @@ class NoLearningRateDecay(Transform):
     - the number of steps is not known, or not at the place where the optimiser is built;
     - the loop may end early, or the optimiser serves several SVI objects;
     - there are fewer than 50 steps;
-    - the options are a function of the parameter, or put together at run time.
+    - the options are a dict that has other uses.
+
+    It says nothing where the options cannot be read (a function of the parameter, a dict put together at run time):
+    they may hold an `lrd` already.
 
     ## Promise
     Declared rate: loss and gradients of the first step are unchanged, the rate follows `lr * lrd ** t`, and nothing
@@ -56,10 +60,13 @@ class NoLearningRateDecay(Transform):
         for made in given_to_svi(program):
             if made.name != "pyro.optim.ClippedAdam":
                 continue
+            given = made.argument(0, "optim_args")
+            if made.spread or not (given is None or (isinstance(given, Mapping) and given.whole)):
+                continue  # the decay may be in what cannot be read
+            if given is not None and "lrd" in given.items:
+                continue
             options = options_of(made)
             count = step_count(program, made, made.scope if isinstance(options, str) else options.scope)
-            if not isinstance(options, str) and "lrd" in options.items:
-                continue
             if count.literal is not None and count.literal < FEWEST_STEPS:
                 continue
             message = "ClippedAdam without lrd keeps its learning rate to the end"

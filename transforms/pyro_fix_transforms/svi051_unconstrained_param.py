@@ -18,6 +18,7 @@ class UnconstrainedParam(Transform):
     ## What it does
     Finds a `pyro.param` without `constraint=` whose value is used, unchanged, as a distribution's argument that has
     one, and adds the constraint that the argument asks for: positive, unit interval, simplex, lower Cholesky.
+    Where the program was run, the run has the last word on what arrives unchanged.
 
     ## Why
     The optimiser moves an unconstrained parameter anywhere. A scale that crosses zero, or a probability above one,

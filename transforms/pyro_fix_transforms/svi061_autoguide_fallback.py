@@ -74,7 +74,7 @@ class AutoguideFallback(Transform):
             if not trouble:
                 continue
             name = getattr(guide.node, "name", "")
-            message = f"the guide{f' {name!r}' if name else ''} {trouble}, and no other fix mends it"
+            message = f"the guide{f' {name!r}' if name else ''} {trouble}"
             model = _model(svi)
             doubt = _doubt(program, svi, guide, node)
             if not doubt and model is None:

@@ -32,8 +32,8 @@ class SequentialParticles(Transform):
     ```
 
     ## Holds back when
-    - the model or the guide branches on a sampled value, turns one into a Python number, loops over a plate, or
-      transposes with `.t()`: such code expects the shape of one particle;
+    - the model or the guide branches on a sampled value, turns one into a Python number, indexes one from
+      the left, loops over a plate, or transposes with `.t()`: such code expects the shape of one particle;
     - `vectorize_particles` is given, whatever it says;
     - no run is possible: the source alone cannot tell that every shape is right.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pyro_fix.analysis.pairing import side
+from pyro_fix.analysis.pairing import may_be_observed, side
 from pyro_fix.analysis.program import Program, Svi
 from pyro_fix.analysis.values import Argument, Made, Opaque, SiteValue, Value, options, walk
 from pyro_fix.observation import Look, SiteLook
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 from pyro_fix_transforms._classes import renamed
-from pyro_fix_transforms._losses import by_name, family, losses
+from pyro_fix_transforms._losses import by_name, family, losses, nodes
 
 #: Families with a closed form of the KL divergence between two of them.
 CLOSED_FORM = frozenset(
@@ -46,8 +46,8 @@ class AnalyticKl(Transform):
 
     It says nothing at all where a run contradicts the conditions, or where neither run nor source can tell: with a
     discrete latent (that is SVI141's), a `Delta` in the guide (its density would be ignored: autoguides), sites in
-    another order in the guide than in the model (Pyro would warn), masks, and scales or shapes that differ between
-    model and guide.
+    another order in the guide than in the model (Pyro would warn), a guide that observes something, masks, and scales
+    or shapes that differ between model and guide.
 
     ## Promise
     Same expectation: paired gradients at fixed parameters show no shift. Less variance is claimed where it is measured.
@@ -97,6 +97,8 @@ def _seen(look: Look) -> tuple[str, ...] | None:
     shared = [name for name in guide if not guide[name].auxiliary]
     if not guide or set(shared) != set(model):
         return ()
+    if len(guide) < len(look.guide):  # what a guide observes counts for Trace_ELBO alone
+        return ()
     if any(not s.reparameterised or s.enumerated or s.distribution == "Delta" for s in guide.values()):
         return ()
     # Pyro asks for one order, and takes the guide's scale and shape for both.
@@ -117,6 +119,8 @@ def _static(program: Program, svi: Svi) -> tuple[str, ...] | None:
     sides = side(program, svi.model), side(program, svi.guide)
     if sides[0] is None or sides[1] is None or any(len(one.functions) != 1 or one.enumerates for one in sides if one):
         return None
+    if any(map(may_be_observed, program.sites_of(nodes(sides[1])))):
+        return None  # Trace_ELBO subtracts the density of what a guide observes, TraceMeanField_ELBO does not
     model, guide = by_name(program, sides[0]), by_name(program, sides[1])
     if not model or not guide or list(model) != list(guide):
         return None

@@ -12,6 +12,8 @@ from pyro_fix.analysis.values import Const, Made, walk
 from pyro_fix.observation import Look, SiteLook
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 
+#: Families whose support depends on a total that is 1 by default: its position among their arguments.
+_TOTAL_COUNT = {"Multinomial": 0, "DirichletMultinomial": 1}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -41,7 +43,9 @@ class ValidationDisabled(Transform):
 
     ## Holds back when
     - the statement shares a line with another one;
-    - the file switches validation on again elsewhere: it is off for a stretch, on purpose.
+    - the file switches validation on again elsewhere: it is off for a stretch, on purpose;
+    - a multinomial's `total_count` is left at 1: its data may sum to more, which validation would refuse;
+    - a comment beside `validate_args=False` says why, unless the run shows what that hides.
 
     A flag, `__debug__`, or a condition that decides are the user's own choice, and no finding.
 
@@ -79,7 +83,13 @@ class ValidationDisabled(Transform):
                         words for seen in program.seen.site(site) for words in _of(seen.role, seen.name, seen.look)
                     ]
                     change = edits.remove_keyword(part.module, part.node, "validate_args")
-                    yield self._fix(program, part, hidden, change, "", "validate_args as it is by default")
+                    doubt = ""
+                    if _counts_freely(part):
+                        doubt = "its total_count is left at 1, so validation would refuse data that sums to more"
+                        hidden = []
+                    elif not hidden and _has_remark(part):
+                        doubt = "a comment beside it says why"
+                    yield self._fix(program, part, hidden, change, doubt, "validate_args as it is by default")
 
     def _statement(self, program: Program, made: Made) -> Iterator[Proposal]:
         """A switch that is thrown for all that follows."""
@@ -116,6 +126,20 @@ class ValidationDisabled(Transform):
             doubt,
             source="seen" if hidden else "static",
         )
+
+
+def _counts_freely(made: Made) -> bool:
+    """Whether a multinomial takes data of any total, as Pyro's own programs write it: its density needs no total."""
+    position = _TOTAL_COUNT.get(made.name.rpartition(".")[2])
+    return position is not None and made.argument(position, "total_count") is None
+
+
+def _has_remark(made: Made) -> bool:
+    """Whether a comment follows ``validate_args=False`` before the call's lines end: a reason, which would be orphaned."""
+    value = next(keyword.value for keyword in made.node.keywords if keyword.arg == "validate_args")
+    lines = made.module.source.text.splitlines()
+    rest = lines[(value.end_lineno or 1) - 1 : made.node.end_lineno]
+    return any("#" in line for line in [rest[0].encode()[value.end_col_offset or 0 :].decode(), *rest[1:]])
 
 
 def _contexts(program: Program) -> Iterator[Made]:

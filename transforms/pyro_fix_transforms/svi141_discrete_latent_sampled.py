@@ -147,6 +147,7 @@ def _seen(looks: Sequence[Look]) -> _Discrete | None:
             name: site
             for name, site in look.model.items()
             if not site.observed and site.enumerable and not site.enumerated and site.distribution not in NOT_PLAIN
+            if name not in look.guide or look.guide[name].enumerable  # a relaxed guide has a gradient
         }
         doubt = ""
         places = [site.where for site in free.values() if site.where]
@@ -170,6 +171,8 @@ def _static(program: Program, svi: Svi) -> _Discrete | None:
     if not free or (auto is None and (guide is None or guide.enumerates)):
         return None
     sites = guide.sites if guide is not None else ()
+    if any(site.name in free and not _is_enumerable(site) for site in sites):
+        return None  # a relaxed guide has a gradient
     in_guide = [name for name in free if any(site.name == name for site in sites)]
     if any(_is_annotated(site) for site in (*free.values(), *(s for s in sites if s.name in free))):
         return None
@@ -239,7 +242,7 @@ def _doubt(program: Program, svi: Svi, mine: Sequence[Loss], found: _Discrete) -
     for value in (svi.model, svi.guide):
         one = side(program, value)
         for hazard in program.hazards:
-            if one is not None and hazard.function in nodes(one):
+            if one is not None and hazard.function in nodes(one) and not hazard.of_shape:
                 return f"line {hazard.line} has {hazard.what}, which expects one value"
     if found.nesting is None and not all(_has_nesting(loss.made) for loss in mine):
         return "how deep the plates nest is not known"

@@ -60,7 +60,7 @@ class ExplodingGradient(Transform):
         """One finding an optimiser."""
         for made in given_to_svi(program):
             runs = runs_of(program, made)
-            found = [words for seen in runs for _, words in spikes(seen.svi).values()]
+            found = [spike.words for seen in runs for spike in spikes(seen.svi).values()]
             rate = shown_rate(runs)
             # SVI021 replaces the optimisers that have no momentum.
             if not found or rate is None or rate >= self.large or made.name != "pyro.optim.Adam":

@@ -133,11 +133,11 @@ def _start(original: SviObservation, patched: SviObservation) -> Judgement:
     before, after = original.look, patched.look
     if before is None or after is None or not before.losses or not after.losses:
         return Judgement(None, "no loss of step 0 to compare")
-    if not finite(before.losses):
-        if not finite(after.losses):
+    seeds, size = common(before, after), max(terms(before), terms(after))
+    if not finite(before.losses[:seeds]):
+        if not finite(after.losses[:seeds]):
             return Judgement(None, "step 0 has no finite loss, with and without the fix", defer=True)
         return Judgement(False, "the fix changed the loss of step 0")
-    seeds, size = common(before, after), max(terms(before), terms(after))
     pairs = list(zip(before.losses, after.losses, strict=False))
     evidence: dict[str, object] = {"common seeds": seeds, "relative error of losses": max(relative(*p) for p in pairs)}
     if any(loss_error(a, b, size) > 1 for a, b in pairs):

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 
 from pyro_fix.analysis.health import breakdown
-from pyro_fix.analysis.stability import derailed, spikes, travelled
+from pyro_fix.analysis.stability import Derailment, derailed, spikes, travelled
 from pyro_fix.observation import Observation, Trajectory
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
@@ -26,27 +26,27 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
     if not before:
         return Judgement(False, "the original's steps are stable as they are: there is nothing to mend", evidence)
     if after:
-        return Judgement(False, f"it still goes wrong: {next(iter(after.values()))[1]}", evidence)
+        return Judgement(False, f"it still goes wrong: {next(iter(after.values())).words}", evidence)
     theirs, ours = _trajectories(original, ordinals), _trajectories(patched, ordinals)
     shares = [
         travelled(ours[key]) / needed
-        for key, (step, _) in before.items()
-        if key in ours and (needed := travelled(theirs[key], step)) > 0
+        for key, trouble in before.items()
+        if key in ours and (needed := travelled(theirs[key], trouble.step)) > 0
     ]
     share = statistics.median(shares) if shares else 1.0
     if share < 1:
         reason = f"the run is too short to tell: it moves {share:.0%} of the way that the original had made when it "
         return Judgement(None, f"{reason}went wrong (see --steps)", evidence, final=True)
-    return Judgement(True, f"stable (original: {next(iter(before.values()))[1]})", evidence)
+    return Judgement(True, f"stable (original: {next(iter(before.values())).words})", evidence)
 
 
 def _trajectories(observation: Observation, ordinals: Sequence[int]) -> dict[Key, Trajectory]:
     return {(svi.ordinal, t.seed): t for svi in observation.svis if svi.ordinal in ordinals for t in svi.trajectories}
 
 
-def _troubles(observation: Observation, ordinals: Sequence[int]) -> dict[Key, tuple[int, str]]:
+def _troubles(observation: Observation, ordinals: Sequence[int]) -> dict[Key, Derailment]:
     """Where trajectories go wrong, and how."""
-    found: dict[Key, tuple[int, str]] = {}
+    found: dict[Key, Derailment] = {}
     for svi in observation.svis:
         if svi.ordinal not in ordinals:
             continue
@@ -56,9 +56,9 @@ def _troubles(observation: Observation, ordinals: Sequence[int]) -> dict[Key, tu
                 found.setdefault((svi.ordinal, seed), trouble)
         for trajectory in svi.trajectories:
             if (ending := breakdown(trajectory)) is not None:
-                found.setdefault((svi.ordinal, trajectory.seed), (len(trajectory.losses), ending[1]))
+                found.setdefault((svi.ordinal, trajectory.seed), Derailment(len(trajectory.losses), ending[1]))
     return found
 
 
-def _told(troubles: dict[Key, tuple[int, str]]) -> dict[str, str]:
-    return {f"svi {ordinal}, seed {seed}": words for (ordinal, seed), (_, words) in troubles.items()}
+def _told(troubles: dict[Key, Derailment]) -> dict[str, str]:
+    return {f"svi {ordinal}, seed {seed}": trouble.words for (ordinal, seed), trouble in troubles.items()}
