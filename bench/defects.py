@@ -167,7 +167,7 @@ def _no_module_constraint(script: Script) -> Iterator[str]:
 def _weak_constraint(script: Script) -> Iterator[str]:
     for call in script.calls("param"):
         given = keyword(call, "constraint")
-        if given is not None and last_name(given) in ("unit_interval", "simplex"):
+        if given is not None and last_name(given) == "unit_interval":
             yield script.replaced((given, "constraints.positive"))
 
 

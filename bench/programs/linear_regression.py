@@ -37,7 +37,7 @@ def guide(x, y):
 
 
 num_steps = 1000
-optim = ClippedAdam({"lr": 0.02, "lrd": 0.1 ** (1 / num_steps)})
+optim = ClippedAdam({"lr": 0.05, "lrd": 0.1 ** (1 / num_steps)})
 svi = SVI(poutine.scale(model, scale=1 / len(x)), poutine.scale(guide, scale=1 / len(x)), optim, loss=Trace_ELBO())
 for step in range(num_steps):
     loss = svi.step(x, y)

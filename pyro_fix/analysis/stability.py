@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyro_fix.analysis.health import DIVERGENCE, LEVEL_STEPS, diverged
@@ -16,7 +17,7 @@ from pyro_fix.observation import Look, SviObservation, Trajectory
 #: shares of the log-probabilities that the loss is made of, a loss was thrown out of where it began: for good ...
 THROWN, FOR_GOOD = 5.0, 0.1
 #: ... or until it came back.
-FOR_A_WHILE = 1.0
+FOR_A_WHILE = 0.5
 #: A gradient this many times as long as those shortly before it is a spike ...
 SPIKE = 1000.0
 #: ... if it is also longer than this: gradients that grow from nothing harm nobody.
@@ -76,6 +77,12 @@ def travelled(trajectory: Trajectory, steps: int | None = None) -> float:
     return math.fsum(max(rates, default=0.0) for rates in trajectory.rates[:steps])
 
 
+def lowest(trajectory: Trajectory, steps: int | None = None) -> float:
+    """The lowest level of the loss within the first ``steps`` steps; infinite where there is none."""
+    losses = [loss for loss in trajectory.losses[:steps] if math.isfinite(loss)]
+    return min(_levels(losses)) if losses else math.inf
+
+
 def _spike(trajectory: Trajectory) -> int | None:
     norms = trajectory.gradient_norms
     for step, (loss, length) in enumerate(zip(trajectory.losses, norms, strict=False)):
@@ -105,7 +112,7 @@ def _thrown(svi: SviObservation, trajectory: Trajectory) -> Derailment | None:
     if statistics.median(losses[-LEVEL_STEPS:]) > limit:
         return Derailment(_beyond(trajectory, limit), f"the loss ends above its start, {_way(trajectory)}")
     limit = mean + max(THROWN * deviation, FOR_A_WHILE * size)
-    levels = [statistics.median(losses[step : step + LEVEL_STEPS]) for step in range(len(losses) - LEVEL_STEPS + 1)]
+    levels = _levels(losses)
     if max(levels) <= limit:
         return None
     words = f"the loss leaps from {losses[0]:.4g} to {max(levels):.4g} before it comes back"
@@ -126,4 +133,12 @@ def _beyond(trajectory: Trajectory, limit: float) -> int:
 
 
 def _way(trajectory: Trajectory) -> str:
-    return f"from {trajectory.losses[0]:.4g} to {statistics.median(trajectory.losses[-LEVEL_STEPS:]):.4g} in {len(trajectory.losses)} steps"
+    losses = trajectory.losses
+    return f"from {losses[0]:.4g} to {statistics.median(losses[-LEVEL_STEPS:]):.4g} in {len(losses)} steps"
+
+
+def _levels(losses: Sequence[float]) -> list[float]:
+    """Medians over windows of a few neighbouring steps; over all of them where there are fewer."""
+    return [
+        statistics.median(losses[step : step + LEVEL_STEPS]) for step in range(max(1, len(losses) - LEVEL_STEPS + 1))
+    ]

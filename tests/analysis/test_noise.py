@@ -10,7 +10,7 @@ import pytest
 from showing import look, trajectory
 
 from pyro_fix.analysis.noise import gradient_noise, loss_noise, progress
-from pyro_fix.analysis.stability import Derailment, derailed, spikes, travelled
+from pyro_fix.analysis.stability import Derailment, derailed, lowest, spikes, travelled
 from pyro_fix.observation import Failure, SiteLook, SviObservation, Trajectory
 
 
@@ -103,7 +103,7 @@ class TestDerailed:
         found = derailed(svi(leap))[0]
         assert found == Derailment(4, "the loss leaps from 1000 to 1e+05 before it comes back", recovered=True)
 
-    @pytest.mark.parametrize("leap", [[1e5] * 4, [1900.0] * 40], ids=["few steps", "not twice its start"])
+    @pytest.mark.parametrize("leap", [[1e5] * 4, [1400.0] * 40], ids=["few steps", "not far above its start"])
     def test_a_jump_is_no_leap(self, leap: list[float]) -> None:
         assert derailed(svi(trajectory([1000.0] * 4 + leap + [900.0] * (96 - len(leap))))) == {}
 
@@ -135,3 +135,11 @@ def test_travelled() -> None:
     assert travelled(run) == pytest.approx(0.1875)
     assert travelled(run, 2) == pytest.approx(0.15)
     assert travelled(run, 0) == 0.0
+
+
+def test_lowest() -> None:
+    run = trajectory([5.0] * 20 + [-100.0] * 3 + [5.0] * 20 + [2.0] * 20)
+    assert lowest(run) == 2.0
+    assert lowest(run, 40) == 5.0
+    assert lowest(trajectory([7.0, 5.0, 9.0]), 3) == 7.0
+    assert lowest(run, 0) == math.inf

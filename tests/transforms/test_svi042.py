@@ -162,6 +162,13 @@ def test_held_back(check, text: str, reason: str):
     assert found and all(reason in f.proposal.held_back for f in found)
 
 
+def test_within_the_scales_of_the_svi_call(check):
+    pair = "poutine.scale(model, scale=0.1), poutine.scale(guide, scale=0.1)"
+    text = check(program(f"{Z}\n{W}", Z, pair=pair)).text
+    assert "SVI(poutine.scale(model, scale=0.1), poutine.scale(guides, scale=0.1)" in text
+    assert "guides.append(guide)" in text
+
+
 def test_suppression(check):
     text = program(f"{Z}\n{W}", Z).replace("Trace_ELBO())", "Trace_ELBO())  # pyro-fix: ignore[SVI042]")
     assert check(text).findings == ()

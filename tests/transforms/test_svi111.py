@@ -66,6 +66,15 @@ def test_in_a_function_with_a_keyword(seen):
     assert proposal.candidates[0].edits[0].replacement.startswith("    features = (features - features.mean(0))")
 
 
+def test_a_variable_of_the_file_gets_another_name_in_a_function(seen):
+    loop = "def train():\n    for _ in range(9):\n        svi.step(x, y)\ntrain()\n"
+    (proposal,) = seen(PROGRAM + loop)
+    assert [edit.replacement for edit in proposal.candidates[0].edits] == [
+        "    scaled_x = (x - x.mean(0)) / x.std(0)\n",
+        "scaled_",
+    ]
+
+
 @pytest.mark.parametrize(
     "fields",
     [

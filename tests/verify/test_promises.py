@@ -267,6 +267,19 @@ class TestVariance:
         b = judge(Promise.LESS_VARIANCE, with_look(seeds=32), with_look(seeds=32, spread=0.5, guide=guide))
         assert (a.kept, b.kept) == (None, True)
 
+    def test_an_original_that_overflows_under_some_seeds(self) -> None:
+        def overflowing(seeds: range) -> SviObservation:
+            gradients = {
+                name: tuple((math.inf,) * 3 if seed in seeds else row for seed, row in enumerate(rows))
+                for name, rows in look(seeds=32).gradients.items()
+            }
+            return with_look(seeds=32, gradients=gradients)
+
+        sometimes = judge(Promise.LESS_VARIANCE, overflowing(range(3)), with_look(seeds=32))
+        assert sometimes.kept is True and "not under 3 of 32 seeds" in sometimes.reason
+        assert judge(Promise.LESS_VARIANCE, overflowing(range(32)), with_look(seeds=32)).kept is None
+        assert judge(Promise.LESS_VARIANCE, with_look(seeds=32), overflowing(range(1))).kept is False
+
     def test_too_few_seeds(self) -> None:
         assert judge(Promise.LESS_VARIANCE, svi(), with_look(spread=0.1)).kept is None
 

@@ -60,17 +60,31 @@ def test_one_seed_is_enough_to_break_it() -> None:
     assert judge(original, run(trajectory(lr=0.05), nan(50, seed=1, lr=0.05))).kept is False
 
 
+SLOW = tuple(110.0 - 0.01 * t for t in range(100))
+
+
 def test_it_has_to_come_as_far() -> None:
     """The original went wrong after 60 steps of 0.5; a hundred of 0.05 are a sixth of the way."""
-    judgement = judge(run(nan(60)), run(trajectory(lr=0.05)))
+    original = run(trajectory(lr=0.5, losses=(*(110.0 - 0.1 * t for t in range(60)), math.nan), first_nonfinite=60))
+    judgement = judge(original, run(trajectory(lr=0.05, losses=SLOW)))
     assert judgement.kept is None and "too short to tell: it moves 17% of the way" in judgement.reason
     assert judgement.final
-    assert judge(run(nan(60)), run(trajectory(lr=0.05, steps=600))).kept
+    assert judge(original, run(trajectory(lr=0.05, losses=SLOW * 6))).kept
+
+
+def test_or_its_loss_as_low() -> None:
+    original = run(trajectory(lr=0.5, losses=(*(110.0 - 0.1 * t for t in range(60)), math.nan), first_nonfinite=60))
+    assert judge(original, run(trajectory(lr=0.05, losses=(105.0,) * 50 + (104.0,) * 50))).kept
 
 
 def test_by_the_median_over_the_seeds() -> None:
-    late = [nan(step, seed=seed) for seed, step in enumerate((5, 6, 60))]
-    assert judge(run(*late), run(*(trajectory(seed, lr=0.05) for seed in range(3)))).kept
+    def failing(step: int, seed: int) -> Trajectory:
+        losses = (*(110.0 - 0.1 * t for t in range(step)), math.nan)
+        return trajectory(seed, lr=0.5, losses=losses, first_nonfinite=step)
+
+    slow = run(*(trajectory(seed, lr=0.05, losses=SLOW) for seed in range(3)))
+    assert judge(run(*(failing(step, seed) for seed, step in enumerate((5, 6, 60)))), slow).kept
+    assert judge(run(*(failing(step, seed) for seed, step in enumerate((5, 60, 60)))), slow).kept is None
 
 
 def test_spikes_are_gone_where_the_optimiser_clips() -> None:

@@ -28,10 +28,10 @@ class LearningRateTooLarge(Transform):
     """Start with a small learning rate.
 
     ## What it does
-    Finds an SVI whose loss diverges, becomes NaN or is thrown far above its start in a run, and lowers the learning rate
-    of its optimiser: to a tenth, a hundredth, 0.001 or 0.0001, the first that keeps its promise. The source alone makes a finding of a literal rate
-    of 0.1 or more that a noisy ELBO is to follow for 500 steps and longer; a run in which nothing goes wrong takes that
-    back.
+    Finds an SVI whose loss diverges, becomes NaN or is thrown far above its start in a run, and lowers the learning
+    rate of its optimiser: to a tenth, a hundredth, 0.001 or 0.0001, the first that keeps its promise. The source alone
+    makes a finding of a literal rate of 0.1 or more that a noisy ELBO is to follow for 500 steps and longer; a run in
+    which nothing goes wrong takes that back.
 
     ## Why
     The gradient of the ELBO is noisy, and a large rate throws parameters into regions where numbers overflow. Once a

@@ -14,7 +14,7 @@ from pyro_fix.analysis.program import Program, Site, Svi
 from pyro_fix.analysis.reach import is_whole, surely_runs
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.supports import family
-from pyro_fix.analysis.values import Function, Made, options
+from pyro_fix.analysis.values import Function, Made, Value, options
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 
 
@@ -64,7 +64,8 @@ class LatentWithoutGuide(Transform):
     ## Holds back when
     - the guide has a site that the model lacks: which of the two is wrong is not for a tool to say;
     - the latent is discrete, so that no normal distribution fits;
-    - model or guide serve several SVI objects, are wrapped, or are used elsewhere;
+    - model or guide serve several SVI objects, are wrapped in more than a scale, or are used
+      elsewhere;
     - the guide returns something, which an `AutoGuideList` would take for its samples, or makes plates, which it would
       make once more.
 
@@ -98,9 +99,11 @@ class LatentWithoutGuide(Transform):
                 yield self.finding(svi.module, svi.call, _message(missing, extra), candidates, held_back, source)
 
     def _fix(self, program: Program, svi: Svi, missing: list[str]) -> Candidate | str:
-        model, guide = svi.node(0, "model"), svi.node(1, "guide")
+        _, model = _unscaled(svi.model, svi.node(0, "model"))
+        _, guide = _unscaled(svi.guide, svi.node(1, "guide"))
         doubt = _doubt(program, svi, missing)
-        if doubt or not isinstance(model, ast.Name) or not isinstance(guide, ast.Name):
+        alike = (model is svi.node(0, "model")) == (guide is svi.node(1, "guide"))  # both scaled, or none
+        if doubt or not alike or not isinstance(model, ast.Name) or not isinstance(guide, ast.Name):
             return doubt or "model or guide are no plain names: add an autoguide for these latents by hand"
         line = _line_before(svi.module, svi.call)
         autoguide, block = (
@@ -208,7 +211,8 @@ def _doubt(program: Program, svi: Svi, missing: list[str]) -> str:
     others = {id(other.call) for other in program.svis if _shares(other, model, guide, program)}
     if len(others) > 1:
         return "model or guide serve several SVI objects"
-    if not isinstance(svi.guide, Function) or guide.functions[0].bound is not None:
+    value, node = _unscaled(svi.guide, svi.node(1, "guide"))
+    if not isinstance(value, Function) or guide.functions[0].bound is not None:
         return "the guide is no plain function: add an autoguide for these latents by hand"
     if any(isinstance(n, ast.Return) and n.value is not None for n in ast.walk(guide.functions[0].node)):
         return "the guide returns something, which an AutoGuideList would take for its samples"
@@ -216,12 +220,20 @@ def _doubt(program: Program, svi: Svi, missing: list[str]) -> str:
         return "the guide makes plates, which an AutoGuideList would make once more"
     if any(_is_discrete(site) for site in model.sites if site.name in missing):
         return "a latent is discrete: enumerate it, or write its guide by hand"
-    node = svi.node(1, "guide")
     if isinstance(node, ast.Name) and svi.module.mentions[node.id] > 1:
         return "the guide is used elsewhere by its name, and would lack these latents there"
     if svi.module.mentions[NAME] or svi.scope.lookup(NAME) is not None:
         return f"the name {NAME} is taken here"
     return ""
+
+
+def _unscaled(value: Value | None, node: ast.expr | None) -> tuple[Value | None, ast.expr | None]:
+    """A model or guide, and its expression, within the scales that are put on it in the SVI call itself."""
+    while isinstance(value, Made) and value.name == "pyro.poutine.scale" and value.node is node:
+        if value.spread or not value.arguments:
+            break
+        node, value = value.node.args[0], value.arguments[0]
+    return value, node
 
 
 def _shares(svi: Svi, model: Side, guide: Side, program: Program) -> bool:

@@ -11,7 +11,7 @@ from pyro_fix.analysis.program import Program, Step, Svi
 from pyro_fix.analysis.roles import parts_of
 from pyro_fix.analysis.values import Function
 from pyro_fix.observation import InputLook
-from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
+from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Threshold, Transform
 
 
 class UnscaledCovariates(Transform):
@@ -80,17 +80,16 @@ class UnscaledCovariates(Transform):
         change = _change(svi, step, given, alone)
         if isinstance(change, str):
             return self.finding(step.module, step.call, message, held_back=change, source="seen")
-        edit = edits.insert_before(step.module, change.loop, change.text)
-        candidate = Candidate((edit,), self.promise, f"{change.text} before the loop", needs_run=True)
+        candidate = Candidate(change.edits, self.promise, f"{change.text} before the loop", needs_run=True)
         return self.finding(step.module, step.call, message, (candidate,), source="seen")
 
 
 @dataclass(frozen=True)
 class _Change:
-    """A statement to write before a loop."""
+    """A statement to write before a loop, and what goes with it."""
 
-    loop: ast.stmt
     text: str
+    edits: tuple[Edit, ...]
 
 
 def _change(svi: Svi, step: Step, given: InputLook, alone: bool) -> _Change | str:
@@ -118,9 +117,16 @@ def _change(svi: Svi, step: Step, given: InputLook, alone: bool) -> _Change | st
         return f"{node.id} is used after the loop, where its old units may be meant"
     if any(n is not node for n in within):
         return f"the loop uses {node.id} for something else as well"
-    if scope is step.module.tree and any(_reads_global(f, node.id) for f in ast.walk(scope)):
+    own = scope is not step.module.tree and _binds(scope, node.id)
+    if not own and any(_reads_global(f, node.id) for f in ast.walk(step.module.tree) if f is not scope):
         return f"functions of the file read {node.id} themselves"
-    return _Change(outer, f"{node.id} = ({node.id} - {node.id}.mean(0)) / {node.id}.std(0)")
+    # a function that assigns a variable of its file has another one of its own
+    new = node.id if own or scope is step.module.tree else f"scaled_{node.id}"
+    if new != node.id and new in step.module.mentions:
+        return f"the name {new} is taken here"
+    text = f"{new} = ({node.id} - {node.id}.mean(0)) / {node.id}.std(0)"
+    changes = (edits.insert_before(step.module, outer, text),)
+    return _Change(text, changes if new == node.id else (*changes, edits.replace(step.module, node, new)))
 
 
 def _argument(svi: Svi, step: Step, name: str) -> ast.expr | None:
@@ -135,6 +141,17 @@ def _argument(svi: Svi, step: Step, name: str) -> ast.expr | None:
     names = [arg.arg for arg in (*spec.posonlyargs, *spec.args)][functions[0].bound is not None :]
     position = names.index(name) if name in names else len(step.call.args)
     return step.call.args[position] if position < len(step.call.args) else None
+
+
+def _binds(function: ast.AST, name: str) -> bool:
+    """Whether a name is a variable of the function itself."""
+    if any(isinstance(n, ast.Global) and name in n.names for n in ast.walk(function)):
+        return False
+    return any(
+        (isinstance(n, ast.arg) and n.arg == name)
+        or (isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store))
+        for n in ast.walk(function)
+    )
 
 
 def _reads_global(node: ast.AST, name: str) -> bool:

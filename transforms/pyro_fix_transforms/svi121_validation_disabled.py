@@ -135,7 +135,7 @@ def _counts_freely(made: Made) -> bool:
 
 
 def _has_remark(made: Made) -> bool:
-    """Whether a comment follows ``validate_args=False`` before the call's lines end: a reason, which would be orphaned."""
+    """Whether a comment follows ``validate_args=False`` on the lines of the call: a reason, which would be orphaned."""
     value = next(keyword.value for keyword in made.node.keywords if keyword.arg == "validate_args")
     lines = made.module.source.text.splitlines()
     rest = lines[(value.end_lineno or 1) - 1 : made.node.end_lineno]

@@ -1,7 +1,9 @@
 """Stable: the original goes wrong in its steps, and the patched program does not (tips 1 and 16).
 
 A smaller rate moves less far in as many steps: that it has not gone wrong yet proves nothing until it has come as far
-as the original had when it did, by the median over the seeds.
+as the original had when it did, by the median over the seeds.  It has when its parameters have moved as far, or when
+its loss has come as low.  Losses may be compared for once, since both programs have the same objective: that loss and
+gradient of step 0 are unchanged is promised beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import statistics
 from collections.abc import Sequence
 
 from pyro_fix.analysis.health import breakdown
-from pyro_fix.analysis.stability import Derailment, derailed, spikes, travelled
+from pyro_fix.analysis.stability import Derailment, derailed, lowest, spikes, travelled
 from pyro_fix.observation import Observation, Trajectory
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
@@ -28,16 +30,20 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
     if after:
         return Judgement(False, f"it still goes wrong: {next(iter(after.values())).words}", evidence)
     theirs, ours = _trajectories(original, ordinals), _trajectories(patched, ordinals)
-    shares = [
-        travelled(ours[key]) / needed
-        for key, trouble in before.items()
-        if key in ours and (needed := travelled(theirs[key], trouble.step)) > 0
-    ]
-    share = statistics.median(shares) if shares else 1.0
+    ways = [_way(theirs[key], ours[key], trouble.step) for key, trouble in before.items() if key in ours]
+    share = statistics.median(ways) if ways else 1.0
     if share < 1:
         reason = f"the run is too short to tell: it moves {share:.0%} of the way that the original had made when it "
         return Judgement(None, f"{reason}went wrong (see --steps)", evidence, final=True)
     return Judgement(True, f"stable (original: {next(iter(before.values())).words})", evidence)
+
+
+def _way(original: Trajectory, patched: Trajectory, step: int) -> float:
+    """Which share of the way that the original had made at ``step`` the patched run makes."""
+    needed = travelled(original, step)
+    if needed == 0 or lowest(patched) <= lowest(original, step):
+        return 1.0
+    return travelled(patched) / needed
 
 
 def _trajectories(observation: Observation, ordinals: Sequence[int]) -> dict[Key, Trajectory]:
