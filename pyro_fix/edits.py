@@ -84,11 +84,15 @@ def add_keywords(module: Module, call: ast.Call, values: Mapping[str, str]) -> E
 
 def remove_keyword(module: Module, call: ast.Call, *names: str) -> Edit:
     """Remove the arguments ``name=…`` of a call."""
-    return _change(
-        module.source,
-        call,
-        lambda node: node.with_changes(args=_without(node.args, lambda a: a.keyword and a.keyword.value in names)),
-    )
+    import libcst
+
+    def change(node: libcst.Call) -> libcst.Call:
+        left = _without(node.args, lambda a: a.keyword and a.keyword.value in names)
+        if not left:  # the brackets close up
+            return node.with_changes(args=[], whitespace_before_args=libcst.SimpleWhitespace(""))
+        return node.with_changes(args=left)
+
+    return _change(module.source, call, change)
 
 
 def add_entry(module: Module, literal: ast.Dict, key: str, value: str) -> Edit:

@@ -101,6 +101,7 @@ def test_add_keyword_in_an_indented_block():
         ("f(\n    a,\n    k=1,\n)", "f(\n    a,\n)"),
         ("f(\n    a,\n    k=1\n)", "f(\n    a\n)"),
         ("f(a, b=1)", "f(a, b=1)"),
+        ("f(\n    k=1,\n)", "f()"),
     ],
 )
 def test_remove_keyword(before: str, after: str):

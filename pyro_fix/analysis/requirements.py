@@ -157,6 +157,9 @@ def is_passed_in(param: Param) -> bool:
 
 
 def _strictest(required: Sequence[str]) -> str | None:
+    # one name may mean a vector here and a number there: a simplex would do for both, and be wrong
+    if len({is_structured(one) for one in required}) > 1:
+        return None
     for one in required:
         if all(distributions.implies(one, other) for other in required):
             return one

@@ -100,7 +100,7 @@ class UnnormalizedElbo(Transform):
             there = imports.reference(svi.module, svi.scope, "pyro.poutine.scale", svi.call)
             doubt = _doubt(svi)
             if not doubt and not all(texts):
-                doubt = "the size of the plate is not known where the SVI object is built"
+                doubt = "the size of the plate is not known by one name where the SVI object is built"
             if not doubt and there is None:
                 doubt = "the name poutine is taken here"
             source: Literal["static", "seen"] = "static" if level is None else "seen"
