@@ -12,7 +12,8 @@ from pyro.optim import ClippedAdam
 torch.manual_seed(0)
 raw = torch.randn(400, 3) * torch.tensor([1.0, 20.0, 30000.0]) + torch.tensor([0.0, 50.0, 60000.0])
 x = (raw - raw.mean(0)) / raw.std(0)
-y = x @ torch.tensor([1.0, -2.0, 0.5]) + 3.0 + 0.5 * torch.randn(400)
+standard = (raw - torch.tensor([0.0, 50.0, 60000.0])) / torch.tensor([1.0, 20.0, 30000.0])
+y = standard @ torch.tensor([1.0, -2.0, 0.5]) + 3.0 + 0.5 * torch.randn(400)
 
 
 def model(x, y):

@@ -12,7 +12,8 @@ from pyro.optim import ClippedAdam
 torch.manual_seed(9)
 raw = torch.stack([torch.randn(300), 10000.0 + 5000.0 * torch.randn(300)], -1)
 x = (raw - raw.mean(0)) / raw.std(0)
-passed = (torch.rand(300) < torch.sigmoid(x @ torch.tensor([1.5, -1.0]))).float()
+standard = torch.stack([raw[:, 0], (raw[:, 1] - 10000.0) / 5000.0], -1)
+passed = (torch.rand(300) < torch.sigmoid(standard @ torch.tensor([1.5, -1.0]))).float()
 
 
 def model(x, passed):

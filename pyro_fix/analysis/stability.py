@@ -34,6 +34,8 @@ class Derailment:
     words: str
     recovered: bool = False
     """Whether its loss came back by the end of the run."""
+    updated: bool = False
+    """Whether it was the step's own update that did it: the loss was finite, and a parameter behind it was not."""
 
 
 def derailed(svi: SviObservation) -> dict[int, Derailment]:
@@ -47,8 +49,9 @@ def derailed(svi: SviObservation) -> dict[int, Derailment]:
     for trajectory in svi.trajectories:
         first = trajectory.first_nonfinite
         if first is not None:
-            what = trajectory.nonfinite if trajectory.nonfinite not in ("", "loss") else "the loss"
-            found[trajectory.seed] = Derailment(first, f"{what} is not finite at step {first}")
+            updated = trajectory.nonfinite not in ("", "loss")
+            what = trajectory.nonfinite if updated else "the loss"
+            found[trajectory.seed] = Derailment(first, f"{what} is not finite at step {first}", updated=updated)
         elif diverged(trajectory):
             step = _beyond(trajectory, _divergence(trajectory))
             found[trajectory.seed] = Derailment(step, f"the loss runs away, {_way(trajectory)}")

@@ -80,7 +80,7 @@ class TestDerailed:
 
     def test_a_parameter_is_not_finite(self) -> None:
         runs = svi(trajectory([5.0] * 8, nonfinite=7, what="m"))
-        assert derailed(runs) == {0: Derailment(7, "m is not finite at step 7")}
+        assert derailed(runs) == {0: Derailment(7, "m is not finite at step 7", updated=True)}
 
     def test_runs_away(self) -> None:
         """Half of the runs is not needed: nothing that is sound ends ten times above its start."""

@@ -199,6 +199,12 @@ def test_seen_with_any_optimizer_and_number_of_steps(seen, judge: Shown, text: s
     assert shares == pytest.approx([0.1, 0.01, 0.002, 0.0002])
 
 
+@pytest.mark.parametrize(("what", "found"), [("loc", 1), ("loss", 0)])
+def test_at_step_0_only_what_the_update_has_spoilt(seen, what: str, found: int):
+    judge = Shown([trajectory([100.0], rates=[0.5], nonfinite=0, what=what)])
+    assert len(seen(program('Adam({"lr": 0.5})'), judge)) == found
+
+
 def test_a_run_without_trouble_takes_the_hypothesis_back(seen):
     assert seen(program('Adam({"lr": 0.5})'), HEALTHY) == []
 

@@ -105,7 +105,7 @@ class FakeRunner:
     """Runs "programs" whose lines are ``name = JSON``; what they show follows from these settings.
 
     ``init``/``lr``/``lrd``: start and rates; ``factor``: scale of the objective; ``bias``: where the run ends, in the
-    referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``support``: the guide's;
+    referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``hot``: seeds that are NaN from step 10 on; ``support``: the guide's;
     ``spread``: of gradients; ``broken``: an exception before any step, of the class ``broken_as``; ``unreached``: lines that never run.
     """
 
@@ -161,7 +161,12 @@ class FakeRunner:
             if fails is not None:
                 failure = Failure("ValueError", "Expected parameter scale", "train.py:3", int(fails))  # type: ignore[call-overload]
                 losses = losses[: failure.step]
-            one = trajectory(seed, lr=number("lr", 0.01), lrd=number("lrd", 1), losses=losses, failure=failure)
+            first = None
+            if seed in s.get("hot", []):  # type: ignore[operator]
+                losses, first = (*losses[:10], math.nan), 10
+            one = trajectory(
+                seed, lr=number("lr", 0.01), lrd=number("lrd", 1), losses=losses, failure=failure, first_nonfinite=first
+            )
             trajectories.append(one)
             if request.save_states is not None:
                 folder = request.save_states / str(seed)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
-from handmade import look, observation, svi, trajectory
+from handmade import FakeRunner, look, observation, svi, trajectory
+from test_verifier import Case
 
 from pyro_fix.observation import Failure, Observation, Trajectory
-from pyro_fix.transform import Candidate, Promise, Rate
+from pyro_fix.transform import Candidate, Promise, Proposal, Rate, Status
 from pyro_fix.verify.promises import JUDGES, declared_rate, stable
 
 SMALLER = Candidate((), Promise.DECLARED_RATE | Promise.STABLE, "smaller", Rate(share=0.1))
@@ -142,3 +144,47 @@ class TestShare:
 
     def test_no_step_no_rate(self) -> None:
         assert self.judge(run(trajectory(steps=0)), run(trajectory(lr=0.05)), 0.1).kept is None
+
+
+class TestVerifier:
+    PROMISE = Promise.DECLARED_RATE | Promise.STABLE
+
+    def fix(self, case: Case, path: Path, *steps: tuple[float, list[int]]) -> Proposal:
+        """A ladder of rates, each with the seeds that it leaves NaN."""
+        rungs = [case.candidate(path, self.PROMISE, Rate(share=lr / 0.5), lr=lr, hot=hot) for lr, hot in steps]
+        return case.proposal(path, *rungs)
+
+    def test_the_first_rate_that_is_stable(self, tmp_path: Path) -> None:
+        fake = FakeRunner(tmp_path)
+        path = fake.program("train.py", lr=0.5, hot=[0, 1, 2, 3])
+        verdict = (case := Case(fake, path)).one(self.fix(case, path, (0.1, [1]), (0.05, []), (0.01, [])))
+        assert verdict.status is Status.VERIFIED and verdict.candidate is not None
+        assert verdict.candidate.label.startswith("lr=0.05")
+
+    def test_a_run_that_is_too_short_ends_the_ladder(self, tmp_path: Path) -> None:
+        fake = FakeRunner(tmp_path)
+        path = fake.program("train.py", lr=0.5, hot=[0, 1, 2, 3], bias=0)
+        case = Case(fake, path, steps=20)
+        rungs = [
+            case.candidate(path, self.PROMISE, Rate(share=lr / 0.5), lr=lr, hot=[], bias=58) for lr in (0.005, 0.001)
+        ]
+        verdict = case.one(case.proposal(path, *rungs))
+        assert verdict.status is Status.UNVERIFIED and "too short to tell" in verdict.reason
+        assert verdict.candidate is rungs[0] and "earlier candidates" not in verdict.evidence
+
+    def test_what_is_well_is_left_alone(self, tmp_path: Path) -> None:
+        fake = FakeRunner(tmp_path)
+        path = fake.program("train.py", lr=0.5, hot=[])
+        verdict = (case := Case(fake, path)).one(self.fix(case, path, (0.05, [])))
+        assert verdict.status is Status.REJECTED and "nothing to mend" in verdict.reason
+
+    def test_beside_other_fixes_all_seeds_have_to_be_stable(self, tmp_path: Path) -> None:
+        """One fix of several is run alone under the first seed only."""
+        fake = FakeRunner(tmp_path)
+        path = fake.program("train.py", lr=0.5, hot=[0, 3], factor=1)
+        case = Case(fake, path)
+        other = case.fix(path, Promise.SAME_OBJECTIVE, factor=0.01)
+        left, scaled = case.verify(self.fix(case, path, (0.05, [3])), other)
+        assert left.status is Status.REJECTED and "still goes wrong" in left.reason
+        mended, scaled = case.verify(self.fix(case, path, (0.05, [3]), (0.01, [])), other)
+        assert mended.status is Status.VERIFIED and scaled.status is not Status.REJECTED

@@ -136,8 +136,8 @@ def _troubles(seen: SeenSvi) -> list[Derailment]:
     """What a run shows of a rate that is too large; nothing where another defect may be to blame."""
     if seen.svi.look is None or _has_other_defect(seen.svi.look):
         return []
-    # step 0 is made before the first update has its effect
-    return [trouble for trouble in derailed(seen.svi).values() if trouble.step > 0]
+    # the loss of step 0 comes before the first update
+    return [trouble for trouble in derailed(seen.svi).values() if trouble.step > 0 or trouble.updated]
 
 
 def _has_other_defect(look: Look) -> bool:
