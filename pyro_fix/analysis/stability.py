@@ -35,7 +35,7 @@ class Derailment:
     recovered: bool = False
     """Whether its loss came back by the end of the run."""
     updated: bool = False
-    """Whether it was the step's own update that did it: the loss was finite, and a parameter behind it was not."""
+    """Whether it was the step's own update that did it: loss and gradient were finite, and a parameter then was not."""
 
 
 def derailed(svi: SviObservation) -> dict[int, Derailment]:
@@ -49,8 +49,9 @@ def derailed(svi: SviObservation) -> dict[int, Derailment]:
     for trajectory in svi.trajectories:
         first = trajectory.first_nonfinite
         if first is not None:
-            updated = trajectory.nonfinite not in ("", "loss")
-            what = trajectory.nonfinite if updated else "the loss"
+            of_param = trajectory.nonfinite not in ("", "loss")
+            what = trajectory.nonfinite if of_param else "the loss"
+            updated = of_param and all(map(math.isfinite, trajectory.gradient_norms[first : first + 1]))
             found[trajectory.seed] = Derailment(first, f"{what} is not finite at step {first}", updated=updated)
         elif diverged(trajectory):
             step = _beyond(trajectory, _divergence(trajectory))

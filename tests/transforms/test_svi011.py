@@ -248,7 +248,7 @@ def test_a_noisy_start_is_no_yardstick(seen):
     "judge",
     [
         Shown([trajectory([math.nan], rates=[0.5], nonfinite=0)]),
-        Shown([trajectory([100.0], rates=[0.5], nonfinite=0, what="m")]),
+        Shown([trajectory([100.0], rates=[0.5], norms=[math.nan], nonfinite=0, what="m")]),
         Shown([trajectory([100.0] * 5, rates=[0.5] * 5, failure=Failure("ValueError", "scale", step=5))]),
     ],
     ids=["first loss", "first gradient", "exception"],
