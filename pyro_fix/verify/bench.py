@@ -52,7 +52,10 @@ class Bench:
 
     def _request(self, plan: RunPlan, patch: Patch | None, seeds: tuple[int, ...], deep: Deep | None) -> RunRequest:
         options = self.options
-        overlay = {**self._base, **dict(plan.added)}
+        # A program that loads none of the files that other programs' fixes have changed need not run again for them.
+        known = is_script(plan, plan.files)  # its own file and all that it imports
+        base = {path: data for path, data in self._base.items() if not known or path in plan.files}
+        overlay = {**base, **dict(plan.added)}
         if patch:
             overlay |= {path: self._sources[path].encode(text) for path, text in patch.texts.items()}
         return RunRequest(
