@@ -23,7 +23,8 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from defects import DEFECTS, Defect, Script
@@ -103,7 +104,7 @@ class Training:
         labels = {f"sound-{seed}": sound / str(seed) for seed in self._seeds}
         labels |= {f"mended-{seed}": other / str(seed) for seed in self._seeds}
         request = self._request(program, program.read_bytes())
-        seen = run(_with(request, steps=8, seeds=(0,), referee=Referee(labels, evaluations=32)))
+        seen = run(replace(request, steps=8, seeds=(0,), referee=Referee(labels, evaluations=32)))
         return {svi.ordinal: svi.referee for svi in seen.svis}
 
     def _train(self, program: Path, text: bytes) -> tuple[Observation, Path]:
@@ -111,17 +112,13 @@ class Training:
         states = self._folder / f"states-{self._count}"
         states.mkdir()
         request = self._request(program, text)
-        return run(_with(request, save_states=states, deep=Deep(seeds=4))), states
+        return run(replace(request, save_states=states, deep=Deep(seeds=4))), states
 
     def _request(self, program: Path, text: bytes) -> RunRequest:
         target = Target("script", str(program), (), program.parent, "bench/repair.py")
         return RunRequest(
             target, self._python, {program: text}, steps=self._steps, seeds=self._seeds, expect_svis=1, timeout=300.0
         )
-
-
-def _with(request: RunRequest, **changes: object) -> RunRequest:
-    return RunRequest(**{**vars(request), **changes})  # type: ignore[arg-type]
 
 
 def _lost(judged: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> float | None:
@@ -173,23 +170,16 @@ def cases(programs: Sequence[Path], defects: Sequence[Defect], places: int, seed
             by_program.append([Case(program, defect, text) for text in texts])
         generator.shuffle(by_program)
         # one from each program before a second one from any
-        turns = [
-            group[turn]
-            for turn in range(max(map(len, by_program), default=0))
-            for group in by_program
-            if turn < len(group)
-        ]
+        turns = [case for turn in zip_longest(*by_program) for case in turn if case is not None]
         chosen += turns[: places or None]
     return chosen
 
 
-def mend(case_or_program: Case | Path, options: Options, folder: Path) -> tuple[Result, str]:
-    """Run pyro-fix on a program; returns what it says and the new text."""
-    program = case_or_program if isinstance(case_or_program, Path) else case_or_program.program
-    text = program.read_text() if isinstance(case_or_program, Path) else case_or_program.text
+def mend(program: Path, text: str, options: Options, folder: Path) -> tuple[Result, str]:
+    """Run pyro-fix on ``text`` under the name of ``program``; returns what it says and the new text."""
     path = folder / program.name
     path.write_text(text)
-    result = engine.check(Options(**{**vars(options), "paths": (path,), "root": folder}), lambda _: None)
+    result = engine.check(replace(options, paths=(path,), root=folder), lambda _: None)
     return result, next((change.text for change in result.changes if change.source.path == path), text)
 
 
@@ -197,7 +187,7 @@ def judge(case: Case, options: Options, folder: Path, training: Training) -> Out
     """One case from injection to repair."""
     off = {transform.code for transform in catalogue.load() if not transform.default}
     extend = (case.defect.code,) if case.defect.code in off else ()
-    result, text = mend(case, Options(**{**vars(options), "extend_select": extend}), folder)
+    result, text = mend(case.program, case.text, replace(options, extend_select=extend), folder)
     mine = [f for f in result.findings if f.proposal.code == case.defect.code]
     verified = any(f.verdict.status is Status.VERIFIED and f.included for f in mine)
     if not mine:
@@ -261,7 +251,7 @@ def _originals(programs: Sequence[Path], options: Options, folder: Path, trainin
     """How many fixes of sound programs were wrong, and how many there were."""
     wrong = applied = 0
     for program in programs:
-        result, text = mend(program, options, folder)
+        result, text = mend(program, program.read_text(), options, folder)
         fixes = [f.proposal for f in result.findings if f.included]
         worse = training.worse(program, text) if fixes else ""
         applied += len(fixes)

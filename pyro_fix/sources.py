@@ -104,11 +104,15 @@ class Source:
 
 def read(path: Path) -> Source:
     """Read ``path``; raises :class:`SourceError` where its bytes are no text in the encoding that they declare."""
+    return from_bytes(path, read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file; raises :class:`SourceError` where they cannot be had."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return from_bytes(path, data)
 
 
 def from_bytes(path: Path, data: bytes) -> Source:

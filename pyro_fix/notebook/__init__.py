@@ -24,7 +24,7 @@ from pathlib import Path
 
 from pyro_fix.notebook import layout, magics
 from pyro_fix.notebook.layout import Cell, LayoutError
-from pyro_fix.sources import Source, SourceError
+from pyro_fix.sources import Source, SourceError, read_bytes
 
 _BOM = b"\xef\xbb\xbf"
 #: The text is run as UTF-8, whatever a comment in the first cell says.
@@ -137,11 +137,7 @@ class Notebook(Source):
 
 def read(path: Path) -> Notebook:
     """Read a notebook's file; raises :class:`SourceError`."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return from_bytes(path, data)
+    return from_bytes(path, read_bytes(path))
 
 
 def from_bytes(path: Path, data: bytes) -> Notebook:

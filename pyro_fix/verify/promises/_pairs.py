@@ -41,6 +41,18 @@ def over_svis(
     return merge(judgements)
 
 
+def over_looks(
+    original: Observation, patched: Observation, ordinals: Sequence[int], judge: Callable[[Look, Look], Judgement]
+) -> Judgement:
+    """The same for a promise that the deep looks at the first step decide."""
+
+    def judged(before: SviObservation, after: SviObservation) -> Judgement:
+        pair = looks(before, after)
+        return pair if isinstance(pair, Judgement) else judge(*pair)
+
+    return over_svis(original, patched, ordinals, judged)
+
+
 def looks(original: SviObservation, patched: SviObservation) -> tuple[Look, Look] | Judgement:
     """The two deep looks, or why there are none to compare; only the original's may be cut short by an error."""
     before, after = original.look, patched.look

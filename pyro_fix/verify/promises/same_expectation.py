@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pyro_fix.observation import Observation, SviObservation
+from pyro_fix.observation import Look, Observation
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import common, finite, flat
-from pyro_fix.verify.promises._pairs import looks, over_svis
+from pyro_fix.verify.promises._pairs import over_looks
 from pyro_fix.verify.stats import norm, sign_flip
 
 #: The test needs this many common seeds (verification.md).
@@ -26,14 +26,10 @@ RESOLUTION = 0.5
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
     """Kept: no shift is seen, and one of half the gradient's size would have been."""
-    return over_svis(original, patched, ordinals, _judge)
+    return over_looks(original, patched, ordinals, _judge)
 
 
-def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
-    pair = looks(original, patched)
-    if isinstance(pair, Judgement):
-        return pair
-    before, after = pair
+def _judge(before: Look, after: Look) -> Judgement:
     seeds = common(before, after)
     if seeds < SEEDS:
         return Judgement(None, f"{seeds} common seeds are too few: {SEEDS} are needed")

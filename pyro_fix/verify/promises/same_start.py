@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyro_fix.observation import Look, Observation, ParamLook, SviObservation
+from pyro_fix.observation import Look, Observation, ParamLook
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import TERM_TOLERANCE, VALUE_TOLERANCE, common, finite, loss_error, relative, terms, within
-from pyro_fix.verify.promises._pairs import looks, over_svis
+from pyro_fix.verify.promises._pairs import over_looks
 
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
     """Kept: equal constrained values, equal sites, equal losses under common seeds at step 0."""
-    return over_svis(original, patched, ordinals, _judge)
+    return over_looks(original, patched, ordinals, _judge)
 
 
-def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
-    pair = looks(original, patched)
-    if isinstance(pair, Judgement):
-        return pair
-    before, after = pair
+def _judge(before: Look, after: Look) -> Judgement:
     worst = 0.0
     evidence: dict[str, object]
     for name in sorted(before.params.keys() | after.params.keys()):
