@@ -163,10 +163,11 @@ def test_the_default_of_a_function_is_for_its_callers(check):
 def test_ladder():
     from pyro_fix_transforms.svi011_learning_rate_too_large import ladder
 
+    assert ladder(100.0) == (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001)
     assert ladder(0.5) == (0.05, 0.005, 0.001, 0.0001)
     assert ladder(0.1) == (0.01, 0.001, 0.0001)
     assert ladder(0.3) == (0.03, 0.003, 0.001, 0.0001)
-    assert ladder(0.002) == (0.001, 0.0002, 0.0001)
+    assert ladder(0.002) == (0.001, 0.0001)
     assert ladder(1e-3) == (1e-4,)
     assert ladder(1e-4) == ()
 

@@ -24,6 +24,23 @@ def test_few_steps_have_a_run_try_a_larger_rate_first(check):
     assert [c.label for c in finding.proposal.candidates] == ["ClippedAdam with lr 0.001"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "parameters", "rates"),
+    [
+        (1999, 1000, (0.05, 0.01, 0.001)),
+        (1999, 1001, (0.01, 0.001)),
+        (1999, None, (0.01, 0.001)),
+        (4999, 3, (0.01, 0.001)),
+        (5000, 3, (0.001,)),
+        (0, 3, (0.001,)),
+    ],
+)
+def test_the_fewer_steps_and_parameters_the_larger_the_first_rate(steps: int, parameters: int | None, rates: tuple):
+    from pyro_fix_transforms.svi021_optimizer_without_momentum import _rates
+
+    assert _rates(steps, parameters) == rates
+
+
 @pytest.mark.parametrize("kind", ["Adam", "ClippedAdam", "AdamW", "Adamax", "NAdam", "RAdam"])
 def test_kinds_with_momentum(check, kind: str):
     assert check(program(f'{kind}({{"lr": 0.1}})')).findings == ()

@@ -29,9 +29,9 @@ class LearningRateTooLarge(Transform):
 
     ## What it does
     Finds an SVI whose loss diverges, becomes NaN or is thrown far above its start in a run, and lowers the learning
-    rate of its optimiser: to a tenth, a hundredth, 0.001 or 0.0001, the first that keeps its promise. The source alone
-    makes a finding of a literal rate of 0.1 or more that a noisy ELBO is to follow for 500 steps and longer; a run in
-    which nothing goes wrong takes that back.
+    rate of its optimiser: to a tenth, a hundredth and so on, down to 0.001 and 0.0001, the first that keeps its
+    promise. The source alone makes a finding of a literal rate of 0.1 or more that a noisy ELBO is to follow for
+    500 steps and longer; a run in which nothing goes wrong takes that back.
 
     ## Why
     The gradient of the ELBO is noisy, and a large rate throws parameters into regions where numbers overflow. Once a
@@ -69,7 +69,7 @@ class LearningRateTooLarge(Transform):
 
     code, name, tip = "SVI011", "learning-rate-too-large", 1
     promise = Promise.DECLARED_RATE | Promise.STABLE
-    after = ("SVI021", "SVI04", "SVI05", "SVI06", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI16")
+    after = ("SVI021", "SVI04", "SVI05", "SVI062", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI16")
     large = Threshold(0.1, "learning rates from this on are large where no run says otherwise")
     long = Threshold(500, "numbers of steps from this on are long enough for a small rate")
 
@@ -127,9 +127,13 @@ class LearningRateTooLarge(Transform):
 
 
 def ladder(rate: float) -> tuple[float, ...]:
-    """The rates to try in the place of ``rate``, largest first."""
-    tried = {float(f"{rate / 10:.12g}"), float(f"{rate / 100:.12g}"), 1e-3, 1e-4}
-    return tuple(sorted((smaller for smaller in tried if SMALLEST <= smaller < rate), reverse=True))
+    """The rates to try in the place of ``rate``, largest first: by tenths, and the two of tip 1."""
+    tried = {1e-3, SMALLEST}
+    tenth = float(f"{rate / 10:.12g}")
+    while tenth > 1e-3:
+        tried.add(tenth)
+        tenth = float(f"{tenth / 10:.12g}")
+    return tuple(sorted((smaller for smaller in tried if smaller < rate), reverse=True))
 
 
 def _troubles(seen: SeenSvi) -> list[Derailment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pyro_fix import edits
@@ -11,14 +12,17 @@ from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Made
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, renamed
+from pyro_fix_transforms._rates import runs_of
 
 #: Optimisers of ``pyro.optim`` that follow every gradient as it comes.
 PLAIN = frozenset({"SGD", "Adagrad", "RMSprop", "Adadelta", "Rprop", "ASGD"})
 #: The rate that the new optimiser starts with: the old one's is in other units.  Source: tip 1.
 LEARNING_RATE = 1e-3
-#: Adam moves a parameter by about its rate a step.  So few steps at 0.001 would not bring it far enough, and a run
-#: is asked about ten times that first.
+#: Adam moves a parameter by about its rate a step, so that few steps at 0.001 would not bring it far enough: with fewer
+#: steps than these a run is asked about a rate of 0.01 first ...
 FEW_STEPS = 5000
+#: ... and with so few about one of 0.05 before that, where a run has shown so few parameters that there is no network.
+VERY_FEW_STEPS, FEW_PARAMETERS = 2000, 1000
 KEPT = ("weight_decay",)
 
 
@@ -28,7 +32,8 @@ class OptimizerWithoutMomentum(Transform):
     ## What it does
     Rewrites SGD, Adagrad, RMSprop, Adadelta, Rprop and ASGD that are given to an `SVI` to `ClippedAdam` with a
     learning rate of 0.001, and a decay where the number of steps is known. Where there are fewer than 5000 steps, a
-    rate of 0.01 is tried first. A weight decay is kept; options that `ClippedAdam` lacks (`momentum`, `nesterov`,
+    rate of 0.01 is tried first; before it one of 0.05, where there are fewer than 2000 and a run shows no more than
+    1000 numbers to train. A weight decay is kept; options that `ClippedAdam` lacks (`momentum`, `nesterov`,
     `alpha`) are dropped, and named in the verdict.
 
     ## Why
@@ -73,8 +78,7 @@ class OptimizerWithoutMomentum(Transform):
                 yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
                 continue
             count = step_count(program, made, options.scope)
-            few = count.literal is not None and FEWEST_STEPS <= count.literal < FEW_STEPS
-            rates = (10 * LEARNING_RATE, LEARNING_RATE) if few else (LEARNING_RATE,)
+            rates = _rates(count.literal or 0, _parameters(program, made))
             candidates = tuple(self._candidate(made, options, count, rate, rename) for rate in rates)
             yield self.finding(made.module, made.node, message, candidates)
 
@@ -92,3 +96,17 @@ class OptimizerWithoutMomentum(Transform):
         dropped = [key for key in options.items if key not in ("lr", *KEPT)]
         label = f"ClippedAdam with lr {rate}" + (f", without {', '.join(dropped)}" if dropped else "")
         return Candidate(changes, self.promise, label, needs_run=True)
+
+
+def _rates(steps: int, parameters: int | None) -> tuple[float, ...]:
+    """The rates to try, in their order, for a number of steps (0: not known) and of parameters."""
+    if not FEWEST_STEPS <= steps < FEW_STEPS:
+        return (LEARNING_RATE,)
+    few = steps < VERY_FEW_STEPS and parameters is not None and parameters <= FEW_PARAMETERS
+    return (*([0.05] if few else []), 0.01, LEARNING_RATE)
+
+
+def _parameters(program: Program, made: Made) -> int | None:
+    """How many numbers the optimiser has to train, by the runs; ``None`` where no run shows it."""
+    looks = [seen.svi.look for seen in runs_of(program, made) if seen.svi.look is not None]
+    return max((sum(math.prod(param.shape) for param in look.params.values()) for look in looks), default=None)

@@ -53,7 +53,7 @@ class ExplodingGradient(Transform):
 
     code, name, tip = "SVI162", "exploding-gradient", 16
     promise = Promise.DECLARED_RATE | Promise.STABLE | Promise.NO_WORSE
-    after = ("SVI02", "SVI04", "SVI05", "SVI06", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI161")
+    after = ("SVI02", "SVI04", "SVI05", "SVI062", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI161")
     large = Threshold(0.1, "from this learning rate on it is the rate that is to blame for a spike")
 
     def propose(self, program: Program) -> Iterator[Proposal]:
