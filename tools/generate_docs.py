@@ -45,11 +45,11 @@ def page(transform: Transform) -> str:
     title, _, body = (inspect.getdoc(type(transform)) or "").partition("\n")
     promises = ", ".join(f"`{_hyphenated(p)}`" for p in Promise if p in transform.promise)
     state = (
-        "on by default" if transform.default else f"off by default: ask for it with `--extend-select {transform.code}`"
+        "On by default" if transform.default else f"Off by default: ask for it with `--extend-select {transform.code}`"
     )
     return (
         f"# {transform.code} {transform.name}\n\n"
-        f"Tip {transform.tip}: *{TIPS[transform.tip]}* ([tutorial]({TUTORIAL})). {state.capitalize()}. "
+        f"Tip {transform.tip}: *{TIPS[transform.tip]}* ([tutorial]({TUTORIAL})). {state}. "
         f"Promise: {promises}.\n\n{title}\n{body.rstrip()}\n\n{_configuration(transform)}"
     )
 
