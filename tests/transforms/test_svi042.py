@@ -230,3 +230,40 @@ def test_a_look_that_failed_says_nothing(tmp_path: Path):
     assert seen(tmp_path, UNKNOWN, {"z": LATENT}, {}, error="no trace").findings == ()
     text = program(f"{Z}\n{W}", Z)
     assert len(seen(tmp_path, text, {}, {}, error="no trace").findings) == 1
+
+
+MODULE = """\
+class Guide(pyro.nn.PyroModule):
+    def __init__(self):
+        super().__init__()
+        self.loc = pyro.nn.PyroParam(torch.tensor(0.0))
+
+    def forward(self, data):
+        pyro.sample("z", dist.Normal(self.loc, 0.1))
+
+guide = Guide()
+"""
+
+
+def module_guide(after: str = "") -> str:
+    return program(f"{Z}\n{W}", Z, before=MODULE, after=after).replace("def guide(data)", "def unused(data)")
+
+
+def test_a_guide_that_is_a_module(tmp_path: Path):
+    outcome = seen(tmp_path, module_guide(), {"z": LATENT, "w": LATENT}, {"z": LATENT})
+    assert outcome.added == [
+        "guides = pyro.infer.autoguide.AutoGuideList(model)",
+        "guides.append(guide)",
+        'guides.append(pyro.infer.autoguide.AutoNormal(poutine.block(model, expose=["w"])))',
+        "svi = SVI(model, guides, optim=optim, loss=Trace_ELBO())",
+    ]
+
+
+@pytest.mark.parametrize("reader", ["print(pyro.param('loc'))\n", "print(dict(pyro.get_param_store()))\n"])
+def test_names_of_a_modules_parameters(tmp_path: Path, reader: str):
+    assert "have other names" in seen(tmp_path, module_guide(reader), {"z": LATENT, "w": LATENT}, {"z": LATENT}).held_back
+
+
+def test_a_module_of_torch_alone(tmp_path: Path):
+    text = module_guide().replace("pyro.nn.PyroModule", "torch.nn.Module")
+    assert "no PyroModule" in seen(tmp_path, text, {"z": LATENT, "w": LATENT}, {"z": LATENT}).held_back

@@ -12,10 +12,12 @@ from pyro_fix.analysis.health import unpaired
 from pyro_fix.analysis.pairing import Side, is_plain, side
 from pyro_fix.analysis.program import Program, Site, Svi
 from pyro_fix.analysis.reach import is_whole, surely_runs
+from pyro_fix.analysis.roles import inherits
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.supports import family
-from pyro_fix.analysis.values import Function, Made, Value, options
+from pyro_fix.analysis.values import Function, Instance, Made, Value, options
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
+from pyro_fix_transforms._guides import read_by_name
 
 
 class LatentWithoutGuide(Transform):
@@ -23,7 +25,7 @@ class LatentWithoutGuide(Transform):
 
     ## What it does
     Finds latents that the model samples and the guide does not, and the other way round. Where the guide is a plain
-    function, an `AutoNormal` for the latents that it lacks is put beside it, in an `AutoGuideList`.
+    function or a `PyroModule`, an `AutoNormal` for the latents that it lacks is put beside it, in an `AutoGuideList`.
 
     ## Why
     A latent that the guide lacks is drawn from its prior at every step: nothing is learned about it, and the loss is
@@ -66,6 +68,7 @@ class LatentWithoutGuide(Transform):
     - the latent is discrete, so that no normal distribution fits;
     - model or guide serve several SVI objects, are wrapped in more than a scale, or are used
       elsewhere;
+    - the guide is a `PyroModule` and parameters are read by their names, which change within an `AutoGuideList`;
     - the guide returns something, which an `AutoGuideList` would take for its samples, or makes plates, which it would
       make once more.
 
@@ -212,15 +215,19 @@ def _doubt(program: Program, svi: Svi, missing: list[str]) -> str:
     if len(others) > 1:
         return "model or guide serve several SVI objects"
     value, node = _unscaled(svi.guide, svi.node(1, "guide"))
-    if not isinstance(value, Function) or guide.functions[0].bound is not None:
-        return "the guide is no plain function: add an autoguide for these latents by hand"
+    if isinstance(value, Instance) and inherits(value.cls, "pyro.nn.PyroModule"):
+        if reader := read_by_name(program, svi, guide.functions[0]):
+            return f"{reader}, and within an AutoGuideList a PyroModule's have other names"
+    elif not isinstance(value, Function) or value.bound is not None:
+        return "the guide is no plain function and no PyroModule: add an autoguide for these latents by hand"
     if any(isinstance(n, ast.Return) and n.value is not None for n in ast.walk(guide.functions[0].node)):
         return "the guide returns something, which an AutoGuideList would take for its samples"
     if _makes_plates(program, guide):
         return "the guide makes plates, which an AutoGuideList would make once more"
     if any(_is_discrete(site) for site in model.sites if site.name in missing):
         return "a latent is discrete: enumerate it, or write its guide by hand"
-    if isinstance(node, ast.Name) and svi.module.mentions[node.id] > 1:
+    # a function's own name does not count, the variable that holds a module does
+    if isinstance(node, ast.Name) and svi.module.mentions[node.id] > (2 if isinstance(value, Instance) else 1):
         return "the guide is used elsewhere by its name, and would lack these latents there"
     if svi.module.mentions[NAME] or svi.scope.lookup(NAME) is not None:
         return f"the name {NAME} is taken here"

@@ -10,12 +10,12 @@ from pathlib import Path
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions, health
 from pyro_fix.analysis.program import Program, Svi, functions_of
-from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.analysis.values import Const, Function, Made, Value, options
 from pyro_fix.observation import Look, Trajectory
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 from pyro_fix_transforms._failures import of_values
+from pyro_fix_transforms._guides import linked, read_by_name
 
 #: Exceptions that a guide's mathematics raises; a NameError or a TypeError is for its author to mend.
 MATHEMATICAL = frozenset({"ValueError", "RuntimeError", "ArithmeticError", "LinAlgError", "_LinAlgError"})
@@ -186,7 +186,7 @@ def _doubt(program: Program, svi: Svi, guide: Function, node: ast.expr | None) -
     return (
         _amortised(guide.node)
         or _used_elsewhere(program, svi, guide, node)
-        or _read_by_name(program, svi, guide)
+        or _other_names(program, svi, guide)
         or _unfit_model(program, svi)
     )
 
@@ -217,17 +217,11 @@ def _amortised(guide: ast.FunctionDef) -> str:
     return ""
 
 
-def _linked(program: Program, svi: Svi, guide: Function) -> list[Module]:
-    """The files that can see the guide or train it."""
-    core = {svi.module, guide.module}
-    return [module for module in program.modules.values() if module in core or core & module.imports]
-
-
 def _used_elsewhere(program: Program, svi: Svi, guide: Function, given: ast.Name) -> str:
     reason = "the guide is used in another place too, which would go on with the untrained one"
     assert isinstance(guide.node, ast.FunctionDef)
     names = {given.id, guide.node.name}
-    for module in _linked(program, svi, guide):
+    for module in linked(program, svi, guide):
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Name) and node.id in names and node is not given:
                 return reason
@@ -239,23 +233,9 @@ def _used_elsewhere(program: Program, svi: Svi, guide: Function, given: ast.Name
     return ""
 
 
-def _read_by_name(program: Program, svi: Svi, guide: Function) -> str:
-    inside: set[ast.AST] = {guide.node, *functions_of(svi.model)}
-    inside = inside.union(*(site.functions for site in program.sites_of(inside)))
-    own = {node for function in inside for node in ast.walk(function)}
-    modules = _linked(program, svi, guide)
-    for param in program.params:
-        if param.kind == "param" and param.module in modules and param.call not in own:
-            return f"a parameter is read by its name at line {param.call.lineno}, and an autoguide's have other names"
-    for module in modules:
-        cleared = set()
-        for node in ast.walk(module.tree):
-            name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-            if name == "clear" and isinstance(node, ast.Attribute):
-                cleared |= set(ast.walk(node.value))
-            elif name == "get_param_store" and node not in cleared:
-                return "the parameter store is read, and an autoguide's parameters have other names"
-    return ""
+def _other_names(program: Program, svi: Svi, guide: Function) -> str:
+    reader = read_by_name(program, svi, guide)
+    return f"{reader}, and an autoguide's have other names" if reader else ""
 
 
 def _unfit_model(program: Program, svi: Svi) -> str:
