@@ -261,7 +261,9 @@ def test_a_guide_that_is_a_module(tmp_path: Path):
 
 @pytest.mark.parametrize("reader", ["print(pyro.param('loc'))\n", "print(dict(pyro.get_param_store()))\n"])
 def test_names_of_a_modules_parameters(tmp_path: Path, reader: str):
-    assert "have other names" in seen(tmp_path, module_guide(reader), {"z": LATENT, "w": LATENT}, {"z": LATENT}).held_back
+    assert (
+        "have other names" in seen(tmp_path, module_guide(reader), {"z": LATENT, "w": LATENT}, {"z": LATENT}).held_back
+    )
 
 
 def test_a_module_of_torch_alone(tmp_path: Path):
