@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterable, Iterator
 
 from pyro_fix import edits
@@ -14,6 +15,8 @@ from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 
 #: Families whose support depends on a total that is 1 by default: its position among their arguments.
 _TOTAL_COUNT = {"Multinomial": 0, "DirichletMultinomial": 1}
+#: What a comment speaks of that says why arguments are not validated: values between 0 and 1 for a Bernoulli, say.
+_REASONS = ("valid", "relax")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -45,7 +48,8 @@ class ValidationDisabled(Transform):
     - the statement shares a line with another one;
     - the file switches validation on again elsewhere: it is off for a stretch, on purpose;
     - a multinomial's `total_count` is left at 1: its data may sum to more, which validation would refuse;
-    - a comment beside `validate_args=False` says why, unless the run shows what that hides.
+    - a comment beside `validate_args=False` says why, or one right above that speaks of validation or of relaxed
+      values, unless the run shows what that hides.
 
     A flag, `__debug__`, or a condition that decides are the user's own choice, and no finding.
 
@@ -135,11 +139,18 @@ def _counts_freely(made: Made) -> bool:
 
 
 def _has_remark(made: Made) -> bool:
-    """Whether a comment follows ``validate_args=False`` on the lines of the call: a reason, which would be orphaned."""
+    """Whether a comment follows ``validate_args=False`` on the lines of the call: a reason, which would be orphaned.
+
+    Above the call, as far as no blank line parts them, a comment is about it when it speaks of such things.
+    """
     value = next(keyword.value for keyword in made.node.keywords if keyword.arg == "validate_args")
     lines = made.module.source.text.splitlines()
     rest = lines[(value.end_lineno or 1) - 1 : made.node.end_lineno]
-    return any("#" in line for line in [rest[0].encode()[value.end_col_offset or 0 :].decode(), *rest[1:]])
+    if any("#" in line for line in [rest[0].encode()[value.end_col_offset or 0 :].decode(), *rest[1:]]):
+        return True
+    above = itertools.takewhile(str.strip, reversed(lines[: value.lineno - 1]))
+    said = "".join(line.rpartition("#")[2].lower() for line in above if "#" in line)
+    return any(word in said for word in _REASONS)
 
 
 def _contexts(program: Program) -> Iterator[Made]:
