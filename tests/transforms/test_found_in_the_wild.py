@@ -450,3 +450,47 @@ for step in range(1000):
 """,
     )
     assert "asked for by hand" in outcome.held_back
+
+
+def test_a_value_made_valid_here_and_constrained_there(say) -> None:
+    """A tutorial's first guide takes the absolute value; its second one, of the same names, has the constraint."""
+    text = """
+def first(x):
+    width = pyro.param("width", torch.tensor(1.0))
+    pyro.sample("z", dist.Normal(0.0, USE))
+
+def second(x):
+    width = pyro.param("width", torch.tensor(1.0), constraint=constraints.positive)
+    pyro.sample("z", dist.Normal(0.0, width))
+"""
+    assert say("SVI051", text.replace("USE", "torch.abs(width)")).findings == ()
+    assert "a constraint of its own" in say("SVI051", text.replace("USE", "width")).held_back
+
+
+def test_an_optimiser_tried_out_through_spread_arguments(say) -> None:
+    """The search for a good seed steps SVI objects of its own with the optimiser that it is handed."""
+    text = """
+def model(x):
+    z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+def guide(x):
+    pyro.sample("z", dist.Normal(pyro.param("loc", torch.tensor(0.0)), 0.1))
+
+def attempt(seed, optim, *args):
+    svi = SVI(model, guide, optim, Trace_ELBO())
+    for step in range(5):
+        svi.step(*args)
+
+def fit(num_steps, *args):
+    optim = Adam({"lr": 0.01})
+    SEARCH
+    svi = SVI(model, guide, optim, Trace_ELBO())
+    for step in range(num_steps):
+        svi.step(*args)
+
+fit(2000, torch.tensor(1.0))
+"""
+    shared = say("SVI022", text.replace("SEARCH", "attempt(0, optim, *args)"))
+    assert "several SVI objects" in shared.held_back
+    assert '"lrd": 0.1 ** (1 / num_steps)' in say("SVI022", text.replace("    SEARCH\n", "")).text
