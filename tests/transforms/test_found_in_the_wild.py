@@ -380,7 +380,7 @@ def test_a_remark_above_a_switch(say, above: str, is_reason: bool) -> None:
 def model(data):
     z = pyro.sample("z", dist.Normal(0.0, 1.0))
     with pyro.plate("data", len(data)):
-        {indented}pyro.sample("x", dist.Bernoulli(logits=z, validate_args=False), obs=data)
+        {indented}pyro.sample("x", dist.Poisson(z.exp(), validate_args=False), obs=data)
 """,
     )
     assert ("says why" in outcome.finding.proposal.held_back) is is_reason
@@ -492,5 +492,5 @@ def fit(num_steps, *args):
 fit(2000, torch.tensor(1.0))
 """
     shared = say("SVI022", text.replace("SEARCH", "attempt(0, optim, *args)"))
-    assert "several SVI objects" in shared.held_back
+    assert "several SVI calls" in shared.held_back
     assert '"lrd": 0.1 ** (1 / num_steps)' in say("SVI022", text.replace("    SEARCH\n", "")).text

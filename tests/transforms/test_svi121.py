@@ -149,16 +149,32 @@ def test_a_context_round_a_call_that_steps(check):
 @pytest.mark.parametrize(
     ("site", "fixed"),
     [
-        ("dist.Bernoulli(logits=z, validate_args=False)", "dist.Bernoulli(logits=z)"),
-        ("dist.Bernoulli(validate_args=False, logits=z)", "dist.Bernoulli(logits=z)"),
-        ("dist.Bernoulli(logits=z, validate_args=False).to_event(1)", "dist.Bernoulli(logits=z).to_event(1)"),
-        ("dist.Independent(dist.Bernoulli(logits=z, validate_args=False), 1)", "dist.Independent(dist.Bernoulli(logits=z), 1)"),
+        ("dist.Poisson(z.exp(), validate_args=False)", "dist.Poisson(z.exp())"),
+        ("dist.Poisson(validate_args=False, rate=z.exp())", "dist.Poisson(rate=z.exp())"),
+        ("dist.Poisson(z.exp(), validate_args=False).to_event(1)", "dist.Poisson(z.exp()).to_event(1)"),
+        ("dist.Independent(dist.Poisson(z.exp(), validate_args=False), 1)", "dist.Independent(dist.Poisson(z.exp()), 1)"),
     ],
 )  # fmt: skip
 def test_arguments_of_a_site(check, site: str, fixed: str):
     assert check(program().replace("dist.Bernoulli(logits=z)", site)).text == program().replace(
         "dist.Bernoulli(logits=z)", fixed
     )
+
+
+def test_pixels_that_may_be_grey(tmp_path: Path, check):
+    """Only a run tells whether a Bernoulli's data are zeros and ones."""
+    text = program().replace("logits=z)", "logits=z, validate_args=False)")
+    assert "between 0 and 1" in check(text).held_back
+    path = tmp_path / "main.py"
+    path.write_text(text)
+    line = next(number for number, words in enumerate(text.splitlines(), 1) if "validate_args" in words)
+    white = SiteLook("Bernoulli", "boolean", True, (3,), 0.0, 1.0, (), f"{path}:{line}")
+    (finding,) = check_shown(path, CODE, Shown(look=look(model={"x": white}))).findings
+    assert finding.proposal.candidates
+    latent = text.replace(", obs=data)", ")").replace(
+        'pyro.sample("z", dist', 'pyro.sample("x", dist.Bernoulli(0.5)); pyro.sample("z", dist'
+    )
+    assert check(latent).finding.proposal.candidates
 
 
 @pytest.mark.parametrize("value", ["True", "None", "flag"])

@@ -48,6 +48,7 @@ class ValidationDisabled(Transform):
     - the statement shares a line with another one;
     - the file switches validation on again elsewhere: it is off for a stretch, on purpose;
     - a multinomial's `total_count` is left at 1: its data may sum to more, which validation would refuse;
+    - no run shows a Bernoulli's data: grey pixels lie between 0 and 1, which validation would refuse;
     - a comment beside `validate_args=False` says why, or one right above that speaks of validation or of relaxed
       values, unless the run shows what that hides.
 
@@ -93,6 +94,8 @@ class ValidationDisabled(Transform):
                         hidden = []
                     elif not hidden and _has_remark(part):
                         doubt = "a comment beside it says why"
+                    elif site.observed and part.name.endswith(".Bernoulli") and not program.seen.site(site):
+                        doubt = "its data may lie between 0 and 1, which validation would refuse; a run would tell"
                     yield self._fix(program, part, hidden, change, doubt, "validate_args as it is by default")
 
     def _statement(self, program: Program, made: Made) -> Iterator[Proposal]:
