@@ -78,7 +78,8 @@ def _rounds(options: Options, transforms: Sequence[Transform], state: _State, ju
         program, base = _analyse(state), _base(state)
         join(program, judge.observe(program, base))
         proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
-        ready, early = _ordered(proposals, transforms, [p for p in proposals if _identity(p, state) in heard])
+        waited = [p for p in proposals if _identity(p, state) in heard]
+        ready, early = _ordered(proposals, transforms, waited, judge.can_run)
         verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
         proposals = [*ready, *early]
         judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
@@ -96,18 +97,20 @@ def _rounds(options: Options, transforms: Sequence[Transform], state: _State, ju
 
 
 def _ordered(
-    proposals: Sequence[Proposal], transforms: Iterable[Transform], heard: Sequence[Proposal]
+    proposals: Sequence[Proposal], transforms: Iterable[Transform], heard: Sequence[Proposal], can_run: bool
 ) -> tuple[list[Proposal], list[Proposal]]:
     """The proposals to judge now, and those that have to wait until others have had the first word.
 
-    ``heard`` were judged before on the very same texts: what waits for them has waited long enough.
+    ``heard`` were judged before on the very same texts: what waits for them has waited long enough.  Where nothing
+    ``can_run``, what needs a run is told so at once.
     """
     after = {transform.code: transform.after for transform in transforms}
     fixes = {proposal.code for proposal in proposals if proposal.candidates and proposal not in heard}
 
     def waits(proposal: Proposal) -> bool:
-        others = fixes - {proposal.code}
-        return bool(proposal.candidates) and any(code.startswith(after[proposal.code]) for code in others)
+        if not proposal.candidates or (proposal.candidates[0].needs_run and not can_run):
+            return False
+        return any(code.startswith(after[proposal.code]) for code in fixes - {proposal.code})
 
     early = [proposal for proposal in proposals if waits(proposal)]
     # Two transforms that wait for each other would wait for ever.
@@ -266,7 +269,10 @@ def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _Sta
         message=source.told(program.located(proposal.message)),
         held_back=source.told(program.located(proposal.held_back)),
     )
-    return Finding(shown, _in_cells(verdict, program), diff, _included(verdict, options), cell)
+    said = _in_cells(verdict, program)
+    if proposal.held_back and verdict.reason == proposal.held_back:
+        said = replace(said, reason=shown.held_back)
+    return Finding(shown, said, diff, _included(verdict, options), cell)
 
 
 def _in_cells(verdict: Verdict, program: Program) -> Verdict:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options
@@ -30,6 +30,9 @@ Texts = Mapping[Path, bytes]
 class Judge(Protocol):
     """What the engine asks in every round; ``base`` is what the rounds so far have made of the files on disk."""
 
+    can_run: ClassVar[bool]
+    """Whether it can vouch for a fix that needs a run."""
+
     def observe(self, program: Program, base: Texts) -> Sequence[Observation]:
         """What the programs show as they are."""
 
@@ -39,6 +42,8 @@ class Judge(Protocol):
 
 class Static:
     """Says what can be said without a run."""
+
+    can_run: ClassVar[bool] = False
 
     def observe(self, program: Program, base: Texts) -> Sequence[Observation]:
         """Nothing was run."""
@@ -56,6 +61,8 @@ class Static:
 
 class ByRuns:
     """Runs the programs; what that needs is imported, and the interpreter looked for, when there is one to run."""
+
+    can_run: ClassVar[bool] = True
 
     def __init__(self, options: Options, progress: Progress) -> None:
         """``progress`` gets a line a run."""

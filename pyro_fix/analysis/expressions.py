@@ -155,8 +155,9 @@ class Evaluator:
             value: Value = self._call_of_made(callee, node, arguments, keywords, spread)
             return value
         if isinstance(callee, Function):
-            if spread:
-                arguments, keywords = [], {"**": Opaque()}
+            if spread:  # what stands before ``*args`` is given to the first parameters, whatever that holds
+                plain = next((i for i, arg in enumerate(node.args) if isinstance(arg, ast.Starred)), len(node.args))
+                arguments, keywords = arguments[:plain], {**keywords, "**": Opaque()}
             return run.call_function(callee, arguments, keywords, node)
         if isinstance(callee, Class):
             return run.instantiate(callee, [] if spread else arguments, keywords, node)

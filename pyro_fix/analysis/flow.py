@@ -87,6 +87,20 @@ def _changed(value: Value) -> Iterator[Origin]:
             yield Origin(part, False, True)
 
 
+def sharing(value: Value) -> Iterator[ParamValue]:
+    """Every param that changes with ``value`` when that is changed in place: what an operator makes is a new tensor."""
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        current = stack.pop()
+        if id(current) in seen or isinstance(current, Arithmetic):
+            continue
+        seen.add(id(current))
+        if isinstance(current, ParamValue):
+            yield current
+        stack.extend(current.parts())
+
+
 def _leading(index: Value) -> bool:
     """Whether an index takes rows, so that a row that is a simplex stays one."""
     return not isinstance(index, (Made, Join)) or (isinstance(index, Made) and index.name.startswith("pyro."))

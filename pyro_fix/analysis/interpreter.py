@@ -324,8 +324,8 @@ class Interpreter(Evaluator):
             self.scope.bind(node.id, Opaque())
 
     def _mark_mutated(self, value: Value) -> None:
-        for origin in flow.origins(value):
-            origin.param.param.mutated = True
+        for shared in flow.sharing(value):
+            shared.param.mutated = True
 
     def _assign(self, node: ast.Assign) -> None:
         value = self.evaluate(node.value)

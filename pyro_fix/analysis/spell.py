@@ -94,7 +94,7 @@ def step_count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
 def _count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
     svis = program.makers_of(optimizer)
     if len(svis) != 1:
-        return StepCount(None, "the optimiser serves several SVI objects" if svis else "no SVI object uses it")
+        return StepCount(None, "the optimiser is given to several SVI calls" if svis else "no SVI object uses it")
     (svi,) = svis
     if any(not any(loop is mine for mine in optimizer.loops) for loop in svi.loops):
         return StepCount(None, "one optimiser serves every SVI object that a loop builds")

@@ -350,7 +350,7 @@ def test_builtin_that_is_shadowed(check):
 
 def test_two_svis_share_one_optimiser(check):
     text = stepped(ADAM, build("optimizer").replace("svi", "other", 1) + STEP)
-    assert "several SVI objects" in check(text).held_back
+    assert "several SVI calls" in check(text).held_back
 
 
 def test_a_loop_builds_svis_with_one_optimiser(check):
