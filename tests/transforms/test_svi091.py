@@ -81,7 +81,6 @@ def test_names(check, imported: str, elbo: str, added: list[str]):
     "text",
     [
         program(elbo="TraceMeanField_ELBO()"),
-        program(elbo="JitTrace_ELBO()"),
         program(elbo="(JitTrace_ELBO if flag else Trace_ELBO)()"),
         program(elbo="Trace_ELBO().differentiable_loss"),
         program(svi="SVI(model, AutoNormal(model), Adam({}), elbo)"),  # a Delta's density would be ignored

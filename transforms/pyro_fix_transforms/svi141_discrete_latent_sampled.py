@@ -14,7 +14,7 @@ from pyro_fix.analysis.values import Const, Function, Made, Value, options
 from pyro_fix.observation import Look
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._classes import renamed
-from pyro_fix_transforms._losses import Loss, family, losses, nodes
+from pyro_fix_transforms._losses import JIT, Loss, family, losses, nodes
 
 #: ELBOs that sample what could be enumerated, and what enumerates instead.
 ENUMERATING = {
@@ -88,6 +88,7 @@ class DiscreteLatentSampled(Transform):
       code expects one value;
     - the site is annotated with `infer=`, or a loop makes one site a round: enumerating those needs `pyro.markov`;
     - how deep the plates nest is not known, or the ELBO serves several `SVI` objects;
+    - a compiled ELBO's loss is called with model and guide: wrapped there, they would be compiled anew at every call;
     - no run is possible: only a run can tell that every shape survives the extra dimension.
 
     ## Promise
@@ -239,6 +240,8 @@ def _doubt(program: Program, svi: Svi, mine: Sequence[Loss], found: _Discrete) -
         return "one ELBO serves several SVI objects"
     if svi.node(0, "model") is None or svi.node(1, "guide") is None:
         return "model and guide are not spelled at one call"
+    if svi.kind == "loss" and any(loss.kind.startswith(JIT) for loss in mine):
+        return "wrapped where the loss is called, model and guide would be compiled anew at every call"
     for value in (svi.model, svi.guide):
         one = side(program, value)
         for hazard in program.hazards:
