@@ -205,6 +205,8 @@ class Program:
     """The loops around every ``pyro.clear_param_store()``, in the order in which they run."""
     recursive: set[ast.AST] = field(default_factory=set)
     """Functions that call themselves, perhaps by way of others."""
+    hooks: set[ast.AST] = field(default_factory=set)
+    """Methods of classes of PyTorch Lightning, which decides how often they are called."""
     seen: Seen = field(default_factory=Seen)
     """What runs of these programs showed."""
 

@@ -123,6 +123,38 @@ def _of_autoguide(made: Made) -> list[Part]:
 APPENDED = "[appended]"
 
 
+def lineage(cls: Class) -> Iterator[Class]:
+    """A class and the project's classes that it derives from."""
+    yield cls
+    for base in cls.bases:
+        if isinstance(base, Class):
+            yield from lineage(base)
+
+
+def inherited(cls: Class, method: FunctionNode, name: str) -> Value | None:
+    """What ``super().name`` is in ``method``, of an object of ``cls``; ``None`` where no class of the project has it.
+
+    Bases are asked from left to right, which for plain inheritance is Python's order.
+    """
+    bases = [base for base in cls.bases if isinstance(base, Class)]
+    if any(isinstance(member, Function) and member.node is method for member in cls.members.values()):
+        return next((found for base in bases if (found := base.member(name)) is not None), None)
+    return next((found for base in bases if (found := inherited(base, method, name)) is not None), None)
+
+
+def is_lightning(cls: Class) -> bool:
+    """Whether a class is one of PyTorch Lightning, which calls its methods."""
+    return any(
+        is_lightning(base) if isinstance(base, Class) else isinstance(base, Library) and _is_hooked(base.name)
+        for base in cls.bases
+    )
+
+
+def _is_hooked(name: str) -> bool:
+    package, last = name.partition(".")[0], name.rpartition(".")[2]
+    return package in ("lightning", "pytorch_lightning") or last == "LightningModule"
+
+
 def inherits(cls: Class, name: str) -> bool:
     """Whether a class of the project derives from a class of a library."""
     for base in cls.bases:
