@@ -55,9 +55,38 @@ def rename(module: Module, callee: ast.expr, name: str) -> Edit:
 
 
 def replace_alias(module: Module, alias: ast.alias, name: str) -> Edit:
-    """Import ``name`` in the place of another name of the same package."""
-    start = module.source.offset(alias.lineno, alias.col_offset)
-    return Edit(module.path, start, start + len(alias.name), name)
+    """Import ``name`` in the place of another name of the same package, whatever that is called here."""
+    return Edit(module.path, *_alias_span(module, alias), name)
+
+
+def remove_alias(module: Module, statement: ast.ImportFrom, alias: ast.alias) -> Edit | None:
+    """Import one name less; ``None`` where a comment may be about it, or the layout is not plain."""
+    source, lines = module.source, module.source.lines
+    last = statement.end_lineno or statement.lineno
+    rows = lines[statement.lineno - 1 : last]
+    if any(mark in row for row in rows for mark in "#;\\") or statement not in module.tree.body:
+        return None
+    if len(statement.names) == 1:
+        # no blank line goes with it: another fix may put an import there
+        return Edit(source.path, source.offset(statement.lineno, 0), source.offset(last, 0) + len(rows[-1]), "")
+    at = statement.names.index(alias)
+    start, end = _alias_span(module, alias)
+    row = lines[alias.lineno - 1]
+    if len(rows) > 1:
+        name = source.text[start:end]
+        first = source.offset(alias.lineno, 0)
+        return Edit(source.path, first, first + len(row), "") if row.strip() in (name, f"{name},") else None
+    if at + 1 < len(statement.names):
+        end = _alias_span(module, statement.names[at + 1])[0]
+    else:
+        start = _alias_span(module, statement.names[at - 1])[1]
+    return Edit(source.path, start, end, "")
+
+
+def _alias_span(module: Module, alias: ast.alias) -> tuple[int, int]:
+    assert alias.end_lineno is not None and alias.end_col_offset is not None
+    source = module.source
+    return source.offset(alias.lineno, alias.col_offset), source.offset(alias.end_lineno, alias.end_col_offset)
 
 
 def add_keyword(module: Module, call: ast.Call, name: str, value: str) -> Edit:

@@ -77,7 +77,7 @@ class AnalyticKl(Transform):
                 doubt = "JitTraceMeanField_ELBO compiles its loss anew at every step"
                 yield self.finding(made.module, made.node, message, held_back=doubt)
                 continue
-            rename = renamed(made, "pyro.infer.TraceMeanField_ELBO")
+            rename = renamed(program, made, "pyro.infer.TraceMeanField_ELBO")
             if rename is None:
                 doubt = "the name TraceMeanField_ELBO is taken here"
                 yield self.finding(made.module, made.node, message, held_back=doubt)

@@ -125,7 +125,7 @@ class DiscreteLatentSampled(Transform):
         few = f"the discrete latent{'s' * (len(found.names) > 1)} {names}"
         message = f"{few} could be summed over exactly, instead of sampled: no gradient flows through a sample"
         doubt = found.doubt or _doubt(program, svi, mine, found)
-        changes: list[Edit] | str = doubt or _changes(svi, mine, found)
+        changes: list[Edit] | str = doubt or _changes(program, svi, mine, found)
         if isinstance(changes, str):
             return self.finding(made.module, made.node, message, held_back=changes, source=source)
         exact = set(found.names) == set(found.in_guide) and not any("MeanField" in loss.kind for loss in mine)
@@ -258,7 +258,7 @@ def _has_nesting(made: Made) -> bool:
     return made.spread or any(made.argument(arguments.index(name), name) is not None for name in names)
 
 
-def _changes(svi: Svi, mine: Sequence[Loss], found: _Discrete) -> list[Edit] | str:
+def _changes(program: Program, svi: Svi, mine: Sequence[Loss], found: _Discrete) -> list[Edit] | str:
     """The edits, or why there are none."""
     there = imports.reference(svi.module, svi.scope, "pyro.infer.config_enumerate", svi.call)
     if there is None:
@@ -266,7 +266,7 @@ def _changes(svi: Svi, mine: Sequence[Loss], found: _Discrete) -> list[Edit] | s
     changes = list(there.edits)
     for loss in mine:
         made, kind = loss.made, ENUMERATING[loss.kind]
-        rename = renamed(made, f"pyro.infer.{kind}")
+        rename = renamed(program, made, f"pyro.infer.{kind}", tidy=len(mine) == 1)
         if rename is None:
             return f"the name {kind} is taken here"
         changes += rename
