@@ -146,16 +146,6 @@ def add_option(module: Module, node: ast.Dict | ast.Call, key: str, value: str) 
     return add_keyword(module, node, key, value)
 
 
-def remove_entries(module: Module, literal: ast.Dict, keys: Sequence[str]) -> Edit:
-    """Remove entries of a dict literal by their literal keys."""
-
-    def is_one(element: Any) -> bool:
-        key = getattr(element, "key", None)
-        return key is not None and getattr(key, "evaluated_value", None) in keys
-
-    return _change(module.source, literal, lambda node: node.with_changes(elements=_without(node.elements, is_one)))
-
-
 def remove_statement(module: Module, node: ast.expr) -> Edit | None:
     """Remove the statement that consists of the expression ``node``; ``None`` where it shares a line with another one.
 
@@ -368,13 +358,31 @@ def _appended(elements: list[Any], added: Any, opening: Any, closing: Any) -> tu
 
 
 def _without(elements: Sequence[Any], unwanted: Any) -> list[Any]:
+    """``elements`` without some; the last that stays is followed by what followed the last, but by its own comment."""
     import libcst
 
     kept = [element for element in elements if not unwanted(element)]
     if kept and unwanted(elements[-1]):
-        kept[-1] = kept[-1].with_changes(comma=elements[-1].comma)
-        if isinstance(elements[-1].comma, libcst.MaybeSentinel):
-            kept[-1] = kept[-1].with_changes(comma=libcst.MaybeSentinel.DEFAULT)
-        if isinstance(elements[-1], libcst.Arg):
-            kept[-1] = kept[-1].with_changes(whitespace_after_arg=elements[-1].whitespace_after_arg)
+        last, gone = kept[-1], elements[-1]
+        space = last.comma.whitespace_after
+        last = last.with_changes(comma=gone.comma)
+        if isinstance(gone, libcst.Arg):
+            last = last.with_changes(whitespace_after_arg=gone.whitespace_after_arg)
+        if isinstance(gone.comma, libcst.Comma):
+            after = _commented(gone.comma.whitespace_after, space)
+            last = last.with_changes(comma=gone.comma.with_changes(whitespace_after=after))
+        elif isinstance(gone, libcst.Arg):
+            last = last.with_changes(whitespace_after_arg=_commented(gone.whitespace_after_arg, space))
+        kept[-1] = last
     return kept
+
+
+def _commented(closing: Any, space: Any) -> Any:
+    """The white space in front of a closing bracket, with the comment that ``space`` begins with, not its own."""
+    import libcst
+
+    if not isinstance(space, libcst.ParenthesizedWhitespace):
+        return closing
+    if isinstance(closing, libcst.ParenthesizedWhitespace):
+        return closing.with_changes(first_line=space.first_line)
+    return space.with_changes(empty_lines=[]) if space.first_line.comment else closing

@@ -102,6 +102,11 @@ def test_add_keyword_in_an_indented_block():
         ("f(\n    a,\n    k=1\n)", "f(\n    a\n)"),
         ("f(a, b=1)", "f(a, b=1)"),
         ("f(\n    k=1,\n)", "f()"),
+        ("f(\n    a,  # first\n    k=v,  # second\n)", "f(\n    a,  # first\n)"),
+        ("f(\n    a,  # first\n    k=v  # second\n)", "f(\n    a  # first\n)"),
+        ("f(\n    a,\n    k=v,  # second\n)", "f(\n    a,\n)"),
+        ("f(a,  # first\n  k=v)", "f(a  # first\n  )"),
+        ("f(\n    a, k=v,  # both\n)", "f(\n    a,  # both\n)"),
     ],
 )
 def test_remove_keyword(before: str, after: str):
@@ -139,18 +144,6 @@ def test_add_entry(before: str, after: str):
 def test_add_option():
     module = module_of("dict(a=1)")
     assert applied(module, edits.add_option(module, call_of(module), "k", "v")) == "dict(a=1, k=v)"
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [("{'k': 1}", "{}"), ("{'a': 1, 'k': 2}", "{'a': 1}"), ("{'k': 1, 'a': 2}", "{'a': 2}"),
-     ("{'k': 1, 'a': 2, 'l': 3,}", "{'a': 2,}"), ("{**a, 'k': 1}", "{**a}")],
-)  # fmt: skip
-def test_remove_entries(before: str, after: str):
-    module = module_of(before)
-    literal = expression(module)
-    assert isinstance(literal, ast.Dict)
-    assert applied(module, edits.remove_entries(module, literal, ["k", "l"])) == after
 
 
 def test_replace_changes_only_what_differs():
