@@ -358,7 +358,7 @@ def _appended(elements: list[Any], added: Any, opening: Any, closing: Any) -> tu
 
 
 def _without(elements: Sequence[Any], unwanted: Any) -> list[Any]:
-    """``elements`` without some; the last that stays is followed by what followed the last, but by its own comment."""
+    """``elements`` without some; the last that stays is followed by what followed the last, and by its own comment."""
     import libcst
 
     kept = [element for element in elements if not unwanted(element)]
@@ -378,11 +378,14 @@ def _without(elements: Sequence[Any], unwanted: Any) -> list[Any]:
 
 
 def _commented(closing: Any, space: Any) -> Any:
-    """The white space in front of a closing bracket, with the comment that ``space`` begins with, not its own."""
+    """The white space in front of a closing bracket, with the comment that ``space`` begins with before its own."""
     import libcst
 
-    if not isinstance(space, libcst.ParenthesizedWhitespace):
+    comment = space.first_line.comment if isinstance(space, libcst.ParenthesizedWhitespace) else None
+    if comment is None:
         return closing
-    if isinstance(closing, libcst.ParenthesizedWhitespace):
-        return closing.with_changes(first_line=space.first_line)
-    return space.with_changes(empty_lines=[]) if space.first_line.comment else closing
+    if not isinstance(closing, libcst.ParenthesizedWhitespace):
+        return space.with_changes(empty_lines=[])
+    if closing.first_line.comment is not None:
+        comment = comment.with_changes(value=f"{comment.value}  {closing.first_line.comment.value}")
+    return closing.with_changes(first_line=space.first_line.with_changes(comment=comment))
