@@ -379,7 +379,11 @@ class Interpreter(Evaluator):
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         scope = self.scope
-        self.scope.bind(node.name, Function(node, scope, self.module, self._decorators(node)))
+        function = Function(node, scope, self.module, self._decorators(node))
+        made = [d.func for d in node.decorator_list if isinstance(d, ast.Call)]  # what made the decorators
+        if any(map(roles.repeats, (*function.decorators, *map(self.evaluate, made)))):
+            self.program.repeated.add(node)
+        self.scope.bind(node.name, function)
 
     def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Value, ...]:
         return tuple(self.evaluate(decorator) for decorator in node.decorator_list)

@@ -207,6 +207,8 @@ class Program:
     """Functions that call themselves, perhaps by way of others."""
     hooks: set[ast.AST] = field(default_factory=set)
     """Methods of classes of PyTorch Lightning, which decides how often they are called."""
+    repeated: set[ast.AST] = field(default_factory=set)
+    """Functions with a decorator that may call them several times."""
     seen: Seen = field(default_factory=Seen)
     """What runs of these programs showed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -140,6 +141,18 @@ def inherited(cls: Class, method: FunctionNode, name: str) -> Value | None:
     if any(isinstance(member, Function) and member.node is method for member in cls.members.values()):
         return next((found for base in bases if (found := base.member(name)) is not None), None)
     return next((found for base in bases if (found := inherited(base, method, name)) is not None), None)
+
+
+def repeats(decorator: Value) -> bool:
+    """Whether a decorator may call its function several times: it, or what makes it, loops or calls more than once."""
+    if isinstance(decorator, (Made, Library)):
+        return decorator.name.rpartition(".")[2] in ("repeat", "retry")
+    if not isinstance(decorator, Function):
+        return False
+    spec, inside = decorator.node.args, list(ast.walk(decorator.node))
+    given = [argument.arg for argument in (*spec.posonlyargs, *spec.args)][:1]
+    calls = [n for n in inside if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in given]
+    return len(calls) > 1 or any(isinstance(node, (ast.For, ast.While, ast.comprehension)) for node in inside)
 
 
 def is_lightning(cls: Class) -> bool:

@@ -127,6 +127,8 @@ def _doubt(program: Program, svi: Svi) -> str:
         return "the loop that steps the SVI object was not found"
     if svi.escaped:
         return "the SVI object is handed to code that is not followed, which may step it"
+    if functions & program.repeated:
+        return "a decorator may run the function that makes the steps several times"
     if functions & program.recursive:
         return "a function that calls itself makes the steps"
     if not any(step.loops for step in steps):

@@ -211,6 +211,46 @@ def test_command_lines(counted, main: str):
     assert counted(main).source == "args.num_steps"
 
 
+DECORATED = """\
+import time, click, tenacity
+def timed(f):
+    def inner(*args):
+        start = time.time()
+        f(*args)
+        print(time.time() - start)
+    return inner
+
+def twice(f):
+    def inner():
+        f()
+        f()
+    return inner
+
+def times(n):
+    def outer(f):
+        return lambda: [f() for _ in range(n)]
+    return outer
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "is_known"),
+    [
+        ("timed", True),
+        ("torch.enable_grad()", True),
+        ("click.command()", True),
+        ("twice", False),
+        ("times(3)", False),
+        ("tenacity.retry(stop=3)", False),
+    ],
+)
+def test_decorators_that_call_again(counted, decorator: str, is_known: bool):
+    body = "def train():\n    for _ in range(9):\n        svi.step(data)\ntrain()\n"
+    count = counted(f"{BUILD}{DECORATED}@{decorator}\n{body}")
+    assert (count.source, "several times" in count.reason) == ("9" if is_known else None, not is_known)
+
+
 @pytest.mark.parametrize(
     ("length", "source"), [("", None), ("    def __len__(self):\n        return 3\n", "(2 * len(loader))")]
 )
