@@ -107,6 +107,7 @@ def test_what_is_wrapped(facts, given: str, expected: list[str], handlers: list[
         ("torch.no_grad", [], True),
         ("torch.jit.script", [], False),
         ("mine", [], False),
+        ("easy_guide(model)", [], False),
     ],
 )
 def test_decorators(facts, decorator: str, handlers: list[str], understood: bool):
