@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pyro_fix.analysis.roles import inherits
 from pyro_fix.analysis.values import (
     Applied,
     Arithmetic,
     Attribute,
     Collection,
     Const,
+    Instance,
     Item,
     Join,
     Library,
@@ -135,6 +137,8 @@ def spelled_range(value: Value) -> Value | None:
     if not isinstance(value, Made) or value.spread:
         return None
     args = value.arguments
+    if value.name == "torch.utils.data.DataLoader" and _is_stream(value.argument(0, "dataset")):
+        return None
     if value.name == "torch.utils.data.DataLoader" or value.name in _TENSORS:
         return Applied(Library("builtins.len"), [value], {})
     if value.name == "itertools.islice" and len(args) == 2:
@@ -153,6 +157,12 @@ def spelled_range(value: Value) -> Value | None:
         if simple is not None:
             return simple
     return Applied(Library("builtins.len"), [value], {}) if value.name == "builtins.range" else None
+
+
+def _is_stream(dataset: Value | None) -> bool:
+    """Whether a data set is read to its end without a length of its own."""
+    stream = isinstance(dataset, Instance) and inherits(dataset.cls, "torch.utils.data.IterableDataset")
+    return stream and isinstance(dataset, Instance) and dataset.cls.member("__len__") is None
 
 
 def unwrapped(value: Value) -> Value:

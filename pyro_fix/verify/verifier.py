@@ -186,6 +186,7 @@ class _Session:
     def _exercise(self, fix: Fix, patch: Patch) -> bool:
         """Find the first program that runs every changed line, and run it; otherwise give the verdict."""
         reasons: list[str] = []
+        made_up: list[str] = []
         edited = list(patch.texts)
         options = self._bench.options
         # A program that is the edited file itself most likely reaches the line.
@@ -196,9 +197,9 @@ class _Session:
             broken = broken_baseline(original, options.timeout, options.steps)
             cures = bool(broken) and _may_cure(original, fix)
             if broken and not cures:
-                # Values that we made up can make a sound program fail: that says nothing.
-                if plan.kind != "driver":
-                    reasons.append(f"{plan.label}: {broken}")
+                # Values that we made up can make a sound program fail: that says nothing of it.
+                words = f"{plan.label}: {broken}"
+                (made_up if plan.kind == "driver" else reasons).append(words)
                 continue
             if not any(loads(plan, original, path) for path in edited):
                 continue
@@ -218,11 +219,15 @@ class _Session:
             # A program that the fix breaks before its line is reached has shown enough.
             broke = patched.failure is not None and original.failure is None and patched.failure.kind not in STOPS
             if plan.kind == "driver" and crashes(original) and crashes(patched):
-                continue  # most likely what we made up is to blame
+                # most likely what we made up is to blame
+                made_up.append(f"{plan.label}: {next(iter(crashes(original).values()))}")
+                continue
             if not missed or broke:
                 fix.plan, fix.original, fix.patched = plan, original, patched
                 return True
             reasons.append(f"no run reached the changed line: {plan.label} never runs {', '.join(missed)}")
+        if not reasons and made_up:
+            reasons.append(wording.does_not_run(made_up[0]))
         fix.decide(Status.UNVERIFIED, reasons[0] if reasons else self._unreached(edited))
         return False
 

@@ -187,12 +187,14 @@ class TestOneFix:
             verdict = case.one(case.fix(model, promise, Rate(), a=2))
             assert verdict.status is U and "made-up data cannot show" in verdict.reason
 
-    def test_a_driver_that_does_not_run_says_nothing(self, fake: FakeRunner) -> None:
+    def test_a_driver_that_does_not_run_says_nothing_of_the_fix(self, fake: FakeRunner) -> None:
         model = fake.program("model.py", a=1)
         for trouble in ('broken = "x"', "fails = 3"):
             case = Driven(fake, model, trouble)
             verdict = case.one(case.fix(model, Promise.RUNS_CLEAN, a=2))
-            assert verdict.status is U and verdict.reason.startswith("no program, test or signature leads to ")
+            assert verdict.status is U and verdict.reason.startswith(
+                "only a driver reaches it, and does not run (a driver"
+            )
 
     def test_another_program_reaches_it(self, fake: FakeRunner) -> None:
         model = fake.program("model.py", a=1)

@@ -69,7 +69,7 @@ class AdamToClippedAdam(Transform):
             if doubt or isinstance(options, str):
                 yield self.finding(made.module, made.node, message, held_back=doubt)
                 continue
-            rename = renamed(made)
+            rename = renamed(program, made)
             if rename is None:
                 yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
                 continue

@@ -66,6 +66,7 @@ class LatentWithoutGuide(Transform):
     ## Holds back when
     - the guide has a site that the model lacks: which of the two is wrong is not for a tool to say;
     - the latent is discrete, so that no normal distribution fits;
+    - a plain torch optimiser is in charge, which would not know the new parameters;
     - model or guide serve several SVI objects, are wrapped in more than a scale, or are used
       elsewhere;
     - the guide is a `PyroModule` and parameters are read by their names, which change within an `AutoGuideList`;
@@ -211,6 +212,8 @@ def _doubt(program: Program, svi: Svi, missing: list[str]) -> str:
     model, guide = side(program, svi.model), side(program, svi.guide)
     if model is None or guide is None or len(model.functions) != 1 or len(guide.functions) != 1:
         return "model or guide are not understood: add an autoguide for these latents by hand"
+    if svi.is_lowlevel:
+        return "a plain torch optimiser is in charge, which would not know the autoguide's parameters"
     others = {id(other.call) for other in program.svis if _shares(other, model, guide, program)}
     if len(others) > 1:
         return "model or guide serve several SVI objects"

@@ -50,6 +50,7 @@ class AutoguideFallback(Transform):
 
     ## Holds back when
     - the guide is amortised: it computes with its arguments, or is a module or a method;
+    - a plain torch optimiser is in charge, which would not know the new parameters;
     - the guide is used in another place too, which would go on with an untrained one;
     - parameters are read by name, or the parameter store is read as a whole;
     - a latent is discrete, plates subsample, or latents belong to the data of a minibatch.
@@ -175,6 +176,8 @@ def _first(node: ast.expr | None, keyword: str) -> ast.expr | None:
 
 
 def _doubt(program: Program, svi: Svi, guide: Function, node: ast.expr | None) -> str:
+    if svi.is_lowlevel:
+        return "a plain torch optimiser is in charge, which would not know the autoguide's parameters"
     if guide.bound is not None:
         return "the guide is a method: its object may hold networks, or use the guide elsewhere"
     if guide.decorators or not isinstance(guide.node, ast.FunctionDef):
