@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from pyro_fix import catalogue, rewrite, sources
+from pyro_fix import catalogue, reproduce, rewrite, sources
 from pyro_fix.analysis.join import join
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, of_concern
@@ -63,9 +63,11 @@ def _check(options: Options, progress: Progress, judge: Judge | None) -> Result:
     transforms = catalogue.select(known, options.select, options.ignore, options.extend_select)
     state = _read(options)
     if judge is not None or not options.verify:
-        return _result(state, _rounds(options, transforms, state, judge or Static()))
-    with ByRuns(options, progress) as runs:
-        return _result(state, _rounds(options, transforms, state, runs))
+        findings = _rounds(options, transforms, state, judge or Static())
+    else:
+        with ByRuns(options, progress) as runs:
+            findings = _rounds(options, transforms, state, runs)
+    return _result(state, reproduce.told(findings, options, state.original.keys() - state.tests, Path.cwd()))
 
 
 def _rounds(options: Options, transforms: Sequence[Transform], state: _State, judge: Judge) -> list[Finding]:
@@ -74,13 +76,14 @@ def _rounds(options: Options, transforms: Sequence[Transform], state: _State, ju
     heard: set[tuple[str, Path, int]] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
-    for _ in range(MAX_ROUNDS):
+    for number in range(1, MAX_ROUNDS + 1):
         program, base = _analyse(state), _base(state)
         join(program, judge.observe(program, base))
         proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
         ready, early = _ordered(proposals, transforms, [p for p in proposals if _identity(p, state) in heard])
         verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
         proposals = [*ready, *early]
+        verdicts = [_in_round(number, verdict) for verdict in verdicts]
         judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
         if options.listing:
@@ -118,6 +121,13 @@ def _ordered(
 
 def _too_early(proposal: Proposal) -> Verdict:
     return Verdict(Status.UNVERIFIED, TOO_EARLY, {"deferred": True}, proposal.candidates[0])
+
+
+def _in_round(number: int, verdict: Verdict) -> Verdict:
+    """The verdict with the round that it fell in: what it calls the original has the fixes of those before."""
+    if "promise" not in verdict.evidence:
+        return verdict
+    return replace(verdict, evidence={"round": number, **verdict.evidence})
 
 
 def _read(options: Options) -> _State:

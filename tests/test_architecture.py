@@ -22,7 +22,7 @@ ORDER = (
     ("runner",),
     ("verify",),
     ("plans",),
-    ("judge",),
+    ("judge", "reproduce"),
     ("engine",),
     ("report", "apply"),
     ("cli",),

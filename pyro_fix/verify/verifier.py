@@ -220,7 +220,7 @@ class _Session:
             if plan.kind == "driver" and crashes(original) and crashes(patched):
                 continue  # most likely what we made up is to blame
             if not missed or broke:
-                fix.plan, fix.original, fix.patched = plan, original, patched
+                fix.plan, fix.original, fix.patched, fix.alone = plan, original, patched, patched
                 return True
             reasons.append(f"no run reached the changed line: {plan.label} never runs {', '.join(missed)}")
         fix.decide(Status.UNVERIFIED, reasons[0] if reasons else self._unreached(edited))
