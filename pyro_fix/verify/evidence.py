@@ -28,6 +28,7 @@ def judged(judgements: Mapping[str, Judgement], promise: Promise) -> dict[str, o
         title: {
             "kept": judgement.kept,
             "reason": judgement.reason,
+            **({"waits": True} if judgement.waits else {}),
             "kept when": _limits(title, promise),
             **judgement.evidence,
         }
