@@ -25,7 +25,7 @@ def figure(row: Mapping[str, object], sides: Sequence[Side]) -> str:
     series = [Series(side.kind, _curves(row.get(side.kind))) for side in sides]
     drawn = [s for s in series if s.values]
     groups = [drawn] if chart.share_an_axis(drawn) else [[s] for s in drawn]
-    parts = [f'<figure class="runs{" two" * (len(groups) > 1)}">', "<div>"]
+    parts = [f'<figure class="runs{" two" * (len(groups) > 1)}">', '<div class="charts">']
     if drawn:
         title = f"Losses of SVI object {row.get('svi')}"
         charts = "".join(f"<div>{chart.draw(group, f'{title}: {_summary(group)}')}</div>" for group in groups)
@@ -33,7 +33,8 @@ def figure(row: Mapping[str, object], sides: Sequence[Side]) -> str:
         parts.append(f'<ul class="legend">{"".join(map(_legend, drawn, _chosen(sides, drawn)))}</ul>')
         if len(groups) > 1:
             parts.append('<p class="soft">Each on an axis of its own: their losses differ too much for one.</p>')
-    parts += ["</div>\n<div>", _noise(row.get("gradient at step 0")), "<h4>What ran</h4>"]
+    noise = _noise(row.get("gradient at step 0"))
+    parts += ["</div>", f"<div>{noise}</div>" if noise else "", "<div>\n<h4>What ran</h4>"]
     parts += [f"<figcaption>{line}</figcaption>" for line in _captions(row, series, sides)]
     return "\n".join([*filter(None, parts), "</div>\n</figure>"])
 
@@ -91,7 +92,8 @@ def _captions(row: Mapping[str, object], series: Sequence[Series], sides: Sequen
             continue
         particles = f", {told['particles']} particles" if told["particles"] != 1 else ""
         about = f"{told['elbo']}{particles}, {told['optimizer']}, guide "
-        yield f"<b>{side.kind}</b>: {plain(about)}<code>{plain(told['guide'])}</code>"
+        at = f", built at {plain(told['where'])}" if told["where"] else ""
+        yield f"<b>{side.kind}</b>: {plain(about)}<code>{plain(told['guide'])}</code>{at}"
         ends: dict[str, list[int]] = {}
         for curve in s.curves:
             if curve.end:

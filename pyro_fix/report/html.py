@@ -208,6 +208,7 @@ class _Page:
         for name, value in facts:
             yield f'<tr><th scope="row">{name}</th><td>{self._text(_told(value))}</td></tr>'
         yield "</tbody></table>"
+        yield from self._referee(evidence.get("judgements"))
         for earlier in _rows(evidence.get("earlier candidates")):
             words = f"{earlier.get('candidate')}: {earlier.get('status')}: {earlier.get('reason')}"
             yield f"<p>Tried before: {self._text(words)}</p>"
@@ -215,6 +216,17 @@ class _Page:
         if "driver" in evidence:
             yield "<details>\n<summary>The program that was made up to run this</summary>"
             yield f'<pre tabindex="0"><code>{self._text(evidence["driver"])}</code></pre>\n</details>'
+
+    def _referee(self, judgements: object) -> Iterator[str]:
+        """What the original program thinks of where both runs ended, seed by seed."""
+        for judgement in judgements.values() if isinstance(judgements, Mapping) else ():
+            rows = _rows(judgement.get("referee"))
+            if rows:
+                yield "<h4>The referee: losses by the original program</h4>\n<table><thead><tr>"
+                yield f"{''.join(f'<th>{self._text(name)}</th>' for name in rows[0])}</tr></thead>\n<tbody>"
+                for row in rows:
+                    yield f"<tr>{''.join(f'<td>{self._text(_told(value))}</td>' for value in row.values())}</tr>"
+                yield "</tbody></table>"
 
     def _tip(self, transform: Transform) -> Iterator[str]:
         yield f"<aside>\n<p><b>Tip {transform.tip}: {plain(rules.TIPS.get(transform.tip, ''))}</b></p>"

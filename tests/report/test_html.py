@@ -46,6 +46,8 @@ def finding(name: str = "train.py", status: Status = Status.VERIFIED, **changes:
     fix.patched = fix.alone = observation("patched", [(100.0, 60.0, 30.0), (95.0, 70.0, 35.0)])
     fix.ordinals = (0,)
     fix.judgements = {"same start": Judgement(True, f"equal {EVIL}", {"relative error of values": 1e-7})}
+    pair = {"seed": 7, "start": 1234.5, "original": math.nan, "patched": 99.25}
+    fix.judgements["no worse"] = Judgement(None, "weak", {"pairs": 1, "referee": [pair]})
     fix.decide(status, f"reason {EVIL}", {"reproduce": "pyro-fix --diff 'a b.py'", "together with": []})
     assert fix.verdict is not None
     diff = f"--- a/{name}\n+++ b/{name}\n@@ -1,2 +1,2 @@\n context {EVIL}\n-old <b>\n+new {'long ' * 60}\n"
@@ -118,6 +120,7 @@ def test_everything_is_on_it() -> None:
         *(
             "Gradient noise at step 0, 4 common seeds",
             "original, seeds 0, 1: ValueError at step 3",
+            "71234nan99.25",
             "All changes together",
         ),
     ):
