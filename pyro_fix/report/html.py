@@ -34,7 +34,8 @@ _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 
 
 def write(path: Path, page: str) -> None:
-    """Put the page at ``path``, whole or not at all; raises :class:`OSError`."""
+    """Put the page at ``path``, whole or not at all, and through a link; raises :class:`OSError`."""
+    path = Path(os.path.realpath(path))
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".pyro-fix-", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
