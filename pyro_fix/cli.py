@@ -100,6 +100,10 @@ def check(
     ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run again what was run before.")] = False,
     format: Annotated[str | None, typer.Option(metavar="text|json", help="What to print; default text.")] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.html", help="Also write a page: every fix with its evidence and curves."),
+    ] = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 where findings remain.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors on stderr.")] = False,
     configuration: Annotated[
@@ -136,7 +140,8 @@ def check(
         "exit_zero": exit_zero or None,
         "quiet": quiet or None,
     }
-    return partial(_check, given, configuration, "apply" if apply else "diff" if diff else "list", diff)
+    page = None if report is None else _page(report)
+    return partial(_check, given, configuration, "apply" if apply else "diff" if diff else "list", diff, page)
 
 
 @_CATALOGUE.command()
@@ -192,7 +197,19 @@ def _parse(arguments: list[str]) -> Action:
     return outcome if callable(outcome) else lambda: int(outcome or OK)
 
 
-def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool) -> int:
+def _page(name: str) -> Path:
+    """Where the report goes; told before anything is run, and never a file of the program."""
+    path = Path(name)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--report {name}: must end in .html")
+    if path.is_dir():
+        raise UserError(f"--report {name}: is a folder")
+    if not path.parent.is_dir():
+        raise UserError(f"--report {name}: there is no folder {path.parent}")
+    return path
+
+
+def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool, page: Path | None) -> int:
     options, cwd = _options(given, file, mode), Path.cwd()
     from pyro_fix import engine
     from pyro_fix.report.progress import Progress
@@ -213,6 +230,8 @@ def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool) -> i
         _print_changes(result, cwd, diff, options.quiet)
     if not options.quiet:
         _print_rest(result, cwd, mode, options.verify)
+    if page is not None:
+        _write_report(page, result, cwd, mode, options)
     return _exit_code(result, options, mode)
 
 
@@ -294,6 +313,17 @@ def _print_rest(result: Result, cwd: Path, mode: Mode, verified: bool) -> None:
     for line in text.skipped(result, cwd):
         _tell(f"skipped: {line}")
     _tell(text.summary(result, mode, verified))
+
+
+def _write_report(path: Path, result: Result, cwd: Path, mode: Mode, options: config.Options) -> None:
+    from pyro_fix.report import html
+
+    try:
+        html.write(path, html.document(result, cwd, mode, options.verify))
+    except OSError as error:
+        raise UserError(f"--report {path}: cannot be written: {error.strerror or error}") from error
+    if not options.quiet:
+        _tell(f"report: {path}")
 
 
 def _exit_code(result: Result, options: config.Options, mode: Mode) -> int:

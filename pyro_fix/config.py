@@ -78,6 +78,8 @@ class Options:
     """Only list findings: fixes need not be composed.  Not a setting."""
     root: Path = field(default_factory=Path.cwd)
     """The folder of the ``pyproject.toml`` that was read, else the working folder.  Not a setting."""
+    file: Path | None = None
+    """The ``pyproject.toml`` that was read.  Not a setting."""
 
     def excluded(self, path: Path) -> bool:
         """Whether a glob of ``exclude`` matches ``path`` or a folder above it; never for a path the user named."""
@@ -104,6 +106,8 @@ class File:
     root: Path
     values: Mapping[str, object] = field(default_factory=dict)
     """By the names of :class:`Options`, checked."""
+    path: Path | None = None
+    """Where they stand; None where there is no such file."""
 
 
 def load(start: Path) -> File:
@@ -139,7 +143,7 @@ def read(path: Path) -> File | None:
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: tool.pyro-fix must be a table")
     root = path.parent.resolve()
-    return File(root, dict(_checked(table, str(path), root)))
+    return File(root, dict(_checked(table, str(path), root)), path.absolute())
 
 
 def _checked(table: Mapping[str, object], origin: str, root: Path) -> Iterator[tuple[str, object]]:
@@ -168,7 +172,7 @@ def combine(file: File, given: Mapping[str, object]) -> Options:
     for name, value in given.items():
         if value is not None and value != []:
             values[name] = _check(name, value, f"--{name.replace('_', '-')}", Path())
-    return replace(Options(root=file.root), **values)  # type: ignore[arg-type]
+    return replace(Options(root=file.root, file=file.path), **values)  # type: ignore[arg-type]
 
 
 def _strings(value: object, _: Path) -> tuple[str, ...]:

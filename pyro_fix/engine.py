@@ -11,17 +11,18 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from pyro_fix import catalogue, rewrite, sources
+from pyro_fix import catalogue, reproduce, rewrite, sources
 from pyro_fix.analysis.join import join
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, of_concern
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
-from pyro_fix.judge import ByRuns, Judge, Progress, Static
+from pyro_fix.judge import ByRuns, Judge, Static
 from pyro_fix.result import Change, Finding, Result, Skipped
 from pyro_fix.sources import Source, SourceError
 from pyro_fix.suppress import suppressed
 from pyro_fix.transform import Edit, Proposal, Rate, Status, Transform, Verdict
+from pyro_fix.watch import Progress, Round
 
 #: A fix can bring another finding to light (a constraint that tip 16 wants tighter); after this many rounds it stops.
 MAX_ROUNDS = 8
@@ -42,7 +43,7 @@ class _State:
 
 
 def check(options: Options, progress: Progress, judge: Judge | None = None) -> Result:
-    """Find, verify and compose; nothing is written.
+    """Find, verify and compose; nothing is written.  ``progress`` hears of what is going on.
 
     ``judge`` takes the place of the one that the options ask for.
     Raises :class:`SourceError`, :class:`ValueError` and the runner's errors for what the user can put right.
@@ -63,18 +64,23 @@ def _check(options: Options, progress: Progress, judge: Judge | None) -> Result:
     transforms = catalogue.select(known, options.select, options.ignore, options.extend_select)
     state = _read(options)
     if judge is not None or not options.verify:
-        return _result(state, _rounds(options, transforms, state, judge or Static()))
-    with ByRuns(options, progress) as runs:
-        return _result(state, _rounds(options, transforms, state, runs))
+        findings = _rounds(options, transforms, state, judge or Static(), progress)
+    else:
+        with ByRuns(options, progress) as runs:
+            findings = _rounds(options, transforms, state, runs, progress)
+    return _result(state, reproduce.told(findings, options, state.original.keys() - state.tests, Path.cwd()))
 
 
-def _rounds(options: Options, transforms: Sequence[Transform], state: _State, judge: Judge) -> list[Finding]:
+def _rounds(
+    options: Options, transforms: Sequence[Transform], state: _State, judge: Judge, progress: Progress
+) -> list[Finding]:
     """Find, judge and compose until a round changes nothing."""
     settled: set[tuple[str, Path, int]] = set()
     heard: set[tuple[str, Path, int]] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
-    for _ in range(MAX_ROUNDS):
+    for number in range(1, MAX_ROUNDS + 1):
+        progress(Round(number))
         program, base = _analyse(state), _base(state)
         join(program, judge.observe(program, base))
         proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
@@ -82,6 +88,7 @@ def _rounds(options: Options, transforms: Sequence[Transform], state: _State, ju
         ready, early = _ordered(proposals, transforms, waited, judge.can_run)
         verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
         proposals = [*ready, *early]
+        verdicts = [_in_round(number, verdict) for verdict in verdicts]
         judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
         if options.listing:
@@ -121,6 +128,13 @@ def _ordered(
 
 def _too_early(proposal: Proposal) -> Verdict:
     return Verdict(Status.UNVERIFIED, TOO_EARLY, {"deferred": True}, proposal.candidates[0])
+
+
+def _in_round(number: int, verdict: Verdict) -> Verdict:
+    """The verdict with the round that it fell in: what it calls the original has the fixes of those before."""
+    if "promise" not in verdict.evidence:
+        return verdict
+    return replace(verdict, evidence={"round": number, **verdict.evidence})
 
 
 def _read(options: Options) -> _State:

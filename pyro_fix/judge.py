@@ -14,6 +14,7 @@ from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options
 from pyro_fix.observation import Observation
 from pyro_fix.transform import Proposal, Status, Verdict
+from pyro_fix.watch import Event, Progress, RunBegan
 
 if TYPE_CHECKING:
     from pyro_fix.plans import Finder
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 NOT_RUN = "not run"
 NEEDS_RUN = "the source alone cannot vouch for it; it needs a run"
 
-Progress = Callable[[str], None]
 Texts = Mapping[Path, bytes]
 
 
@@ -65,10 +65,10 @@ class ByRuns:
     can_run: ClassVar[bool] = True
 
     def __init__(self, options: Options, progress: Progress) -> None:
-        """``progress`` gets a line a run."""
+        """``progress`` hears of every run."""
         self._options = options
         self._located: Callable[[str], str] = str
-        self._progress: Progress = lambda text: progress(self._located(text))
+        self._told = progress
         self._stack = ExitStack()
 
     def __enter__(self) -> ByRuns:
@@ -117,6 +117,10 @@ class ByRuns:
         self._located = program.located
         settings, lab = self._laboratory
         return Verifier(plans, program.texts, settings, base=base, progress=self._progress, lab=lab)
+
+    def _progress(self, event: Event) -> None:
+        """Pass on what is told, with lines of notebooks named as a person would find them."""
+        self._told(replace(event, what=self._located(event.what)) if isinstance(event, RunBegan) else event)
 
     @cached_property
     def _laboratory(self) -> tuple[VerifyOptions, Lab]:

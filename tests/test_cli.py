@@ -380,7 +380,7 @@ def test_progress_on_a_terminal_takes_no_markup(project: Project) -> None:
     project.environment["TERM"] = "xterm-256color"
     child = project.start("--diff", stderr=other)
     seen = b""
-    while b"running a.py [/now]" not in seen:
+    while not all(text in seen for text in (b"running a.py [/now]", b"40 of 400 steps", b"1 of 3", b"runs made")):
         seen += os.read(main, 4096)
     child.send_signal(signal.SIGINT)
     child.wait(timeout=20)
@@ -437,3 +437,36 @@ def test_version() -> None:
     from pyro_fix import __version__
 
     assert subprocess.run([SCRIPT, "--version"], capture_output=True, text=True).stdout == f"pyro-fix {__version__}\n"
+
+
+# The page.
+
+
+def test_a_report_is_written_beside_everything_else(project: Project) -> None:
+    project.write(a="fixme-verified\n", b="fixme-rejected\n")
+    for mode in ([], ["--diff"], ["--diff", "--quiet"], ["--apply"]):
+        plain = project.run(*mode)[:2] if mode != ["--apply"] else (3, "")
+        code, out, err = project.run(*mode, "--report", "report.html")
+        assert (code, out) == plain and ("report: report.html" in err) == ("--quiet" not in mode)
+        page = (project.folder / "report.html").read_text(encoding="utf-8")
+        assert page.startswith("<!DOCTYPE html>") and "SVI051" in page and "make it fixed" in page
+        (project.folder / "report.html").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a.py", "must end in .html"),
+        ("report", "must end in .html"),
+        ("no/where/report.html", "there is no folder no/where"),
+        ("folder.html", "is a folder"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_run(
+    project: Project, name: str, reason: str
+) -> None:
+    project.write(a="crash\n")
+    (project.folder / "folder.html").mkdir()
+    code, out, err = project.run("--diff", "--report", name)
+    assert (code, out, err) == (2, "", f"pyro-fix: --report {name}: {reason}\n")
+    assert project.read() == "crash\n"

@@ -18,7 +18,7 @@ def write(folder: Path, table: str) -> Path:
 
 
 def test_every_setting_has_a_check() -> None:
-    assert set(config._CHECKS) == {f.name for f in fields(Options)} - {"root", "listing"}
+    assert set(config._CHECKS) == {f.name for f in fields(Options)} - {"root", "file", "listing"}
 
 
 def test_no_file_means_defaults(tmp_path: Path) -> None:
@@ -77,6 +77,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         exit_zero=True,
         quiet=True,
         root=tmp_path,
+        file=tmp_path / "pyproject.toml",
     )
 
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 from pyro_fix import notebook as notebooks
 from pyro_fix import sources
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import interpreter, read
+from pyro_fix.runner import interpreter, journals, read
 from pyro_fix.runner.model import RunRequest, Target
 
 _PROBE = Path(__file__).resolve().parent.parent / "probe"
@@ -153,6 +153,7 @@ def _child(
         "scratch": str(scratch.parent),
     }
     (scratch / "order.json").write_text(json.dumps(order), encoding="utf-8")
+    journals.tell(scratch / "journal.jsonl")
     end = _supervise(scratch, left, on_line)
     return read.events(scratch / "journal.jsonl"), end
 
