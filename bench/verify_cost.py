@@ -1,4 +1,4 @@
-"""What verification costs: a fork beside a fresh run, ten fixes beside a plain run, a recorded step beside a plain one."""
+"""What verification costs: a forked run beside a fresh one, ten fixes beside a plain run, the recorder beside none."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def verifying(costs: Costs, folder: Path, steps: int, columns: int) -> tuple[flo
     options = ["--diff", "--no-cache", "--select", "SVI051,SVI022", "--format", "json", "--quiet", "--device", "cpu"]
     told = costs.of("-m", "pyro_fix", *options, "--steps", str(steps), "--run", command, file)
     findings = json.loads(told.stdout)["findings"]
-    verified = [finding for finding in findings if (finding.get("verdict") or {}).get("status") == "verified"]
+    verified = [finding for finding in findings if (finding["fix"] or {}).get("status") == "verified"]
     return plain, told.cpu, len(verified)
 
 
