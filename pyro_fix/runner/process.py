@@ -20,7 +20,7 @@ from typing import IO, Any
 from pyro_fix import notebook as notebooks
 from pyro_fix import sources
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import interpreter, read
+from pyro_fix.runner import interpreter, read, sandbox
 from pyro_fix.runner.model import RunRequest, Target
 
 _PROBE = Path(__file__).resolve().parent.parent / "probe"
@@ -28,6 +28,7 @@ _SUPERVISOR = Path(__file__).resolve().with_name("supervise.py")
 #: The last part of the time is the child's, to end by itself with everything reported.
 _CHILD_SHARE = 0.9
 _TAIL = 50
+_LONGEST_LINE = 1 << 16
 
 _SITE = """\
 import os, sys
@@ -120,7 +121,8 @@ class End:
     status: int | None = None
     """Exit status, negative for a signal; None when we killed it or it never started."""
     why: str = ""
-    """``timeout``, ``killed`` (by :func:`stop_all`), ``start`` (it could not be started), or empty."""
+    """``timeout``, ``killed`` (by :func:`stop_all`), ``limit`` (it took too much), ``start`` (it could not be started),
+    or empty."""
     message: str = ""
     tail: list[str] = field(default_factory=list)
     """The last lines of its output."""
@@ -145,23 +147,26 @@ def _child(
     spec = _spec(request, scratch, seeds, left, plain=only_steps or inline, inline=inline)
     (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
     (scratch / "site" / "sitecustomize.py").write_text(_SITE.format(boot=str(_PROBE / "boot.py")), encoding="utf-8")
+    # Both beside the scratch folder, which the program may write to: it could put a link in a file's place.
+    path, status = (scratch.with_name(f"{scratch.name}-{name}.json") for name in ("order", "status"))
     order = {
         "command": [str(request.python), *request.target.flags, str(_PROBE / "boot.py"), "--program"],
         "cwd": str(request.target.cwd),
         "env": _environment(request, scratch),
-        "status": str(scratch / "status.json"),
+        "status": str(status),
         "scratch": str(scratch.parent),
+        "limits": sandbox.limits(request, scratch),
     }
-    (scratch / "order.json").write_text(json.dumps(order), encoding="utf-8")
-    end = _supervise(scratch, left, on_line)
+    path.write_text(json.dumps(order), encoding="utf-8")
+    end = _supervise(path, status, left, on_line)
     return read.events(scratch / "journal.jsonl"), end
 
 
-def _supervise(scratch: Path, seconds: float, on_line: Callable[[str], None] | None) -> End:
+def _supervise(order: Path, status: Path, seconds: float, on_line: Callable[[str], None] | None) -> End:
     end = End()
     tail: deque[str] = deque(maxlen=_TAIL)
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_SUPERVISOR), str(scratch / "order.json")],
+        [sys.executable, "-I", "-S", str(_SUPERVISOR), str(order)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -184,13 +189,15 @@ def _supervise(scratch: Path, seconds: float, on_line: Callable[[str], None] | N
             _running.discard(process)
         process.stdout.close()
     try:
-        told = json.loads((scratch / "status.json").read_text(encoding="utf-8"))
+        told = json.loads(status.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         told = {}
     end.status = told.get("status")
     end.tail = list(tail)
     if "error" in told:
         end.why, end.message = "start", told["error"]
+    elif told.get("exceeded"):
+        end.why, end.message = "limit", told["exceeded"]
     elif end.status is None and not end.why:
         end.why = "killed"
     return end
@@ -205,7 +212,8 @@ def _hang_up(process: subprocess.Popen[bytes]) -> None:
 
 def _listen(stream: IO[bytes], tail: deque[str], on_line: Callable[[str], None] | None) -> None:
     with contextlib.suppress(ValueError, OSError):
-        for raw in stream:
+        # A program that never ends its line must not fill our memory.
+        for raw in iter(lambda: stream.readline(_LONGEST_LINE), b""):
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             tail.append(line)
             if on_line is not None:
@@ -258,6 +266,7 @@ def _spec(
         "deadline": time.time() + left * _CHILD_SHARE,
         "device": request.device,
         "any_version": request.any_version,
+        "sandbox": sandbox.policy(request, scratch, _roots(target)),
     }
 
 
@@ -276,7 +285,7 @@ def _roots(target: Target) -> list[str]:
 def _environment(request: RunRequest, scratch: Path) -> dict[str, str]:
     environment = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in (sandbox.scrubbed(os.environ) if request.sandbox else os.environ).items()
         # The first would leave boot without its folder, the second is set by the child itself.
         if name not in ("PYTHONSAFEPATH", "PYRO_FIX_INSIDE")
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
+import stat
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -36,7 +38,10 @@ _CUT_SHORT = frozenset({"time", "skipped"})
 def events(journal: Path) -> list[dict[str, Any]]:
     """The events of a journal; a line that a kill has cut in two is left out."""
     try:
-        lines = journal.read_text(encoding="utf-8").splitlines()
+        # The program could have put a pipe or a link in its place.
+        descriptor = os.open(journal, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines() if stat.S_ISREG(os.fstat(descriptor).st_mode) else []
     except OSError:
         return []
     found = []
@@ -218,6 +223,8 @@ def _failure(
     last = next((line.strip() for line in reversed(end.tail) if line.strip()), "")
     if end.why == "timeout":
         return Failure("timeout", f"ran longer than {request.timeout:g} s")
+    if end.why == "limit":
+        return Failure("killed", f"it {end.message}")
     if end.why == "start":
         return Failure("no-pyro", f"{request.python} cannot be started: {end.message}")
     if end.why == "killed":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import json
 import os
 import select
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL = 0.02
@@ -36,29 +38,43 @@ def main() -> None:
     except OSError as error:
         Path(order["status"]).write_text(json.dumps({"error": str(error)}), encoding="utf-8")
         return
-    status = _watch(program.pid)
+    status, exceeded = _watch(program.pid, order["limits"])
     _kill_all(program.pid)
     if os.getppid() != runner:
         shutil.rmtree(order["scratch"], ignore_errors=True)  # nobody else is left to do it
         return
-    Path(order["status"]).write_text(json.dumps({"status": status}), encoding="utf-8")
+    Path(order["status"]).write_text(json.dumps({"status": status, "exceeded": exceeded}), encoding="utf-8")
 
 
-def _watch(pid: int) -> int | None:
-    """Wait for the program's end; None when the runner asks for it first."""
+def _watch(pid: int, limits: dict[str, Any] | None) -> tuple[int | None, str]:
+    """Wait for the program's end; no status when the runner asks for it first, or when it takes too much."""
+    watch = _limits().Watch(os.getpid(), limits) if limits else None
     while True:
         while True:  # orphans are ours to reap as well
             try:
                 ended, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return None
+                return None, ""
             if ended == pid:
-                return os.waitstatus_to_exitcode(status)
+                return os.waitstatus_to_exitcode(status), ""
             if not ended:
                 break
         ready, _, _ = select.select([sys.stdin], [], [], _POLL)
         if ready and not os.read(sys.stdin.fileno(), 1):
-            return None
+            return None, ""
+        exceeded = watch.exceeded() if watch else ""
+        if exceeded:
+            return None, exceeded
+
+
+def _limits() -> Any:
+    """The module beside this one: isolated as it is, this interpreter knows no packages."""
+    path = Path(__file__).resolve().with_name("limits.py")
+    spec = importlib.util.spec_from_file_location("limits", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _kill_all(pid: int) -> None:
