@@ -142,7 +142,7 @@ def explain(error: BaseException | None, policy: dict[str, Any] | None) -> str:
 def _refused(error: BaseException) -> bool:
     text = str(error)
     return isinstance(error, (PermissionError, socket.gaierror)) or any(
-        words in text for words in ("Permission denied", "Operation not permitted", "name resolution")
+        words in text for words in ("Permission denied", "Operation not permitted", "name resolution", "unable to open")
     )
 
 

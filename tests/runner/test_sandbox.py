@@ -50,12 +50,20 @@ ATTEMPTS = """
 
     # Writing: through Python, through C, through another program; into the home folder, /tmp and the project.
     for place, folder in (("home", home), ("outside", outside)):
-        attempt(f"write/open {place}", lambda: write(f"{folder}/new"))
-        attempt(f"write/append {place}", lambda: open(f"{folder}/victim", "a"))
-        attempt(f"write/remove {place}", lambda: os.remove(f"{folder}/victim"))
-        attempt(f"write/rename {place}", lambda: os.rename(f"{folder}/victim", f"{folder}/gone"))
-        attempt(f"write/mkdir {place}", lambda: os.mkdir(f"{folder}/folder"))
-        attempt(f"write/symlink {place}", lambda: os.symlink("/etc", f"{folder}/link"))
+        attempt(f"seems/write {place}", lambda: write(f"{folder}/seems") or Path(f"{folder}/seems").read_text())
+        attempt(f"seems/list {place}", lambda: "seems" in os.listdir(folder))
+        attempt(f"seems/makedirs {place}", lambda: os.makedirs(f"{folder}/a/b") or os.path.isdir(f"{folder}/a/b"))
+        attempt(f"seems/append {place}", lambda: open(f"{folder}/victim", "a").write("!") and open(f"{folder}/victim").read())
+        attempt(f"seems/remove {place}", lambda: os.remove(f"{folder}/victim") or os.path.exists(f"{folder}/victim"))
+    # The same without our own view of files, which a program can get at: through the system's own module.
+    import posix
+    for place, folder in (("home", home), ("outside", outside), ("project", os.getcwd())):
+        attempt(f"write/open {place}", lambda: posix.open(f"{folder}/new", os.O_CREAT | os.O_WRONLY))
+        attempt(f"write/append {place}", lambda: posix.open(f"{folder}/victim", os.O_WRONLY | os.O_APPEND))
+        attempt(f"write/remove {place}", lambda: posix.remove(f"{folder}/victim"))
+        attempt(f"write/rename {place}", lambda: posix.rename(f"{folder}/victim", f"{folder}/gone"))
+        attempt(f"write/mkdir {place}", lambda: posix.mkdir(f"{folder}/folder"))
+        attempt(f"write/symlink {place}", lambda: posix.symlink("/etc", f"{folder}/link"))
     for place, folder in (("home", home), ("outside", outside), ("project", os.getcwd())):
         file = f"{folder}/victim"
         attempt(f"write/native creat {place}", lambda: native("open", f"{folder}/new", os.O_CREAT | os.O_WRONLY, 0o600))
@@ -77,7 +85,7 @@ ATTEMPTS = """
         attempt(f"write/native setxattr {place}", lambda: native("setxattr", file, "user.x", "y", ctypes.c_size_t(1), 0))
     link = os.environ["TMPDIR"] + "/link"
     os.symlink(victim, link)
-    attempt("write/through a link", lambda: open(link, "a"))
+    attempt("write/through a link", lambda: posix.open(link, os.O_WRONLY))
     attempt("write/native through a link", lambda: native("open", link, os.O_WRONLY))
     shell = lambda text: subprocess.run(["sh", "-c", text], check=True, capture_output=True, text=True, timeout=20).stdout
     attempt("write/shell", lambda: shell(f"echo x > {outside}/new"))
@@ -296,6 +304,15 @@ def test_nothing_outside_has_changed_and_nothing_arrived(attack):
 
 
 @locked
+def test_a_program_that_writes_outside_goes_on_with_what_it_wrote(attack):
+    told = attack[0]
+    for place in ("home", "outside"):
+        found = {name: told[f"seems/{name} {place}"] for name in ("write", "list", "makedirs", "append", "remove")}
+        wanted = {"write": "'x'", "list": "True", "makedirs": "True", "append": "'precious!'", "remove": "False"}
+        assert found == wanted
+
+
+@locked
 def test_work_is_not_disturbed(attack):
     told = attack[0]
     assert {name.partition("/")[2]: words for name, words in told.items() if name.startswith("fine/")} == {
@@ -312,8 +329,9 @@ def test_work_is_not_disturbed(attack):
 WORKER = """
     import multiprocessing, os, shutil, subprocess, sys, tempfile
     from torch.utils.data import DataLoader, TensorDataset
-    def send(queue):
+    def send(queue, received):
         queue.put(torch.ones(3))
+        received.wait(60)  # a tensor is fetched from the process that sent it
     if __name__ == "__main__":
         batches = DataLoader(TensorDataset(data), batch_size=5, num_workers=2)
         svi = SVI(model, guide, Adam({"lr": 0.01}), Trace_ELBO())
@@ -323,10 +341,10 @@ WORKER = """
         torch.save({"a": torch.ones(3)}, "state.pt")
         print(torch.load("state.pt")["a"].sum().item(), shutil.copy("state.pt", "again.pt"))
         context = multiprocessing.get_context("spawn")
-        queue = context.Queue()
-        child = context.Process(target=send, args=(queue,))
+        queue, received = context.Queue(), context.Event()
+        child = context.Process(target=send, args=(queue, received))
         child.start()
-        print(queue.get(timeout=60).sum().item(), child.join())
+        print(queue.get(timeout=60).sum().item(), received.set(), child.join())
         with multiprocessing.Pool(2) as pool:
             print(pool.map(abs, [1, -2]))
         print(subprocess.run([sys.executable, "-c", "print(6 * 7)"], capture_output=True, text=True).stdout.strip())
@@ -349,7 +367,7 @@ def test_a_program_with_workers_files_and_children_runs(project, normal):
     seen = project.run("p.py", steps=100, timeout=200)
     assert seen.failure is None, project.output
     assert len(seen.svis[0].trajectories[0].losses) == 8
-    wanted = ["3.0 again.pt", "3.0 None", "[1, 2]", "42", "3", "drawn"]
+    wanted = ["3.0 again.pt", "3.0 None None", "[1, 2]", "42", "3", "drawn"]
     assert [line for line in project.output if line in wanted] == wanted
     assert [path.name for path in project.folder.iterdir()] == ["p.py"]
 
@@ -532,10 +550,13 @@ def test_the_user_opens_it(project, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("open({outside!r}, 'w')", "the sandbox may be why ({outside}): a program writes below its own scratch folder"),
+        (
+            "import posix\nposix.mkdir({outside!r})",
+            "the sandbox may be why ({outside}): a program writes below its own scratch folder",
+        ),
         ("import urllib.request\nurllib.request.urlopen('http://127.0.0.1:9')", "the sandbox may be why: --network"),
         ("import socket\nsocket.getaddrinfo('example.org', 80)", "the sandbox may be why: --network"),
-        ("import torch\ntorch.ones(1).numpy().tofile({outside!r})", "the sandbox may be why ({outside})"),
+        ("import sqlite3\nsqlite3.connect({outside!r}).execute('create table a (b)')", "the sandbox may be why"),
     ],
 )
 def test_a_refusal_is_explained(project, tmp_path, text, words):
