@@ -497,14 +497,14 @@ def test_files_that_the_runner_reads_are_no_way_out(project, tmp_path):
     project.write(
         "p.py",
         f"""
-        import os
+        import os, posix
         scratch = os.path.dirname(os.environ["TMPDIR"])
         for name in os.listdir(scratch):
             print(name)
         os.rename(scratch + "/journal.jsonl", scratch + "/old") if os.path.exists(scratch + "/journal.jsonl") else None
         os.mkfifo(scratch + "/journal.jsonl")
         for name in ("status.json", "order.json", "first-status.json"):
-            os.symlink({str(tmp_path / "victim")!r}, f"{{scratch}}/{{name}}")
+            posix.symlink({str(tmp_path / "victim")!r}, f"{{scratch}}/{{name}}")
         try:
             os.symlink("x", scratch + "-status.json")
         except OSError as error:
