@@ -506,7 +506,7 @@ def test_files_that_the_runner_reads_are_no_way_out(project, tmp_path):
         for name in ("status.json", "order.json", "first-status.json"):
             posix.symlink({str(tmp_path / "victim")!r}, f"{{scratch}}/{{name}}")
         try:
-            os.symlink("x", scratch + "-status.json")
+            posix.symlink("x", scratch + "-status.json")
         except OSError as error:
             print("refused", error.errno)
         os._exit(0)
