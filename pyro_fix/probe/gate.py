@@ -23,7 +23,7 @@ from typing import Any
 
 from . import system
 
-_RECEIVE, _SEND, _STILL_VALID = 0xC0502100, 0xC0182101, 0x40082102
+_RECEIVE, _SEND, _STILL_VALID, _PUT = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
 _PIDFD_OPEN, _PIDFD_GETFD = 434, 438
 _NOTICE = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")
@@ -142,11 +142,25 @@ def _connect(
     try:
         if not os.readlink(f"/proc/self/fd/{file}").startswith(folders):
             raise OSError(errno.EACCES, "not a socket of this program")
-        with _socket_of(libc, thread, descriptor) as theirs:
+        here = f"/proc/self/fd/{file}"
+        try:
+            theirs = _socket_of(libc, thread, descriptor)
+        except PermissionError:  # containers forbid pidfd_getfd
+            _replace(listener, call, descriptor, here)
+            return
+        with theirs:
             fcntl.ioctl(listener, _STILL_VALID, struct.pack("=Q", call))  # else these were another process' things
-            theirs.connect(f"/proc/self/fd/{file}")
+            theirs.connect(here)
     finally:
         system.close(file)
+
+
+def _replace(listener: int, call: int, descriptor: int, path: str) -> None:
+    """Put a socket of ours, connected, in the place of one that cannot be got at."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as ours:
+        ours.connect(path)
+        put = struct.pack("=QIIII", call, 1, ours.fileno(), descriptor & 0xFFFFFFFF, os.O_CLOEXEC)
+        fcntl.ioctl(listener, _PUT, put)
 
 
 def _socket_of(libc: Any, thread: int, descriptor: int) -> socket.socket:

@@ -142,7 +142,10 @@ def run(request: RunRequest, *, on_line: Callable[[str], None] | None = None) ->
         if "unlooked" in names and end.why == "":
             more, _ = _child(request, scratch / "look", [request.seeds[0]], deadline, on_line, inline=True)
             events += [event for event in more if event["event"] in ("look", "facts")]
-    return read.observation(request, events, end, versions, time.monotonic() - started)
+    try:
+        return read.observation(request, events, end, versions, time.monotonic() - started)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # the program can write into its journal
+        return read.broken(request, Failure("journal", f"what the run recorded cannot be read: {error!r}"))
 
 
 def _with_program(request: RunRequest) -> RunRequest:

@@ -31,6 +31,8 @@ from pyro_fix.runner.model import RunRequest
 if TYPE_CHECKING:
     from pyro_fix.runner.process import End
 
+#: More than that a program has written itself.
+_LONGEST_JOURNAL = 1 << 28
 #: Reasons for which an SVI object ends before it has made its steps through no doing of its own.
 _CUT_SHORT = frozenset({"time", "skipped"})
 
@@ -41,15 +43,17 @@ def events(journal: Path) -> list[dict[str, Any]]:
         # The program could have put a pipe or a link in its place.
         descriptor = os.open(journal, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines() if stat.S_ISREG(os.fstat(descriptor).st_mode) else []
+            lines = file.read(_LONGEST_JOURNAL).splitlines() if stat.S_ISREG(os.fstat(descriptor).st_mode) else []
     except OSError:
         return []
     found = []
     for line in lines:
         try:
-            found.append(json.loads(line))
-        except ValueError:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            found.append(event)
     return found
 
 

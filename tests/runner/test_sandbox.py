@@ -6,7 +6,9 @@ import json
 import os
 import socket
 import struct
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -373,6 +375,44 @@ def test_a_program_with_workers_files_and_children_runs(project, normal):
 
 
 @locked
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_sockets_of_the_run_itself_are_connected(tmp_path, monkeypatch, forbidden):
+    """Also in containers, where the gate cannot get at a socket and puts another in its place."""
+    code = f"""
+        import os, socket, sys
+        sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+        from pyro_fix.probe import gate, sandbox
+        def refuse(*arguments):
+            raise PermissionError(1, "forbidden")
+        if {forbidden}:
+            gate._socket_of = refuse
+        os.mkdir("in")
+        other = socket.socket(socket.AF_UNIX)
+        other.bind("other")
+        other.listen()
+        policy = {{"writable": [os.path.abspath("in")], "readable": [], "own": [], "hidden": [], "network": False,
+                  "memory": 1 << 33, "disk": 1 << 30, "processes": 9}}
+        print(sandbox.enter(policy))
+        os.chdir("in")
+        for path in ("s", "../other", "nowhere", chr(0) + "abstract"):
+            with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+                if path == "s":
+                    server.bind("s")
+                    server.listen()
+                try:
+                    client.connect(path)
+                    client.sendall(b"hello")
+                    print(server.accept()[0].recv(5).decode(), os.get_inheritable(client.fileno()))
+                except OSError as error:
+                    print(type(error).__name__)
+        os.kill(os.getpid(), 6)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["[]", "hello False", "PermissionError", "FileNotFoundError", "PermissionError"]
+    assert done.returncode == -6  # the process outside ends as the one inside does
+
+
+@locked
 def test_losses_are_the_same_inside(project, normal):
     project.write(
         "p.py", normal + "svi = SVI(model, guide, Adam({'lr': 0.01}), Trace_ELBO())\nfor _ in range(9): svi.step(data)"
@@ -519,6 +559,22 @@ def test_files_that_the_runner_reads_are_no_way_out(project, tmp_path):
     assert (tmp_path / "victim").read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    "line", ["[1, 2]", '{"event": []}', '{"event": "step"}', '{"event": "svi", "svi": {}}', "[" * 100_000, "\\ud800"]
+)
+def test_a_journal_that_the_program_has_written_breaks_nothing(project, line):
+    project.write(
+        "p.py",
+        f"""
+        import os
+        with open(os.path.dirname(os.environ["TMPDIR"]) + "/journal.jsonl", "a") as file:
+            file.write({line!r} + chr(10))
+        os._exit(0)
+        """,
+    )
+    assert project.run("p.py", timeout=50).failure.kind in ("no-svi", "journal")
+
+
 # What the user may open, and what is said of a refusal.
 
 
@@ -598,9 +654,6 @@ def test_it_is_not_run_where_it_must_be_locked_in_and_cannot(project, monkeypatc
             seen = run(request, on_line=print)
             print(seen.failure.kind, seen.failure.message, seen.warnings)
     """
-    import subprocess
-    import textwrap
-
     project.write("p.py", "print('ran')")
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=100)
     lines = done.stdout.splitlines()
