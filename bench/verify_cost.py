@@ -156,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="pyro-fix-bench-") as name:
             folder = Path(name).resolve()
             costs = Costs(folder)
+            costs.of("-c", "import torch, pyro, torch._dynamo")  # writes the byte code that an installed package has
             if options.only in (None, "starts"):
                 print("| 20 steps of a small program | CPU s |\n| --- | --- |")
                 for what, seconds in starts(costs, folder, options.repeat):
