@@ -98,6 +98,26 @@ def check(
     any_pyro_version: Annotated[
         bool, typer.Option("--any-pyro-version", help="Run programs past their assertions on pyro.__version__.")
     ] = False,
+    sandbox: Annotated[
+        bool | None,
+        typer.Option(help="Keep programs from writing, the network, secrets, and taking too much; default."),
+    ] = None,
+    require_sandbox: Annotated[
+        bool, typer.Option("--require-sandbox", help="Run nothing where some of that cannot be enforced.")
+    ] = False,
+    readable: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="What programs may read although it looks secret.")
+    ] = None,
+    writable: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Folders that programs may write to.")
+    ] = None,
+    network: Annotated[bool, typer.Option("--network", help="Let programs use the network.")] = False,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory of a program, as 8GiB; default: half of the machine's.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes that a program may have; default 256.")
+    ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run again what was run before.")] = False,
     format: Annotated[str | None, typer.Option(metavar="text|json", help="What to print; default text.")] = None,
     report: Annotated[
@@ -136,6 +156,13 @@ def check(
         "jobs": jobs,
         "any_pyro_version": any_pyro_version or None,
         "cache": False if no_cache else None,
+        "sandbox": sandbox,
+        "require_sandbox": require_sandbox or None,
+        "readable": readable,
+        "writable": writable,
+        "network": network or None,
+        "memory": memory,
+        "processes": processes,
         "format": format,
         "exit_zero": exit_zero or None,
         "quiet": quiet or None,
@@ -211,6 +238,8 @@ def _page(name: str) -> Path:
 
 def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool, page: Path | None) -> int:
     options, cwd = _options(given, file, mode), Path.cwd()
+    if options.verify:
+        _mind_sandbox(options)
     from pyro_fix import engine
     from pyro_fix.report.progress import Progress
 
@@ -259,6 +288,21 @@ def _options(given: dict[str, Any], file: str | None, mode: Mode) -> config.Opti
             for command in options.run:
                 target.parse(command, Path.cwd())
     return options
+
+
+def _mind_sandbox(options: config.Options) -> None:
+    """Say what programs cannot be kept from here, or refuse to run them."""
+    if not options.sandbox:
+        if options.require_sandbox:
+            raise UserError("--require-sandbox: the sandbox is switched off")
+        return
+    from pyro_fix.runner import sandbox
+
+    missing = sandbox.missing()
+    if missing and options.require_sandbox:
+        raise UserError(f"--require-sandbox: this machine cannot keep a program from {', '.join(missing)}")
+    if missing and not options.quiet:
+        _tell(sandbox.notice(missing))
 
 
 def _common_folder(paths: Sequence[str]) -> Path:

@@ -18,6 +18,7 @@ from pyro_fix.watch import Event, Progress, RunBegan
 
 if TYPE_CHECKING:
     from pyro_fix.plans import Finder
+    from pyro_fix.runner.model import Sandbox
     from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
     from pyro_fix.verify.lab import Lab
 
@@ -136,9 +137,25 @@ class ByRuns:
             device=options.device,
             any_version=options.any_pyro_version,
             jobs=options.jobs,
+            sandbox=_sandbox(options),
             cache=cache.default_folder() if options.cache else None,
         )
         return settings, self._stack.enter_context(laboratory(settings, self._progress))
+
+
+def _sandbox(options: Options) -> Sandbox | None:
+    from pyro_fix.runner.model import Sandbox
+
+    if not options.sandbox:
+        return None
+    return Sandbox(
+        readable=options.readable,
+        writable=options.writable,
+        network=options.network,
+        memory=options.memory,
+        processes=options.processes,
+        required=options.require_sandbox,
+    )
 
 
 def _lines(program: Program, proposals: Sequence[Proposal]) -> dict[Path, set[int]]:

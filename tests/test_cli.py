@@ -259,6 +259,34 @@ def test_json(project: Project) -> None:
     assert project.read() == "x = 1  # fixed\n"
 
 
+# The sandbox.
+
+
+def test_what_the_sandbox_cannot_do_is_said_or_refused(project: Project, tmp_path: Path) -> None:
+    project.write(a="x = 1\n")
+    with (tmp_path / "site" / "sitecustomize.py").open("a", encoding="utf-8") as file:
+        file.write("from pyro_fix.probe import landlock, sandbox\nlandlock.version = lambda: 0\n")
+    code, out, err = project.run("--diff")
+    assert (code, out) == (0, "")
+    lines = err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("sandbox: this machine cannot keep a program from writing outside its own folder")
+    assert project.run("--diff", "--quiet")[1:] == ("", "")
+    for silent in (["--no-verify", "--diff"], ["--diff", "--no-sandbox"], []):  # nothing is run, or it is wanted so
+        assert "sandbox" not in project.run(*silent)[2]
+    code, out, err = project.run("--diff", "--require-sandbox")
+    assert (code, out) == (2, "")
+    assert err.startswith("pyro-fix: --require-sandbox: this machine cannot keep a program from writing outside")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_project_cannot_switch_off_a_sandbox_that_is_required(project: Project) -> None:
+    project.write(a="x = 1\n")
+    (project.folder / "pyproject.toml").write_text("[tool.pyro-fix]\nsandbox = false\n", encoding="utf-8")
+    code, out, err = project.run("--diff", "--require-sandbox")
+    assert (code, out, err) == (2, "", "pyro-fix: --require-sandbox: the sandbox is switched off\n")
+
+
 # Configuration and suppression reach the engine.
 
 

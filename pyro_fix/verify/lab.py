@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
 import threading
@@ -154,6 +155,7 @@ def _key(request: RunRequest) -> str:
             list(map(str, target.path)),
             [request.steps, list(request.seeds), request.device, request.expect_svis, request.any_version],
             None if request.deep is None else [request.deep.seeds, request.deep.slices, request.deep.facts],
+            None if request.sandbox is None else [str(value) for value in dataclasses.astuple(request.sandbox)],
             sorted((str(path), digest(data.hex())) for path, data in request.overlay.items()),
             sorted((str(path), list(lines)) for path, lines in request.marks.items()),
         ]
