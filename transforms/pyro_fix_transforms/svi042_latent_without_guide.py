@@ -16,6 +16,7 @@ from pyro_fix.analysis.roles import inherits
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.supports import family
 from pyro_fix.analysis.values import Function, Instance, Made, Value, options
+from pyro_fix.observation import Look
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._guides import read_by_name
 
@@ -161,12 +162,17 @@ def _static(program: Program, svi: Svi) -> tuple[list[str], list[str]]:
 def _seen(program: Program, svi: Svi) -> tuple[list[str], list[str]] | None:
     """The same by the runs of the SVI object, where all of them agree; ``None`` where none was looked at."""
     looks = [seen.svi.look for seen in program.seen.svi(svi) if "ELBO" in seen.svi.elbo]
-    shown = [unpaired(look) for look in looks if look is not None and look.guide and look.model and not look.error]
+    shown = [unpaired(look) for look in looks if look is not None and look.model and _was_whole(look)]
     if not shown:
         return None
     first = shown[0]
     missing = [name for name in first[0] if all(name in other[0] for other in shown)]
     return missing, [name for name in first[1] if all(name in other[1] for other in shown)]
+
+
+def _was_whole(look: Look) -> bool:
+    """Whether both ran to their ends: ``TraceMeanField_ELBO`` then trips over what one of them lacks."""
+    return not look.error or look.error in [f"KeyError: {name!r}" for name in look.model if name not in look.guide]
 
 
 def _is_elbo(svi: Svi) -> bool:
