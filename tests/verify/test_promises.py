@@ -259,6 +259,11 @@ class TestVariance:
 
     def test_a_trifle_is_no_gain(self) -> None:
         judgement = judge(Promise.LESS_VARIANCE, with_look(seeds=32), with_look(seeds=32, spread=0.999))
+        assert judgement.kept is None and "no difference worth a change" in judgement.reason
+        assert judgement.defer, "other parameters may hide it"
+
+    def test_more_variance(self) -> None:
+        judgement = judge(Promise.LESS_VARIANCE, with_look(seeds=32), with_look(seeds=32, spread=1.1))
         assert judgement.kept is False and "no less variance" in judgement.reason
 
     def test_unaligned_needs_a_third(self) -> None:

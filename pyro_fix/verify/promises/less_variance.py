@@ -69,7 +69,10 @@ def _judge(before: Look, after: Look) -> Judgement:
         return Judgement(None, f"weak: the random numbers are not aligned, and {words}", evidence, weak=True)
     if high < NOTABLE:
         return Judgement(True, f"less variance: {words}", evidence)
-    if estimate >= NOTABLE:
+    if NOTABLE <= estimate <= 1 / NOTABLE:
+        # What another parameter brings into the gradient may hide what this one does.
+        return Judgement(None, f"no difference worth a change: {words}", evidence, defer=True)
+    if estimate > 1:
         return Judgement(False, f"no less variance: {words}", evidence)
     return Judgement(None, f"weak: {words}", evidence, weak=True)
 
