@@ -386,3 +386,11 @@ def test_what_a_divergence_leaves_visible_is_shown() -> None:
     away = svi(trajectories=(trajectory(losses=tuple(100.0 * 1.2**t for t in range(100))),))
     judgement = judge(Promise.DECLARED_RATE, away, away, Rate(0.01, 1.0))
     assert judgement.waits and "declared rate" in judgement.shown
+
+
+@pytest.mark.parametrize(("before", "after", "again"), [(math.nan, math.nan, True), (1.0, math.nan, False)])
+def test_gradients_that_are_not_finite_have_no_expectation(before: float, after: float, again: bool) -> None:
+    runs = [with_look(seeds=32, factor=factor) for factor in (before, after)]
+    judgement = judge(Promise.SAME_EXPECTATION, *runs)
+    assert judgement.kept is None and "not finite" in judgement.reason
+    assert judgement.defer is again, "another fix may mend the original"

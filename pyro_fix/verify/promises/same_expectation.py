@@ -42,8 +42,10 @@ def _judge(before: Look, after: Look) -> Judgement:
         return Judgement(False, "parameters have other shapes than in the original")
     old = [list(flat(before, names, seed)) for seed in range(seeds)]
     new = [list(flat(after, names, seed)) for seed in range(seeds)]
-    if not finite(value for rows in (old, new) for row in rows for value in row):
-        return Judgement(None, "gradients at step 0 are not finite")
+    if not finite(value for row in old for value in row):
+        return Judgement(None, "the original's gradients at step 0 are not finite", defer=True)
+    if not finite(value for row in new for value in row):
+        return Judgement(None, "the patched program's gradients at step 0 are not finite")
     shifts = [[y - x for x, y in zip(a, b, strict=True)] for a, b in zip(old, new, strict=True)]
     probability = sign_flip(shifts)
     mean = norm([sum(column) / seeds for column in zip(*old, strict=True)])
