@@ -198,6 +198,8 @@ def _child(
         return [], End(why="timeout")
     for folder in ("tmp", "site", "overlay"):
         (scratch / folder).mkdir(parents=True)
+    if request.save_states:
+        request.save_states.mkdir(parents=True, exist_ok=True)  # the sandbox opens what is there
     spec = _spec(request, scratch, seeds, left, plain=only_steps or inline, inline=inline)
     (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
     (scratch / "site" / "sitecustomize.py").write_text(_SITE.format(boot=str(_PROBE / "boot.py")), encoding="utf-8")
