@@ -72,9 +72,11 @@ class Ending:
         entry.batches = []
 
     def stop_if_done(self) -> None:
-        """Stop once every SVI object that the source builds has made its steps."""
+        """Stop once every SVI object that the source builds has made its steps, or has judged what it was to judge."""
         entries = self._recorder.entries
-        if len(entries) >= self._recorder.spec["expect_svis"] and all(entry.done for entry in entries):
+        if len(entries) < self._recorder.spec["expect_svis"]:
+            return
+        if all(entry.done or entry.judged for entry in entries):
             self.stop("steps")
 
     def again(self) -> None:

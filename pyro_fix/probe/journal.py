@@ -8,6 +8,9 @@ from typing import Any
 
 # Kept before anything of the user's (or of ours) replaces them.
 _open, _write, _close = os.open, os.write, os.close
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+# ``json.dumps`` would make one anew at every call.
+_encode = json.JSONEncoder(default=str).encode
 
 
 class Journal:
@@ -19,10 +22,10 @@ class Journal:
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; a full disk is no reason to break the user's program."""
-        line = json.dumps({"event": event, **fields}, default=str) + "\n"
+        line = _encode({"event": event, **fields}) + "\n"
         try:
             # Opened anew each time: programs that daemonise close every descriptor that they find.
-            descriptor = _open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            descriptor = _open(self.path, _FLAGS, 0o600)
             try:
                 _write(descriptor, line.encode("ascii"))
             finally:

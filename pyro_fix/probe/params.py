@@ -25,13 +25,16 @@ class Param:
         self.unconstrained = unconstrained
         self.constraint = constraint
         self._is_real = constraint is constraints.real or isinstance(constraint, type(constraints.real))
+        self._transform: Any = None
 
     def value(self) -> torch.Tensor:
         """The constrained value."""
         with torch.no_grad():
             if self._is_real:
                 return self.unconstrained.detach()
-            value: torch.Tensor = transform_to(self.constraint)(self.unconstrained)
+            if self._transform is None:
+                self._transform = transform_to(self.constraint)
+            value: torch.Tensor = self._transform(self.unconstrained)
             return value.detach()
 
     def inverse(self, value: torch.Tensor) -> torch.Tensor:
@@ -112,7 +115,11 @@ def extent(value: torch.Tensor) -> tuple[float, float]:
     """Least and greatest element; NaN if any element is."""
     if value.numel() == 0:
         return 0.0, 0.0
-    low, high = torch.aminmax(value.real if value.is_complex() else value)
+    value = value.real if value.is_complex() else value
+    if value.numel() == 1:
+        only = float(value.detach())
+        return only, only
+    low, high = torch.aminmax(value)
     return float(low), float(high)
 
 

@@ -149,7 +149,7 @@ class Steps:
         recorder.quietly(states.judge, recorder, entry, False)
         if entry.made >= recorder.most_steps:
             recorder.ending.finish(entry, "steps")
-            recorder.ending.stop_if_done()
+        recorder.ending.stop_if_done()
 
     def _tell(self, step: Step) -> None:
         recorder, entry = self._recorder, step.entry

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pyro_fix.analysis.health import breakdown, diverged, levels
+from pyro_fix.analysis.health import breakdown, diverged, levels, unwell
 from pyro_fix.observation import Observation, SviObservation, Trajectory
 from pyro_fix.rewrite import Conflict, Patch, compose
 from pyro_fix.runner.model import Deep, RunRequest
@@ -17,8 +17,9 @@ from pyro_fix.verify import wording
 from pyro_fix.verify.fix import Fix, codes
 from pyro_fix.verify.lab import Lab
 from pyro_fix.verify.options import RunPlan, VerifyOptions
-from pyro_fix.verify.promises import LOOKS
+from pyro_fix.verify.promises import LOOKS, STEPS
 from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.trouble import crashes
 from pyro_fix.verify.units import other_inputs, unlike
 
 #: Promises that the referee looks at: it needs the parameters of the runs.
@@ -45,12 +46,14 @@ class Bench:
         self._save = any(promise & REFEREED for promise in promises)
 
     def request(
-        self, plan: RunPlan, patch: Patch | None, seeds: tuple[int, ...], promise: Promise | None
+        self,
+        plan: RunPlan,
+        patch: Patch | None,
+        seeds: tuple[int, ...],
+        deep: Deep | None = None,
+        steps: int | None = None,
     ) -> RunRequest:
-        """A run of ``plan``; no ``promise`` means no look at the first step."""
-        return self._request(plan, patch, seeds, None if promise is None else _deep(promise))
-
-    def _request(self, plan: RunPlan, patch: Patch | None, seeds: tuple[int, ...], deep: Deep | None) -> RunRequest:
+        """A run of ``plan``; no ``deep`` means no look at the first step."""
         options = self.options
         # A program that loads none of the files that other programs' fixes have changed need not run again for them.
         known = is_script(plan, plan.files)  # its own file and all that it imports
@@ -63,7 +66,7 @@ class Bench:
             python=options.python,
             overlay=overlay,
             marks=patch.lines if patch else {},
-            steps=options.steps,
+            steps=options.steps if steps is None else steps,
             seeds=seeds,
             deep=deep,
             expect_svis=plan.expect_svis,
@@ -77,30 +80,44 @@ class Bench:
         """The program as it is."""
         return self.lab.observe(self._baseline_request(plan), f"observing {plan.label}", save=True)
 
-    def alone(self, plan: RunPlan, fix: Fix, patch: Patch, seeds: tuple[int, ...]) -> Observation:
-        """The program with the current candidate of ``fix``."""
+    def alone(self, plan: RunPlan, fix: Fix, patch: Patch, seeds: tuple[int, ...], steps: int) -> Observation:
+        """The program with the current candidate of ``fix``: as the run together makes it, or less of it."""
         text = f"{wording.label(fix.proposal)}: {fix.candidate.label}"
-        return self.lab.observe(self.request(plan, patch, seeds, fix.candidate.promise), text, save=self._save)
+        whole = seeds == self.seeds and steps == self.options.steps
+        deep = _whole_look(fix.candidate.promise) if whole else _look(fix.candidate.promise)
+        return self.lab.observe(self.request(plan, patch, seeds, deep, steps), text, save=self._save and whole)
 
     def together(self, plan: RunPlan, group: Sequence[Fix]) -> Observation:
         """The program with several fixes, over all seeds."""
-        request = self.request(plan, self.compose(group), self.seeds, _union(group))
-        return self.lab.observe(request, f"{plan.label} with {codes(group)}", save=self._save)
+        return self.lab.observe(self._together(plan, group), f"{plan.label} with {codes(group)}", save=self._save)
+
+    def steps_alone(self, plan: RunPlan, fix: Fix) -> int:
+        """How many steps the run of a fix alone has to make.
+
+        Where the original has trouble of its own, a fix may wait for others to cure it, which whole trajectories show;
+        and where there are several SVI objects, one may start from where the steps of another have led.
+        """
+        original, promise = self.baseline(plan), fix.candidate.promise
+        parts = [part for part in Promise if part in promise]
+        steady = len(original.svis) == 1 and not crashes(original) and not any(map(unwell, original.svis))
+        if not steady or any(part not in STEPS for part in parts):
+            return self.options.steps
+        return min([self.options.steps, *([max(STEPS[part] for part in parts)] if parts else [])])
 
     def pairs(
         self, plan: RunPlan, group: Sequence[Fix], seeds: tuple[int, ...], ordinals: Sequence[int]
     ) -> dict[int, list[Pair]]:
         """Both programs under ``seeds``, and what the original thinks of where they ended, by SVI object."""
         first = seeds == self.seeds
-        before = self._baseline_request(plan) if first else self.request(plan, None, seeds, None)
-        after = self.request(plan, self.compose(group), seeds, _union(group) if first else None)
+        before = self._baseline_request(plan) if first else self.request(plan, None, seeds)
+        after = self._together(plan, group) if first else self.request(plan, self.compose(group), seeds)
         script = plan.label
         original = self.lab.observe(before, f"{script}: {len(seeds)} more seeds", save=True)
         patched = self.lab.observe(after, f"{script}: {len(seeds)} seeds with {codes(group)}", save=True)
         states = {f"original-{seed}": (before, seed) for seed in seeds}
         states |= {f"patched-{seed}": (after, seed) for seed in seeds}
         # The program is started as those runs were, up to its first step.
-        referee = self.request(plan, None, seeds[:1], None)
+        referee = self.request(plan, None, seeds[:1])
         view = self.lab.referee(referee, states, f"{script}: the referee looks at {len(seeds)} pairs of runs")
         units = {ordinal: _units(self.baseline(plan), self.together(plan, group), ordinal) for ordinal in ordinals}
         return {
@@ -146,7 +163,10 @@ class Bench:
 
     def _baseline_request(self, plan: RunPlan) -> RunRequest:
         # The same whatever is judged afterwards: its facts are asked for before there is a finding.
-        return self._request(plan, None, self.seeds, Deep(seeds=max(LOOKS.values()), facts=True))
+        return self.request(plan, None, self.seeds, _whole_look(Promise(0)))
+
+    def _together(self, plan: RunPlan, group: Sequence[Fix]) -> RunRequest:
+        return self.request(plan, self.compose(group), self.seeds, _whole_look(_union(group)))
 
     def _conflict(self, fixes: Sequence[Fix]) -> bool:
         try:
@@ -174,10 +194,15 @@ def svi_of(observation: Observation, ordinal: int) -> SviObservation | None:
     return next((svi for svi in observation.svis if svi.ordinal == ordinal), None)
 
 
-def _deep(promise: Promise) -> Deep:
+def _look(promise: Promise) -> Deep:
+    """What has to be looked at for the promises of one fix."""
     seeds = max([Deep().seeds, *(needed for part, needed in LOOKS.items() if part in promise)])
-    # Where trajectories are compared, it matters whether both programs are given the same inputs.
-    return Deep(seeds=seeds, slices=Promise.SAME_SITES_SLICED in promise, facts=Promise.NO_WORSE in promise)
+    return Deep(seeds=seeds, slices=Promise.SAME_SITES_SLICED in promise)
+
+
+def _whole_look(promise: Promise) -> Deep:
+    """All that the program as it is is asked for: with its fixes it is what the next round begins with."""
+    return Deep(seeds=max(LOOKS.values()), slices=Promise.SAME_SITES_SLICED in promise, facts=True)
 
 
 def _union(group: Iterable[Fix]) -> Promise:

@@ -139,6 +139,7 @@ class _Session:
         self._plans = plans
         # One seed finds most culprits; the run of all fixes together has all seeds, and for a single fix is the same.
         self._seeds = bench.seeds if single else bench.seeds[:1]
+        self._single = single
 
     def settle(self, fixes: Sequence[Fix]) -> None:
         """Try candidates until every fix has a verdict: those that are left have passed together."""
@@ -214,13 +215,12 @@ class _Session:
             if plan.kind == "driver" and fix.candidate.promise & ~DATA_FREE:
                 reasons.append(wording.MADE_UP)
                 continue
-            patched = self._bench.alone(plan, fix, patch, self._seeds)
-            missed = [
-                f"{wording.place(path)}:{line}"
-                for path, lines in patch.lines.items()
-                for line in lines
-                if not patched.hits.get(f"{path}:{line}")
-            ]
+            steps = options.steps if self._single else self._bench.steps_alone(plan, fix)
+            patched = self._bench.alone(plan, fix, patch, self._seeds, steps)
+            missed = _missed(patch, patched)
+            if missed and steps < options.steps:  # a later step may reach it
+                patched = self._bench.alone(plan, fix, patch, self._seeds, options.steps)
+                missed = _missed(patch, patched)
             if cures and (missed or crashes(patched)):
                 reasons.append(f"{plan.label}: {broken}")
                 continue
@@ -321,6 +321,9 @@ class _Session:
             lambda group: self._sound(original, self._bench.together(plan, group), group),
         )
         for fix, judgement in result.failed:
+            if fix.plan == plan:  # alone it was seen over fewer seeds, or fewer steps
+                fix.patched = self._bench.together(plan, [fix])
+            fix.judgements["end"] = judgement
             fix.fail(judgement)
         self._defer(result.clashing, result.kept)
         if result.failed or result.clashing:
@@ -372,6 +375,7 @@ class _Session:
         name = wording.name(Promise.NO_WORSE)
         result = split(sorted(members, key=lambda fix: fix.proposal.path), test)
         for fix, judgement in result.failed:
+            fix.patched = self._bench.together(plan, [fix])
             fix.judgements[name] = judgement
             fix.fail(judgement)
         self._defer(result.clashing, result.kept)
@@ -422,6 +426,16 @@ class _Session:
             ends += f", in {plan.target.origin}"
             more["driver"] = b"".join(text for _, text in plan.added).decode()
         fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(filter(None, clauses)), ends]), more)
+
+
+def _missed(patch: Patch, patched: Observation) -> list[str]:
+    """The changed lines that a run did not reach."""
+    return [
+        f"{wording.place(path)}:{line}"
+        for path, lines in patch.lines.items()
+        for line in lines
+        if not patched.hits.get(f"{path}:{line}")
+    ]
 
 
 def _refereed(group: Sequence[Fix]) -> list[Promise]:

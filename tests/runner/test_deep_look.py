@@ -274,7 +274,26 @@ def test_the_referee_sees_progress(judged):
 
 
 def test_the_referee_makes_few_steps_of_its_own(judged):
-    assert len(judged[1].svis[0].trajectories[0].losses) <= 150
+    assert len(judged[1].svis[0].trajectories[0].losses) == 8
+
+
+def test_the_referee_goes_on_until_the_last_object_has_judged(shared, judged):
+    shared.write(
+        "one-by-one.py",
+        NORMAL
+        + """
+svis = [SVI(model, guide, Adam({"lr": 0.01}), Trace_ELBO()) for _ in range(2)]
+for svi in svis:
+    for i in range(1000):
+        svi.step(data)
+""",
+    )
+    folder = shared.folder.parent / "states" / "one-by-one"
+    shared.run("one-by-one.py", steps=20, expect_svis=2, save_states=folder)
+    seen = shared.run("one-by-one.py", steps=20, expect_svis=2, referee=Referee({"a": folder / "0"}, evaluations=2))
+    assert [len(svi.trajectories[0].losses) for svi in seen.svis] == [20, 8]
+    for svi in seen.svis:
+        assert set(svi.referee) == {"a/first", "a/last"} and all(map(math.isfinite, svi.referee["a/last"]))
 
 
 def test_a_constraint_is_translated(judged):

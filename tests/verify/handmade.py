@@ -106,7 +106,8 @@ class FakeRunner:
 
     ``init``/``lr``/``lrd``: start and rates; ``factor``: scale of the objective; ``bias``: where the run ends, in the
     referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``hot``: seeds that are NaN from step 10 on; ``support``: the guide's;
-    ``spread``: of gradients; ``broken``: an exception before any step, of the class ``broken_as``; ``unreached``: lines that never run.
+    ``spread``: of gradients; ``broken``: an exception before any step, of the class ``broken_as``; ``unreached``: lines that never run;
+    ``late``: lines that only runs of 100 steps reach.
     """
 
     def __init__(self, root: Path) -> None:
@@ -134,6 +135,8 @@ class FakeRunner:
                 if key == "imports":
                     files.append(script.parent / str(settings[key]))
         unreached = set(settings.get("unreached", []))  # type: ignore[call-overload]
+        if request.steps < 100:
+            unreached |= set(settings.get("late", []))  # type: ignore[call-overload]
         hits = {
             f"{path}:{line}": 4
             for path, lines in request.marks.items()
@@ -158,11 +161,11 @@ class FakeRunner:
             losses = tuple(110.0 + (end - 110.0) * t / (request.steps - 1) for t in range(request.steps))
             fails = s.get("fails")
             failure = None
-            if fails is not None:
+            if fails is not None and int(fails) < request.steps:  # type: ignore[call-overload]
                 failure = Failure("ValueError", "Expected parameter scale", "train.py:3", int(fails))  # type: ignore[call-overload]
                 losses = losses[: failure.step]
             first = None
-            if seed in s.get("hot", []):  # type: ignore[operator]
+            if seed in s.get("hot", []) and request.steps > 10:  # type: ignore[operator]
                 losses, first = (*losses[:10], math.nan), 10
             one = trajectory(
                 seed, lr=number("lr", 0.01), lrd=number("lrd", 1), losses=losses, failure=failure, first_nonfinite=first

@@ -15,6 +15,7 @@ from pyro_fix.sources import Source, from_bytes, read
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Rate, Status, Verdict
 from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
 from pyro_fix.verify.trouble import said
+from pyro_fix.verify.verifier import laboratory
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ class TestOneFix:
         verdict = case.one(case.fix(train, Promise.SAME_START | Promise.RUNS_CLEAN, constraint="positive"))
         assert verdict.status is V
         assert verdict.reason == (
-            "same start: 2 parameters and 4 losses equal exactly; runs clean; 100 steps finite on 4 seeds"
+            "same start: 2 parameters and 32 losses equal exactly; runs clean; 100 steps finite on 4 seeds"
         )
         assert verdict.evidence["command"] == "python train.py"
         assert verdict.evidence["seeds"] == [0, 1, 2, 3]
@@ -407,6 +408,85 @@ class TestSeveralFixes:
         ]
         sources = {path: read(path) for path in (model, one, two)}
         assert statuses(Verifier(case.plans, sources, case.options, run).verify(proposals)) == [R, V, V]
+
+
+class TestStepsOfTheRunAlone:
+    """Only what whole trajectories decide takes whole trajectories, before all fixes run together."""
+
+    def alone(self, fake: FakeRunner) -> list[int]:
+        return [request.steps for request in fake.requests if request.marks and len(request.seeds) == 1]
+
+    def test_a_few_for_what_the_first_step_shows_and_all_of_them_for_a_rate(self, fake: FakeRunner) -> None:
+        lrd = 0.1 ** (1 / 100)
+        train = fake.program("train.py", constraint="none", lrd=1)
+        case = Case(fake, train, jobs=1)
+        first, second = case.verify(
+            case.fix(train, Promise.SAME_START | Promise.RUNS_CLEAN, constraint="positive"),
+            case.fix(train, Promise.DECLARED_RATE, Rate(0.01, lrd), lrd=lrd),
+        )
+        assert sorted(self.alone(fake)) == [5, 100]
+        assert statuses([first, second]) == [V, V]
+        assert "4 losses equal exactly" in first.reason and "100 steps finite on 4 seeds" in first.reason
+        assert "at all 100 steps" in second.reason
+
+    def test_what_breaks_later_is_found_in_whole_trajectories(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, fails=None)
+        case = Case(fake, train)
+        good, bad = case.fix(train, Promise.RUNS_CLEAN, a=2), case.fix(train, Promise.RUNS_CLEAN, fails=37)
+        good_verdict, bad_verdict = case.verify(good, bad)
+        assert statuses([good_verdict, bad_verdict]) == [V, R]
+        assert "ValueError at step 37" in bad_verdict.reason
+        assert bad_verdict.evidence["seeds"] == [0, 1, 2, 3]
+        assert bad_verdict.evidence["patched"] == "ValueError at step 37 (4 of 4 seeds)"
+        assert bad_verdict.evidence["judgements"]["end"]["kept"] is False  # type: ignore[index]
+
+    def test_all_where_the_original_is_in_trouble(self, fake: FakeRunner) -> None:
+        """A fix that leaves the trouble has to show it alone: others may be what cures it."""
+        train = fake.program("train.py", fails=37, a=1, b=1)
+        case = Case(fake, train)
+        fixes = [case.fix(train, Promise.RUNS_CLEAN, a=2), case.fix(train, Promise.RUNS_CLEAN, b=2)]
+        assert statuses(case.verify(*fixes)) == [U, U]
+        assert self.alone(fake) == [100, 100]
+
+    def test_all_where_a_program_has_several_svi_objects(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, b=1)
+        case = Case(fake, train)
+
+        def run(request):  # type: ignore[no-untyped-def]
+            seen = fake(request)
+            return replace(seen, svis=(*seen.svis, *(replace(one, ordinal=1) for one in seen.svis)))
+
+        fixes = [case.fix(train, Promise.SAME_START, **{key: 2}) for key in "ab"]
+        assert statuses(Verifier(case.plans, {train: read(train)}, case.options, run).verify(fixes)) == [V, V]
+        assert self.alone(fake) == [100, 100]
+
+    def test_more_where_a_few_do_not_reach_the_line(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, b=1, late=[2])
+        case = Case(fake, train)
+        fixes = [case.fix(train, Promise.SAME_START, **{key: 2}) for key in "ab"]
+        assert statuses(case.verify(*fixes)) == [V, V]
+        assert sorted(self.alone(fake)) == [5, 5, 100]
+
+
+def test_what_has_run_together_is_where_the_next_round_begins(fake: FakeRunner) -> None:
+    train = fake.program("train.py", a=1, bias=0)
+    case = Case(fake, train)
+    fixes = [case.fix(train, Promise.RUNS_CLEAN, a=2), case.fix(train, Promise.NO_WORSE, bias=0.1)]
+    sources = {train: read(train)}
+    with laboratory(case.options, run=fake) as lab:
+        assert statuses(Verifier(case.plans, sources, case.options, lab=lab).verify(fixes)) == [V, V]
+        made = lab.runs
+        now = b"a = 2\nbias = 0.1\n"
+        later = Verifier(case.plans, {train: from_bytes(train, now)}, case.options, base={train: now}, lab=lab)
+        (seen,) = later.observe()
+        assert lab.runs == made
+        assert seen.svis[0].look is not None and len(seen.svis[0].look.losses) == 32
+        # Its parameters are there for the referee, too.
+        path = train
+        edit = Edit(path, now.index(b"0.1"), now.index(b"0.1") + 3, "0.2")
+        again = Proposal("SVI999", "a-fix", 5, path, 2, 1, "", (Candidate((edit,), Promise.NO_WORSE, "bias"),), "")
+        assert statuses(later.verify([again])) == [V]
+        assert lab.runs == made + 2, "the fix, and the referee"
 
 
 class TestCache:

@@ -85,7 +85,7 @@ def test_a_constraint_that_a_crashing_program_lacks(tmp_path: Path) -> None:
         )
     )
     assert verdict.status is Status.VERIFIED, verdict.reason
-    assert "same start: 4 parameters and 4 losses equal" in verdict.reason
+    assert "same start: 4 parameters and 32 losses equal" in verdict.reason
     assert "(original: ValueError at step" in verdict.reason
 
 

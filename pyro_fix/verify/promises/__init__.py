@@ -44,6 +44,23 @@ LOOKS: Mapping[Promise, int] = {
 }
 """Common seeds that a promise needs at step 0, where it needs more than four."""
 
+FEW_STEPS = 5
+STEPS: Mapping[Promise, int] = {
+    Promise.SAME_START: FEW_STEPS,
+    Promise.SAME_OBJECTIVE: FEW_STEPS,
+    Promise.SAME_EXPECTATION: FEW_STEPS,
+    Promise.LESS_VARIANCE: FEW_STEPS,
+    Promise.RUNS_CLEAN: FEW_STEPS,
+    Promise.NO_WORSE: FEW_STEPS,
+    Promise.BETTER_START: FEW_STEPS,
+}
+"""Steps that the run of a fix alone has to make for a promise; those that are not here need whole trajectories.
+
+These are judged on the look before step 0, or by the referee on the run of all fixes together, which has all the steps
+and all seeds; a few steps show what breaks at once.  The path of a rate, a run that goes wrong, and the CPU time of a
+step are read off the steps themselves.
+"""
+
 LIMITS: Mapping[Promise, Mapping[str, str]] = {
     Promise.RUNS_CLEAN: {"patched": "nothing is wrong that was not so before"},
     Promise.SAME_START: {
