@@ -90,7 +90,9 @@ def check(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Time a program may run; default 120.")
     ] = None,
-    device: Annotated[str | None, typer.Option(metavar="cpu|cuda|auto", help="Where to run; default auto.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="What programs compute on; default auto.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Seeds of the paired runs; default 4.")] = None,
     jobs: Annotated[
         int | None, typer.Option(metavar="N", help="Programs that run at a time; default: one a core.")
@@ -443,10 +445,11 @@ def _tell(message: str) -> None:
 def _one_line(error: Exception) -> str:
     """The user's errors speak for themselves; anything else is ours, and says so."""
     from pyro_fix.apply import ApplyError
+    from pyro_fix.runner.devices import DeviceError
     from pyro_fix.runner.interpreter import InterpreterError
     from pyro_fix.sources import SourceError
 
-    if isinstance(error, (UserError, config.ConfigError, SourceError, ApplyError, InterpreterError)):
+    if isinstance(error, (UserError, config.ConfigError, SourceError, ApplyError, DeviceError, InterpreterError)):
         message = str(error)
     elif hasattr(error, "format_message"):  # Click's, which newer Typers keep to themselves.
         message = f"{error.format_message()} (pyro-fix --help lists the options)"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", re.IGNORECASE)
+_DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?|mps")
 
-Device = Literal["cpu", "cuda", "auto"]
 Format = Literal["text", "json"]
 
 
@@ -63,7 +63,8 @@ class Options:
     """SVI steps that each object makes in a run."""
     timeout: float = 120.0
     """Seconds of wall time for one run of a program."""
-    device: Device = "auto"
+    device: str = "auto"
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: what the program itself chooses."""
     any_pyro_version: bool = False
     """Let programs that assert an old ``pyro.__version__`` run with the one that there is."""
     seeds: int = 4
@@ -271,6 +272,12 @@ def _choice(*choices: str) -> Callable[[object, Path], str]:
     return check
 
 
+def _device(value: object, _: Path) -> str:
+    if not isinstance(value, str) or not _DEVICE.fullmatch(value):
+        raise ValueError(f"must be one of auto, cpu, cuda, cuda:N, mps, not {value!r}")
+    return value
+
+
 def _thresholds(value: object, _: Path) -> dict[str, dict[str, float]]:
     if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
         raise ValueError("must be a table of tables, such as SVI071 = { widest = 2.0 }")
@@ -295,7 +302,7 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "python": _python,
     "steps": _count,
     "timeout": _seconds,
-    "device": _choice("cpu", "cuda", "auto"),
+    "device": _device,
     "seeds": _count,
     "jobs": _count,
     "any_pyro_version": _boolean,

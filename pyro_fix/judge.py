@@ -125,12 +125,14 @@ class ByRuns:
 
     @cached_property
     def _laboratory(self) -> tuple[VerifyOptions, Lab]:
-        from pyro_fix.runner import interpreter
+        from pyro_fix.runner import devices, interpreter
         from pyro_fix.verify import VerifyOptions, cache, laboratory
 
         options = self._options
+        python = interpreter.find(options.python, options.root)
+        devices.check(python, options.device)
         settings = VerifyOptions(
-            python=interpreter.find(options.python, options.root),
+            python=python,
             steps=options.steps,
             seeds=options.seeds,
             timeout=options.timeout,

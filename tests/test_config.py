@@ -137,7 +137,7 @@ def test_paths_are_shown_from_the_working_folder(tmp_path: Path, monkeypatch: py
         ("exit-zero = 1", "tool.pyro-fix.exit-zero must be true or false"),
         ("select = 'SVI05'", "tool.pyro-fix.select must be a list of strings, not 'SVI05'"),
         ("run = [1]", "must be a list of strings"),
-        ("device = 'gpu'", "tool.pyro-fix.device must be one of cpu, cuda, auto, not 'gpu'"),
+        ("device = 'gpu'", "tool.pyro-fix.device must be one of auto, cpu, cuda, cuda:N, mps, not 'gpu'"),
         ("format = []", "must be one of text, json"),
         ("python = 'no/such/python'", "names no Python interpreter: no/such/python"),
         ("python = 3", "must be the path of a Python interpreter"),
