@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", re.IGNORECASE)
 _DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?|mps")
+_EXECUTOR = re.compile(r"local|dask(\+tls)?://(\[[0-9A-Fa-f:]+\]|[\w.-]+):[0-9]{1,5}")
 
 Format = Literal["text", "json"]
 
@@ -26,7 +27,8 @@ class ConfigError(Exception):
     """A setting that cannot be used; the message is one line for the user."""
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many processors this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -69,8 +71,10 @@ class Options:
     """Let programs that assert an old ``pyro.__version__`` run with the one that there is."""
     seeds: int = 4
     """How many seeds the paired runs use."""
-    jobs: int = field(default_factory=_cores)
-    """How many programs run at a time."""
+    jobs: int | None = None
+    """How many programs run at a time; None means one a core, or as many as the cluster takes."""
+    executor: str = "local"
+    """Where programs run: here, or over a Dask cluster, ``dask://HOST:PORT``."""
     cache: bool = True
     """Keep facts of runs of unchanged programs."""
     sandbox: bool = True
@@ -278,6 +282,12 @@ def _device(value: object, _: Path) -> str:
     return value
 
 
+def _executor(value: object, _: Path) -> str:
+    if not isinstance(value, str) or not _EXECUTOR.fullmatch(value):
+        raise ValueError(f"must be local, dask://HOST:PORT or dask+tls://HOST:PORT, not {value!r}")
+    return value
+
+
 def _thresholds(value: object, _: Path) -> dict[str, dict[str, float]]:
     if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
         raise ValueError("must be a table of tables, such as SVI071 = { widest = 2.0 }")
@@ -305,6 +315,7 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "device": _device,
     "seeds": _count,
     "jobs": _count,
+    "executor": _executor,
     "any_pyro_version": _boolean,
     "cache": _boolean,
     "sandbox": _boolean,
