@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ CONNECT = 10
 PATIENCE = 60.0
 #: Seconds after which we look whether there still is a cluster.
 _POLL = 2.0
+#: Seconds to fetch a result: the parameters of a large model take their time.
+_FETCH = 120.0
 #: The resource that a worker offers for each of its graphics cards.
 GPU = "GPU"
 
@@ -44,7 +47,9 @@ class Dask:
             import distributed
         except ImportError:
             raise ExecutorError(f"--executor {address}: needs Dask: pip install 'pyro-fix[dask]'") from None
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it we say ourselves
+        for name in ("distributed", "distributed.client"):  # what matters of it we say ourselves
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
         self._distributed: Any = distributed
         self._address = address
         self._session = uuid.uuid4().hex[:12]
@@ -150,26 +155,28 @@ class Dask:
         )
 
     def _result(self, future: Any, request: RunRequest) -> Answer | Observation:
+        errors = self._distributed
         while True:
             try:
                 future.exception(timeout=_POLL)
-            except self._distributed.TimeoutError:
+                if future.status == "finished":
+                    answer: Answer = future.result(timeout=_FETCH)
+                    return answer
+            except errors.TimeoutError:
                 self._mind_the_cluster(_resources(request.device))
-                continue
-            except self._distributed.CancelledError:
+            except errors.CancelledError:
                 pass
-            if future.status == "finished":
-                answer: Answer = future.result()
-                return answer
             if self._stopped:
                 return _killed(request, "was stopped")
             if future.status == "error":
                 error = future.exception()
-                if isinstance(error, self._distributed.scheduler.KilledWorker):
+                if isinstance(error, errors.scheduler.KilledWorker):
                     # Dask has tried others, as often as its setting distributed.scheduler.allowed-failures allows.
                     return _killed(request, f"{error.allowed_failures + 1} Dask workers died while they ran it")
                 raise self._error(f"a worker failed: {type(error).__name__}: {' '.join(str(error).split())}")
-            raise self._error("the connection to the scheduler was lost")
+            if future.status == "cancelled":
+                raise self._error("the connection to the scheduler was lost")
+            # Else it goes on, perhaps once more: a result is lost with its worker until we have it.
 
     def _mind_the_cluster(self, resources: Mapping[str, int]) -> None:
         """Raise where nobody is left who could make a run."""

@@ -211,21 +211,33 @@ def test_runs_over_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
         waiting.start()
         wait_until(lambda: programs(folder))
         executor.stop()
-        waiting.join(10)
+        waiting.join(60)
         assert answers[0].failure is not None and answers[0].failure.message == "was stopped"
-        wait_until(lambda: not programs(folder), 10)
+        wait_until(lambda: not programs(folder))
         assert executor.run(slow).failure == answers[0].failure  # and nothing is started any more
     finally:
         executor.close()
     assert not list(cluster.folder.glob("**/pyro-fix-*"))
 
-    # The same where pyro-fix itself is killed.
+    # The same where pyro-fix itself is interrupted or killed.
     command = [SCRIPT, "--diff", "--no-cache", "--quiet", "--executor", cluster.address, "--run", "slow.py", "slow.py"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as killed:
-        worker = {process.pid for process in cluster.processes}
+    worker = {process.pid for process in cluster.processes}
+    for how, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as ended:
+            wait_until(lambda: [pid for pid in programs(folder) if worker & set(parents(pid))])
+            ended.send_signal(how)
+            err = ended.communicate(timeout=60)[1]
+        assert (ended.returncode, err) == (code, b"pyro-fix: interrupted\n" if how == signal.SIGINT else b"")
+        wait_until(lambda: not programs(folder))
+
+    # And where the scheduler dies.
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as ended:
         wait_until(lambda: [pid for pid in programs(folder) if worker & set(parents(pid))])
-        killed.kill()
-    wait_until(lambda: not programs(folder), 20)
+        cluster.scheduler.kill()
+        err = ended.communicate(timeout=60)[1]
+    said = f"pyro-fix: --executor {cluster.address}: the connection to the scheduler was lost\n"
+    assert (ended.returncode, err.decode()) == (2, said)
+    wait_until(lambda: not programs(folder), 60)
 
 
 # --- the main job
@@ -260,16 +272,19 @@ def test_a_worker_dies_in_the_middle(cluster: Cluster, tmp_path: Path) -> None:
     folder.mkdir()
     for name, rate in (("one.py", "0.01"), ("two.py", "10.0")):
         (folder / name).write_text(DEFECTS.replace("RATE", rate))
-    arguments = ["--diff", "--no-cache", "--format", "json", "--steps", "30", "--seeds", "2", "one.py", "two.py"]
-    local = subprocess.run([SCRIPT, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+    cache = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    arguments = ["--diff", "--format", "json", "--steps", "30", "--seeds", "2", "--python", sys.executable]
+    arguments += ["one.py", "two.py"]
+    local = subprocess.run([SCRIPT, *arguments], cwd=folder, env=cache, capture_output=True, text=True, timeout=300)
     assert local.returncode == 1, local.stderr
 
     counter = tmp_path / "counted"
     site = tmp_path / "site"
     site.mkdir()
     (site / "counting.py").write_text(COUNTING)
-    command = [sys.executable, str(site / "counting.py"), str(counter), *arguments, "--executor", cluster.address]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as remote:
+    command = [sys.executable, str(site / "counting.py"), str(counter), "--executor", cluster.address, *arguments]
+    fresh = [*command, "--no-cache"]
+    with subprocess.Popen(fresh, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as remote:
         workers = {process.pid: process for process in cluster.processes}
 
         def busy() -> list[int]:
@@ -285,12 +300,22 @@ def test_a_worker_dies_in_the_middle(cluster: Cluster, tmp_path: Path) -> None:
     assert verdicts(theirs) == verdicts(mine) and len(verdicts(mine)) >= 3
     assert {"verified"} <= {status for *_, status, _ in verdicts(mine)}
     assert workers[victim].wait(10) == -signal.SIGKILL
+    # What it was running was given to the other one.
+    with distributed.Client(f"tcp://127.0.0.1:{cluster.port}", set_as_default=False) as client:
+        events = [event for _, event in client.get_events("all") if event["action"] == "remove-worker"]
+    assert len(events) == 1 and len(events[0]["processing-tasks"]) >= 1
     # Every run that was asked for was answered, once.
     lines = counter.read_text().split()
     asked = [line[1:] for line in lines if line[0] == "?"]
     answered = [line[1:] for line in lines if line[0] == "!"]
     assert sorted(asked) == sorted(answered) and len(set(asked)) == len(asked) == int(lines[-1])
-    wait_until(lambda: not programs(folder), 10)
+    wait_until(lambda: not programs(folder))
+
+    # A run is the same run wherever it was made: what the cache has from here need not be run there.
+    counter.unlink()
+    again = subprocess.run(command, cwd=folder, env=cache, capture_output=True, text=True, timeout=300)
+    assert verdicts(json.loads(again.stdout)) == verdicts(mine)
+    assert counter.read_text() == "0\n"
 
 
 #: pyro-fix, with every request of the lab noted as it is asked, and as it is answered; in the end the lab's own count.
@@ -365,8 +390,10 @@ def test_a_program_that_kills_workers_and_a_cluster_without_any(
         monkeypatch.setattr(dask_worker, "perform", _die)
         request = RunRequest(parse("train.py", write(tmp_path / "project", "train.py", TRAIN).parent), PYTHON)
         for _ in range(2):
-            empty.worker()
+            empty.worker("--resources", "GPU=1")
         empty.await_workers(2)
+        with pytest.raises(ExecutorError, match=r": tcp://127[^ ]+: --device cuda:99: this interpreter's torch finds "):
+            executor.ready(PYTHON, "cuda:99", None)
         failure = executor.run(request).failure
         assert failure is not None
         assert (failure.kind, failure.message) == ("killed", "2 Dask workers died while they ran it")
