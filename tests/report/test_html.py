@@ -16,8 +16,8 @@ from browser import CHROMIUM, browser
 
 from pyro_fix.observation import Failure, Look, Observation, SviObservation, Trajectory
 from pyro_fix.report import chart, html
-from pyro_fix.report.text import runs
 from pyro_fix.report.chart import Curve, Series, number, share_an_axis
+from pyro_fix.report.text import runs
 from pyro_fix.result import Change, Finding, Result, Skipped
 from pyro_fix.sources import from_bytes
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status, Verdict
