@@ -90,10 +90,17 @@ def check(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Time a program may run; default 120.")
     ] = None,
-    device: Annotated[str | None, typer.Option(metavar="cpu|cuda|auto", help="Where to run; default auto.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="What programs compute on; default auto.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Seeds of the paired runs; default 4.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="Programs that run at a time; default: one a core.")
+        int | None,
+        typer.Option(metavar="N", help="Programs that run at a time; default: one a core, or a cluster's threads."),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(metavar="local|dask://HOST:PORT", help="Where programs run; default local, on this machine."),
     ] = None,
     any_pyro_version: Annotated[
         bool, typer.Option("--any-pyro-version", help="Run programs past their assertions on pyro.__version__.")
@@ -154,6 +161,7 @@ def check(
         "device": device,
         "seeds": seeds,
         "jobs": jobs,
+        "executor": executor,
         "any_pyro_version": any_pyro_version or None,
         "cache": False if no_cache else None,
         "sandbox": sandbox,
@@ -296,6 +304,8 @@ def _mind_sandbox(options: config.Options) -> None:
         if options.require_sandbox:
             raise UserError("--require-sandbox: the sandbox is switched off")
         return
+    if options.executor != "local":
+        return  # programs run elsewhere: the executor asks there
     from pyro_fix.runner import sandbox
 
     missing = sandbox.missing()
@@ -443,10 +453,13 @@ def _tell(message: str) -> None:
 def _one_line(error: Exception) -> str:
     """The user's errors speak for themselves; anything else is ours, and says so."""
     from pyro_fix.apply import ApplyError
+    from pyro_fix.runner.devices import DeviceError
+    from pyro_fix.runner.executor import ExecutorError
     from pyro_fix.runner.interpreter import InterpreterError
     from pyro_fix.sources import SourceError
 
-    if isinstance(error, (UserError, config.ConfigError, SourceError, ApplyError, InterpreterError)):
+    ours = (UserError, config.ConfigError, SourceError, ApplyError, DeviceError, ExecutorError, InterpreterError)
+    if isinstance(error, ours):
         message = str(error)
     elif hasattr(error, "format_message"):  # Click's, which newer Typers keep to themselves.
         message = f"{error.format_message()} (pyro-fix --help lists the options)"

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", re.IGNORECASE)
+_DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?|mps")
+_EXECUTOR = re.compile(r"local|dask(\+tls)?://(\[[0-9A-Fa-f:]+\]|[\w.-]+):[0-9]{1,5}")
 
-Device = Literal["cpu", "cuda", "auto"]
 Format = Literal["text", "json"]
 
 
@@ -26,7 +27,8 @@ class ConfigError(Exception):
     """A setting that cannot be used; the message is one line for the user."""
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many processors this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -63,13 +65,16 @@ class Options:
     """SVI steps that each object makes in a run."""
     timeout: float = 120.0
     """Seconds of wall time for one run of a program."""
-    device: Device = "auto"
+    device: str = "auto"
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: what the program itself chooses."""
     any_pyro_version: bool = False
     """Let programs that assert an old ``pyro.__version__`` run with the one that there is."""
     seeds: int = 4
     """How many seeds the paired runs use."""
-    jobs: int = field(default_factory=_cores)
-    """How many programs run at a time."""
+    jobs: int | None = None
+    """How many programs run at a time; None means one a core, or as many as the cluster takes."""
+    executor: str = "local"
+    """Where programs run: here, or over a Dask cluster, ``dask://HOST:PORT``."""
     cache: bool = True
     """Keep facts of runs of unchanged programs."""
     sandbox: bool = True
@@ -271,6 +276,18 @@ def _choice(*choices: str) -> Callable[[object, Path], str]:
     return check
 
 
+def _device(value: object, _: Path) -> str:
+    if not isinstance(value, str) or not _DEVICE.fullmatch(value):
+        raise ValueError(f"must be one of auto, cpu, cuda, cuda:N, mps, not {value!r}")
+    return value
+
+
+def _executor(value: object, _: Path) -> str:
+    if not isinstance(value, str) or not _EXECUTOR.fullmatch(value):
+        raise ValueError(f"must be local, dask://HOST:PORT or dask+tls://HOST:PORT, not {value!r}")
+    return value
+
+
 def _thresholds(value: object, _: Path) -> dict[str, dict[str, float]]:
     if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
         raise ValueError("must be a table of tables, such as SVI071 = { widest = 2.0 }")
@@ -295,9 +312,10 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "python": _python,
     "steps": _count,
     "timeout": _seconds,
-    "device": _choice("cpu", "cuda", "auto"),
+    "device": _device,
     "seeds": _count,
     "jobs": _count,
+    "executor": _executor,
     "any_pyro_version": _boolean,
     "cache": _boolean,
     "sandbox": _boolean,

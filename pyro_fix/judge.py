@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pyro_fix.analysis.program import Program
-from pyro_fix.config import Options
+from pyro_fix.config import Options, cores
 from pyro_fix.observation import Observation
 from pyro_fix.transform import Proposal, Status, Verdict
-from pyro_fix.watch import Event, Progress, RunBegan
+from pyro_fix.watch import Event, Notice, Progress, RunBegan
 
 if TYPE_CHECKING:
     from pyro_fix.plans import Finder
@@ -125,22 +125,28 @@ class ByRuns:
 
     @cached_property
     def _laboratory(self) -> tuple[VerifyOptions, Lab]:
-        from pyro_fix.runner import interpreter
+        from pyro_fix.runner import executor, interpreter
         from pyro_fix.verify import VerifyOptions, cache, laboratory
 
         options = self._options
+        python = interpreter.find(options.python, options.root)
+        sandbox = _sandbox(options)
+        where = self._stack.enter_context(closing(executor.connect(options.executor)))
+        ready = where.ready(python, options.device, sandbox)
+        for words in ready.notices:
+            self._told(Notice(words))
         settings = VerifyOptions(
-            python=interpreter.find(options.python, options.root),
+            python=python,
             steps=options.steps,
             seeds=options.seeds,
             timeout=options.timeout,
             device=options.device,
             any_version=options.any_pyro_version,
-            jobs=options.jobs,
-            sandbox=_sandbox(options),
+            jobs=options.jobs or ready.slots or cores(),
+            sandbox=sandbox,
             cache=cache.default_folder() if options.cache else None,
         )
-        return settings, self._stack.enter_context(laboratory(settings, self._progress))
+        return settings, self._stack.enter_context(laboratory(settings, self._progress, executor=where))
 
 
 def _sandbox(options: Options) -> Sandbox | None:

@@ -15,7 +15,8 @@ class Failure:
     """An exception in the child, or the reason why there was no child to speak of."""
 
     kind: str
-    """The exception's class name, or ``timeout``, ``killed``, ``no-svi`` (never stepped one), ``no-pyro``."""
+    """The exception's class name, or ``timeout``, ``killed``, ``no-svi`` (never stepped one), ``no-pyro``,
+    ``no-device``."""
     message: str
     where: str = ""
     """The innermost frame in the user's project."""
@@ -36,7 +37,7 @@ class Trajectory:
     ``lrd`` before it uses the rate: step ``t`` uses ``lr * lrd ** (t + 1)``)."""
     gradient_norms: tuple[float, ...]
     step_seconds: float
-    """Median CPU seconds a step."""
+    """Median seconds a step, by :attr:`clock`."""
     first_nonfinite: int | None
     """The first step whose loss, or a parameter after it, was NaN or infinite."""
     failure: Failure | None
@@ -46,6 +47,8 @@ class Trajectory:
     """Whether it made ``RunRequest.steps`` steps or the program ended by itself; False after a stop by time."""
     nonfinite: str = ""
     """What was not finite first, at step ``first_nonfinite``: ``loss``, or a parameter's name."""
+    clock: str = "CPU"
+    """What :attr:`step_seconds` were measured by: ``CPU`` time, or events on the ``device``."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +240,7 @@ class Observation:
     versions: Mapping[str, str]
     """``python``, ``torch``, ``pyro``."""
     device: str
+    """``cpu``, ``mps``, ``cuda:0 (NVIDIA H100 80GB HBM3)``."""
     svis: tuple[SviObservation, ...]
     hits: Mapping[str, int]
     """``path:line`` of a mark -> how often it ran (in any replica)."""
@@ -249,3 +253,5 @@ class Observation:
     """Wall time."""
     cwd: str = ""
     """Absolute path of the folder that it ran in."""
+    device_memory: int | None = None
+    """The most bytes that tensors took on the device, from the first step on, in one process; None on the CPU."""

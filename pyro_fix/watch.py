@@ -15,6 +15,13 @@ class Round:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something to know before the first program is run."""
+
+    words: str
+
+
+@dataclass(frozen=True)
 class Phase:
     """A phase begins."""
 
@@ -54,5 +61,5 @@ class RunEnded:
     key: int
 
 
-Event = Round | Phase | TaskDone | RunBegan | RunWrites | RunEnded
+Event = Round | Notice | Phase | TaskDone | RunBegan | RunWrites | RunEnded
 Progress = Callable[[Event], None]

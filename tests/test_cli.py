@@ -102,7 +102,12 @@ def test_exit_codes(project: Project, text: str, arguments: list[str], expected:
         (["--steps", "ten"], "--steps"),
         (["--steps", "0"], "pyro-fix: --steps must be a whole number of at least 1, not 0"),
         (["--timeout", "nan"], "pyro-fix: --timeout must be a number of seconds above 0"),
-        (["--device", "gpu"], "pyro-fix: --device must be one of cpu, cuda, auto, not 'gpu'"),
+        (["--device", "gpu"], "pyro-fix: --device must be one of auto, cpu, cuda, cuda:N, mps, not 'gpu'"),
+        (["--device", "cuda:x"], "pyro-fix: --device must be one of auto, cpu, cuda, cuda:N, mps, not 'cuda:x'"),
+        (
+            ["--executor", "dask://h"],
+            "pyro-fix: --executor must be local, dask://HOST:PORT or dask+tls://HOST:PORT, not",
+        ),
         (["--python", "/no/python"], "pyro-fix: --python names no Python interpreter: /no/python"),
         (["--config", "none.toml"], "pyro-fix: none.toml: cannot be read: No such file or directory"),
         (["rules", "--format", "xml"], "pyro-fix: --format must be one of text, json, not 'xml'"),

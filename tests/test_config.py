@@ -47,6 +47,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         device = "cpu"
         seeds = 2
         jobs = 3
+        executor = "dask://10.0.0.1:8786"
         cache = false
         sandbox = false
         require-sandbox = true
@@ -79,6 +80,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         device="cpu",
         seeds=2,
         jobs=3,
+        executor="dask://10.0.0.1:8786",
         cache=False,
         sandbox=False,
         require_sandbox=True,
@@ -137,7 +139,13 @@ def test_paths_are_shown_from_the_working_folder(tmp_path: Path, monkeypatch: py
         ("exit-zero = 1", "tool.pyro-fix.exit-zero must be true or false"),
         ("select = 'SVI05'", "tool.pyro-fix.select must be a list of strings, not 'SVI05'"),
         ("run = [1]", "must be a list of strings"),
-        ("device = 'gpu'", "tool.pyro-fix.device must be one of cpu, cuda, auto, not 'gpu'"),
+        ("device = 'gpu'", "tool.pyro-fix.device must be one of auto, cpu, cuda, cuda:N, mps, not 'gpu'"),
+        ("device = 'cuda:-1'", "not 'cuda:-1'"),
+        (
+            "executor = 'dask'",
+            "tool.pyro-fix.executor must be local, dask://HOST:PORT or dask+tls://HOST:PORT, not 'dask'",
+        ),
+        ("executor = 'tcp://h:8786'", "not 'tcp://h:8786'"),
         ("format = []", "must be one of text, json"),
         ("python = 'no/such/python'", "names no Python interpreter: no/such/python"),
         ("python = 3", "must be the path of a Python interpreter"),

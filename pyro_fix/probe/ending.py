@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import replicas, states
+from . import devices, replicas, states
 from .entries import Entry
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Ending:
             svi=entry.ordinal,
             reason=reason,
             ranges={name: list(extent_) for name, extent_ in entry.ranges.items()},
+            seconds=recorder.quietly(recorder.meter.seconds, entry.ordinal) or [],
         )
         entry.batches = []
 
@@ -106,7 +107,8 @@ class Ending:
         for entry in self._recorder.entries:
             self.finish(entry, reason)
         self._recorder.overlay.counter.flush()
-        self._recorder.journal.write("device", device="cuda" if replicas.cuda_in_use() else "cpu")
+        memory = self._recorder.quietly(self._recorder.meter.memory)
+        self._recorder.journal.write("device", device=devices.name(), memory=memory)
 
     def leave(self, status: int = 0) -> Any:
         """Leave the process once the other replicas are done."""

@@ -53,6 +53,8 @@ class Step:
         self.norm: float | None = None
         self.rates: list[float] = []
         self.loss: Any = None
+        self.mark: Any = None
+        """Where it begins on the device, if one is in use."""
         self.started = time.process_time()
 
 

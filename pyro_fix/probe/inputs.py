@@ -51,7 +51,7 @@ def describe(name: str, value: torch.Tensor, observed: bool, where: str) -> dict
         numbers = value.detach()
         if numbers.is_sparse:
             numbers = numbers.to_dense()
-        numbers = (numbers.abs() if numbers.is_complex() else numbers).to(torch.float64)
+        numbers = (numbers.abs() if numbers.is_complex() else numbers).cpu().to(torch.float64)
         low, high = extent(numbers)
         columns = _column_spreads(numbers)
         spreads = columns[columns > 0]

@@ -41,6 +41,7 @@ class LowerLevel:
         entry.loss, entry.loss_and_grads = elbo.loss, elbo.loss_and_grads
         recorder.steps.prepare(entry)
         step = self.pending = Step(entry)
+        step.mark = recorder.quietly(recorder.meter.mark)
         recorder.inside = True
         try:
             loss = recorder.steps.traced(entry, functools.partial(real, elbo, model, guide, *args, **kwargs))

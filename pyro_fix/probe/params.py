@@ -99,7 +99,7 @@ def sketch(name: str, tensor: torch.Tensor) -> list[float]:
     The projections are a count sketch: each element goes with a random sign into one random bucket, so inner products
     and norms are kept in expectation at a cost linear in the size.
     """
-    flat = tensor.detach().reshape(-1).to(device="cpu", dtype=torch.float64)
+    flat = tensor.detach().reshape(-1).cpu().to(torch.float64)  # in two moves: MPS knows no float64
     count = flat.numel()
     if count <= WHOLE:
         return [float(x) for x in flat]

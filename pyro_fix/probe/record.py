@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import patches
+from .devices import Meter
 from .ending import Ending
 from .entries import Entry, Step, elbo_name, loss_of, particles
 from .executions import name_of
@@ -47,6 +48,7 @@ class Recorder:
         self.steps = Steps(self)
         self.lower_level = LowerLevel(self)
         self.ending = Ending(self)
+        self.meter = Meter()
         self._by_svi: weakref.WeakKeyDictionary[Any, Entry] = weakref.WeakKeyDictionary()
         self._local = threading.local()
         self._warned: set[str] = set()

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from . import devices
+
 #: How many replicas compute at a time.
 AT_ONCE = 2
 
@@ -33,13 +35,8 @@ def why_not_fork() -> str:
         return "the program has started threads"
     if multiprocessing.active_children():
         return "the program has started worker processes"
-    return "CUDA is in use" if cuda_in_use() else ""
-
-
-def cuda_in_use() -> bool:
-    """Whether this process has initialised CUDA."""
-    torch: Any = sys.modules.get("torch")
-    return torch is not None and bool(torch.cuda.is_initialized())
+    device = devices.in_use()
+    return f"{device.upper()} is in use" if device else ""
 
 
 def forked(work: Callable[[], None], seconds: float) -> str:

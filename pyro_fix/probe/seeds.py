@@ -27,6 +27,8 @@ def align(*parts: Any) -> None:
         torch.default_generator.manual_seed(seed)
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed_all(seed)
+        elif sys.platform == "darwin" and hasattr(torch, "mps") and torch.backends.mps.is_available():
+            torch.mps.manual_seed(seed)
 
 
 def tame_numpy() -> None:

@@ -12,7 +12,7 @@ import traceback
 import warnings
 from typing import Any
 
-from . import program, replicas, sandbox, seeds, version
+from . import devices, program, replicas, sandbox, seeds, version
 from .overlay import Overlay
 
 
@@ -112,18 +112,13 @@ def _recorder(spec: dict[str, Any], overlay: Overlay) -> Any:
     # With a second thread ever used, a forked replica would hang in its first parallel operation.
     torch.set_num_threads = torch.set_num_interop_threads = lambda count: None  # type: ignore[assignment]
     seeds.tame_numpy()
-    device = "cpu"
-    if spec["device"] == "cuda":
-        if not torch.cuda.is_available():
-            journal.write("broke", kind="no-cuda", message="this interpreter's torch finds no CUDA device", where="")
+    if spec["device"] not in ("auto", "cpu"):
+        lacking = devices.missing(spec["device"])
+        if lacking:
+            journal.write("broke", kind="no-device", message=lacking, where="")
             return None
-        torch.set_default_device("cuda")
-        device = "cuda"
-    elif spec["device"] == "auto" and torch.cuda.is_available():
-        device = "auto"
-    journal.write(
-        "start", python=platform.python_version(), torch=torch.__version__, pyro=pyro.__version__, device=device
-    )
+        devices.enter(spec["device"])
+    journal.write("start", python=platform.python_version(), torch=torch.__version__, pyro=pyro.__version__)
     version.disguise(pyro, journal, spec["any_version"])
     recorder = Recorder(spec, overlay)
     recorder.install()

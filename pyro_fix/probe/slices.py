@@ -155,4 +155,4 @@ def _disagreement(wide: Any, narrow: Any, particle: int, particles: int, dim: in
 
 
 def _log_prob(site: Any) -> Any:
-    return site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"]).detach().to(torch.float64)
+    return site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"]).detach().cpu().to(torch.float64)

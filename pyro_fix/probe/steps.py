@@ -47,6 +47,7 @@ class Steps:
         if len(entry.calls) < MOST_CALLS:
             entry.calls.append((svi.step, args, kwargs))
         step = recorder.current = Step(entry)
+        step.mark = recorder.quietly(recorder.meter.mark)
         recorder.inside = True
         try:
             step.loss = self.traced(entry, functools.partial(real, *args, **kwargs))
@@ -79,6 +80,7 @@ class Steps:
             if not self._split:
                 self._split = True
                 self._fork()
+                recorder.quietly(recorder.meter.begin)
         if time.time() > recorder.replicas.deadline:
             recorder.ending.stop("time")
         if not entry.done:
@@ -144,6 +146,7 @@ class Steps:
     def finish(self, step: Step) -> None:
         """A step was made: tell of it, and see whether that was the last one."""
         recorder, entry = self._recorder, step.entry
+        recorder.quietly(recorder.meter.step, entry.ordinal, step.mark)
         recorder.quietly(self._tell, step)
         entry.last = step.loss
         recorder.quietly(states.judge, recorder, entry, False)

@@ -302,6 +302,8 @@ _FACTS = (
     ("python", "interpreter"),
     ("versions", "versions"),
     ("device", "device"),
+    ("device memory", "bytes on the device, at most"),
+    ("device seconds a step", "seconds a step on the device"),
     ("seeds", "seeds"),
     ("steps", "SVI steps, at most"),
     ("original", "original"),

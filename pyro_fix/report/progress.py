@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pyro_fix.watch import Event, Phase, Round, RunBegan, RunEnded, RunWrites, TaskDone
+from pyro_fix.watch import Event, Notice, Phase, Round, RunBegan, RunEnded, RunWrites, TaskDone
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -151,6 +151,9 @@ class Progress:
         """Take note; what is shown follows by itself."""
         with self._lock:
             if not self._open:
+                return
+            if isinstance(event, Notice):
+                print(event.words, file=sys.stderr, flush=True)
                 return
             self._state.hear(event)
             # Before anything is run nothing takes long enough to be shown, nor pays for importing what shows it.

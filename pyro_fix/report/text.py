@@ -57,8 +57,12 @@ def runs(result: Result) -> Iterator[str]:
         evidence = finding.verdict.evidence
         versions = evidence.get("versions")
         if "command" in evidence and isinstance(versions, Mapping):
-            known = ", ".join(f"{name} {version}" for name, version in versions.items())
-            seen.add(f"{evidence['command']} ({', '.join(filter(None, (known, str(evidence.get('device', '')))))})")
+            known = [f"{name} {version}" for name, version in versions.items()]
+            known += [str(evidence["device"])] if evidence.get("device") else []
+            memory = evidence.get("device memory")
+            if isinstance(memory, Mapping):
+                known.append(f"at most {max(memory.values()) / 2**20:.0f} MiB there")
+            seen.add(f"{evidence['command']} ({', '.join(known)})")
     yield from sorted(seen)
 
 

@@ -116,7 +116,8 @@ class RunRequest:
     """How many SVI objects the source is known to build; the run is stopped once all of them made their steps."""
     timeout: float = 120.0
     """Seconds of wall time for the whole run, all replicas included."""
-    device: Literal["cpu", "cuda", "auto"] = "auto"
+    device: str = "auto"
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: what the program itself chooses."""
     fresh: bool = False
     """Whether to start the interpreter anew, even where a process that has loaded torch and Pyro could be forked."""
     any_version: bool = False

@@ -29,6 +29,8 @@ _SUPERVISOR = Path(__file__).resolve().with_name("supervise.py")
 _CHILD_SHARE = 0.9
 _TAIL = 50
 _LONGEST_LINE = 1 << 16
+#: Seconds after which it is asked again whether a run is still wanted.
+_ASK = 0.25
 
 _SITE = """\
 import os, sys
@@ -113,11 +115,17 @@ def stop_all() -> None:
     warm.end_all()
 
 
-def run(request: RunRequest, *, on_line: Callable[[str], None] | None = None) -> Observation:
+def run(
+    request: RunRequest,
+    *,
+    on_line: Callable[[str], None] | None = None,
+    given_up: Callable[[], bool] | None = None,
+) -> Observation:
     """Run a program once and return what it showed.
 
     Blocks until the program and all that it started are gone, ``request.timeout`` at most.  ``on_line`` hears each
-    line of the program's output, from another thread.  May be called from several threads at once.  Never raises for
+    line of the program's output, from another thread.  ``given_up`` is asked now and then whether the run is to end as
+    a killed one.  May be called from several threads at once.  Never raises for
     what the program does; an exception in this thread (Ctrl-C) ends the program first.
     """
     started = time.monotonic()
@@ -129,18 +137,18 @@ def run(request: RunRequest, *, on_line: Callable[[str], None] | None = None) ->
     except sources.SourceError as error:
         return read.broken(request, Failure("notebook", str(error)))
     versions = {"python": found.version, "torch": found.torch, "pyro": found.pyro}
-    deadline = started + request.timeout
+    watch = _Watch(started + request.timeout, on_line, given_up)
     with _scratch() as scratch:
-        events, end = _child(request, scratch / "first", list(request.seeds), deadline, on_line)
+        events, end = _child(request, scratch / "first", list(request.seeds), watch)
         names = {event["event"] for event in events}
         # What one process could not fork off gets processes of its own.
         if "alone" in names:
             for seed in request.seeds[1:]:
                 if end.why == "":
-                    more, end = _child(request, scratch / f"seed{seed}", [seed], deadline, on_line, only_steps=True)
+                    more, end = _child(request, scratch / f"seed{seed}", [seed], watch, only_steps=True)
                     events += more
         if "unlooked" in names and end.why == "":
-            more, _ = _child(request, scratch / "look", [request.seeds[0]], deadline, on_line, inline=True)
+            more, _ = _child(request, scratch / "look", [request.seeds[0]], watch, inline=True)
             events += [event for event in more if event["event"] in ("look", "facts")]
     try:
         return read.observation(request, events, end, versions, time.monotonic() - started)
@@ -168,6 +176,30 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class _Watch:
+    """Who watches a run, and for how long."""
+
+    deadline: float
+    """By ``time.monotonic()``."""
+    on_line: Callable[[str], None] | None
+    given_up: Callable[[], bool] | None
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - time.monotonic()
+
+    def over(self, started: _Started) -> str:
+        """Wait for the end; says why it has to be brought about, empty when it has come by itself."""
+        while not started.wait(max(self.left if self.given_up is None else min(self.left, _ASK), 0)):
+            if self.left <= 0:
+                return "timeout"
+            if self.given_up is not None and self.given_up():
+                return "killed"
+        return ""
+
+
 @dataclass
 class End:
     """How a child ended."""
@@ -186,14 +218,13 @@ def _child(
     request: RunRequest,
     scratch: Path,
     seeds: list[int],
-    deadline: float,
-    on_line: Callable[[str], None] | None,
+    watch: _Watch,
     *,
     only_steps: bool = False,
     inline: bool = False,
 ) -> tuple[list[dict[str, Any]], End]:
     """Run one child process to its end; returns its journal."""
-    left = deadline - time.monotonic()
+    left = watch.left
     if left <= 0:
         return [], End(why="timeout")
     for folder in ("tmp", "site", "overlay"):
@@ -218,29 +249,28 @@ def _child(
     end = End()
     forked = warm.fork(request, _PROBE / "boot.py", path, _environment(request, None))
     if forked is not None:
-        end = _attend(forked, status, left, on_line)
+        end = _attend(forked, status, watch)
     if forked is None or forked.refused:
-        end = _attend(_Fresh(path), status, deadline - time.monotonic(), on_line)
+        end = _attend(_Fresh(path), status, watch)
     found = read.events(scratch / "journal.jsonl")
     if forked is not None and not found and not end.why and not request.fresh:
         # It came to nothing, perhaps because it was forked.
         again = scratch.with_name(f"{scratch.name}-afresh")
         request = replace(request, fresh=True)
-        return _child(request, again, seeds, deadline, on_line, only_steps=only_steps, inline=inline)
+        return _child(request, again, seeds, watch, only_steps=only_steps, inline=inline)
     return found, end
 
 
-def _attend(started: _Started, status: Path, seconds: float, on_line: Callable[[str], None] | None) -> End:
+def _attend(started: _Started, status: Path, watch: _Watch) -> End:
     """Wait for the end of what was started, and see to it that it comes."""
     end = End()
     tail: deque[str] = deque(maxlen=_TAIL)
     with _running_lock:
         _running.add(started)
-    reader = threading.Thread(target=_listen, args=(started.stdout, tail, on_line), daemon=True)
+    reader = threading.Thread(target=_listen, args=(started.stdout, tail, watch.on_line), daemon=True)
     reader.start()
     try:
-        if not started.wait(max(seconds, 0)):
-            end.why = "timeout"
+        end.why = watch.over(started)
     finally:
         started.hang_up()
         started.wait()

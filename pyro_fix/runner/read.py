@@ -76,12 +76,13 @@ def observation(
     for event in by_name.get("start", ())[:1]:
         versions = {name: event[name] for name in ("python", "torch", "pyro")}
     svis = tuple(_svi(request, ordinal, by_name) for ordinal in _ordinals(by_name))
+    ends = by_name.get("device", ())
     texts = [event["text"] for name in ("warning", "note") for event in by_name.get(name, ())]
     return Observation(
         command=request.target.command,
         python=str(request.python),
         versions=dict(versions),
-        device=next((event["device"] for event in by_name.get("device", ())), "cpu"),
+        device=next((event["device"] for event in ends), "cpu"),
         svis=svis,
         hits=hits,
         loaded=tuple(sorted({event["path"] for event in by_name.get("loaded", ())})),
@@ -89,6 +90,7 @@ def observation(
         warnings=tuple(dict.fromkeys(texts)),
         seconds=seconds,
         cwd=str(request.target.cwd),
+        device_memory=max((event["memory"] for event in ends if event["memory"] is not None), default=None),
     )
 
 
@@ -151,17 +153,20 @@ def _trajectory(
     elif lost is not None:
         failure = Failure("killed", lost, step=count)
     reason = ends[-1]["reason"] if ends else ""
+    on_device = [float(seconds) for seconds in ends[-1]["seconds"]] if ends else []
+    times = on_device or [event["cpu"] for event in steps]
     return Trajectory(
         seed=seed,
         losses=tuple(losses),
         rates=tuple(rates),
         gradient_norms=tuple(norms),
-        step_seconds=statistics.median(event["cpu"] for event in steps) if steps else 0.0,
+        step_seconds=statistics.median(times) if times else 0.0,
         first_nonfinite=min(nonfinite, default=None),
         nonfinite=nonfinite[min(nonfinite)] if nonfinite else "",
         failure=failure,
         ranges={name: (low, high) for name, (low, high) in ends[-1]["ranges"].items()} if ends else {},
         finished=bool(ends) and reason not in _CUT_SHORT,
+        clock="device" if on_device else "CPU",
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from pyro_fix.runner import devices
 from pyro_fix.runner.model import RunRequest
 
 #: Differ from run to run, and nothing that is loaded asks for them.
@@ -140,7 +141,8 @@ def fork(request: RunRequest, boot: Path, order: Path, environment: Mapping[str,
     ``environment`` is that of the run, but for what belongs to the run alone.
     """
     # With CUDA there is no safe fork; elsewhere than on Linux nothing kills what is left behind.
-    if request.fresh or request.target.flags or request.device == "cuda" or not sys.platform.startswith("linux"):
+    here = request.device in devices.ANYWHERE and sys.platform.startswith("linux")
+    if request.fresh or request.target.flags or not here:
         return None
     parent = _parent(request, boot, environment)
     return None if parent is None else parent.fork(order)

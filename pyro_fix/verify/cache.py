@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import sys
@@ -16,11 +15,12 @@ import tempfile
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pyro_fix.observation import Observation
+from pyro_fix.runner.identity import file_hash
 
 #: Part of every key: raise it when the meaning of an entry changes.
 FORMAT = 1
@@ -91,51 +91,6 @@ class Cache:
             entries.sort(key=lambda path: path.stat().st_mtime)
             for path in entries[: len(entries) - self._limit]:
                 path.unlink(missing_ok=True)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes; empty for a file that cannot be read, which is a state like any other."""
-    try:
-        status = path.stat()
-        return _file_hash(path, status.st_mtime_ns, status.st_size, status.st_ino)
-    except OSError:
-        return ""
-
-
-@lru_cache(maxsize=4096)
-def _file_hash(path: Path, *state: int) -> str:
-    """Hash a file once as long as its state is the same: data files are large, and every entry depends on them."""
-    with path.open("rb") as file:
-        result = hashlib.sha256()
-        while block := file.read(1 << 20):
-            result.update(block)
-    return result.hexdigest()
-
-
-def digest(value: object) -> str:
-    """SHA-256 of a JSON-ready value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8")).hexdigest()
-
-
-@cache
-def engine_hash() -> str:
-    """Hash of the code whose answers are stored: the probe, the runner, and what they tell."""
-    root = Path(__file__).resolve().parent.parent
-    files = [root / "observation.py", *sorted(p for part in ("probe", "runner") for p in (root / part).rglob("*.py"))]
-    return digest([FORMAT, [(path.relative_to(root).as_posix(), file_hash(path)) for path in files]])
-
-
-@cache
-def interpreter_hash(python: Path) -> str:
-    """Hash of an interpreter and of the versions installed for it, found without starting it."""
-    prefix = python.parent.parent  # of the path as given: a virtual environment's python is a link out of it
-    config = prefix / "pyvenv.cfg"
-    if not config.exists():
-        prefix = python.resolve().parent.parent
-    folders = [*prefix.glob("lib/python*/site-packages"), *prefix.glob("Lib/site-packages")]
-    installed = sorted(entry.name for folder in folders for entry in folder.glob("*.dist-info"))
-    path = os.environ.get("PYTHONPATH", "")
-    return digest([str(python), str(python.resolve()), file_hash(config), installed, path])
 
 
 def decode(kind: Any, value: Any) -> Any:

@@ -78,6 +78,29 @@ def files(observation: Observation) -> list[str]:
     return [str(path) for path in paths if path.suffix in (".py", ".ipynb")]
 
 
+def on_device(original: Observation | None, patched: Observation, ordinals: Iterable[int]) -> dict[str, object]:
+    """What both programs took of a device that is not the CPU; nothing where they used none."""
+    sides = {"original": original, "patched": patched}
+    runs = {side: run for side, run in sides.items() if run is not None and run.device_memory is not None}
+    told: dict[str, object] = {}
+    if runs:
+        told["device memory"] = {side: run.device_memory for side, run in runs.items()}
+    found = {
+        f"svi {ordinal}": times
+        for ordinal in sorted(ordinals)
+        if (times := {side: s for side, run in runs.items() if (s := _step_seconds(_svi(run, ordinal))) is not None})
+    }
+    if found:
+        told["device seconds a step"] = found
+    return told
+
+
+def _step_seconds(svi: SviObservation | None) -> float | None:
+    """The median over the seeds, by the device's own clock."""
+    times = [t.step_seconds for t in svi.trajectories if t.clock == "device"] if svi is not None else []
+    return statistics.median(times) if times else None
+
+
 def steps(*observations: Observation | None) -> int:
     """The most steps that a trajectory made."""
     seen = (svi for run in observations if run is not None for svi in run.svis)

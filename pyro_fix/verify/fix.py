@@ -72,6 +72,7 @@ class Fix:
             told |= {"command": self.plan.label, "found": self.plan.target.origin}
         if patched is not None:
             told |= {"python": patched.python, "versions": dict(patched.versions), "device": patched.device}
+            told |= evidence.on_device(original, patched, self.ordinals)
             told["files"] = evidence.files(patched)
             told["seeds"] = sorted({t.seed for svi in patched.svis for t in svi.trajectories})
             told["steps"] = evidence.steps(original, patched)

@@ -14,8 +14,9 @@ from types import TracebackType
 
 from pyro_fix.observation import Observation
 from pyro_fix.runner import journals
+from pyro_fix.runner.identity import digest, engine_hash, interpreter_hash
 from pyro_fix.runner.model import Referee, RunRequest
-from pyro_fix.verify.cache import Cache, digest, engine_hash, interpreter_hash
+from pyro_fix.verify.cache import FORMAT, Cache
 from pyro_fix.verify.options import VerifyOptions
 from pyro_fix.watch import Progress, RunBegan, RunEnded, RunWrites
 
@@ -159,6 +160,7 @@ def _key(request: RunRequest) -> str:
     target = request.target
     return digest(
         [
+            FORMAT,
             engine_hash(),
             interpreter_hash(request.python),
             [target.kind, target.name, list(target.args), str(target.cwd), list(target.flags)],

@@ -21,7 +21,8 @@ class VerifyOptions:
     """Trajectories of a program, and the referee's first batch of paired runs (it goes on to 8 and 16)."""
     timeout: float = 120.0
     """Wall seconds for one run."""
-    device: Literal["cpu", "cuda", "auto"] = "auto"
+    device: str = "auto"
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: what the program itself chooses."""
     jobs: int = 2
     """Runs side by side."""
     any_version: bool = False

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pyro_fix.analysis.health import STOPS, describe, unwell
 from pyro_fix.observation import Observation
@@ -30,6 +30,9 @@ from pyro_fix.verify.promises import JUDGES, REFEREES, no_worse
 from pyro_fix.verify.split import split
 from pyro_fix.verify.trouble import affected, broken_baseline, crashes, invalid, said
 from pyro_fix.watch import Event, Phase, Progress, TaskDone
+
+if TYPE_CHECKING:
+    from pyro_fix.runner.executor import Executor
 
 T = TypeVar("T")
 
@@ -120,14 +123,20 @@ class Verifier:
                 self.runs = lab.runs - before
 
 
-def laboratory(options: VerifyOptions, progress: Progress = _silent, run: Run | None = None) -> Lab:
-    """A lab whose children the runner starts, unless ``run`` does."""
+def laboratory(
+    options: VerifyOptions,
+    progress: Progress = _silent,
+    run: Run | None = None,
+    executor: Executor | None = None,
+) -> Lab:
+    """A lab whose children ``run`` starts, or ``executor``; by default they are this machine's."""
     if run is not None:
         return Lab(options, run, _nothing, progress)
-    from pyro_fix.runner import run as start
-    from pyro_fix.runner import stop_all
+    if executor is None:
+        from pyro_fix.runner.executor import Local
 
-    return Lab(options, start, stop_all, progress)
+        executor = Local()
+    return Lab(options, executor.run, executor.stop, progress)
 
 
 class _Session:

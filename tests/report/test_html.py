@@ -17,6 +17,7 @@ from browser import CHROMIUM, browser
 from pyro_fix.observation import Failure, Look, Observation, SviObservation, Trajectory
 from pyro_fix.report import chart, html
 from pyro_fix.report.chart import Curve, Series, number, share_an_axis
+from pyro_fix.report.text import runs
 from pyro_fix.result import Change, Finding, Result, Skipped
 from pyro_fix.sources import from_bytes
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status, Verdict
@@ -133,6 +134,23 @@ def test_nothing_from_the_repository_is_markup_or_hides() -> None:
     assert "script" not in {tag for tag, _ in read.seen}
     assert read.words.count("<script>alert(1)</script>&\"'\\x1b[31m\\u202e") >= 20
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
+def test_what_a_device_gave_is_on_it_and_in_the_line_on_what_ran() -> None:
+    told = finding()
+    more = {
+        "command": "python train.py",
+        "device": "cuda:0 (A card)",
+        "device memory": {"original": 5 << 20, "patched": 7 << 20},
+        "device seconds a step": {"svi 0": {"original": 0.25, "patched": 0.125}},
+    }
+    told = replace(told, verdict=replace(told.verdict, evidence={**told.verdict.evidence, **more}))
+    assert list(runs(Result((told,), (), (), 1))) == [
+        "python train.py (torch 2.13, cuda:0 (A card), at most 7 MiB there)"
+    ]
+    words = page(Result((told,), (), (), 1))
+    assert "cuda:0 (A card)" in words and "bytes on the device, at most" in words
+    assert "svi 0 original 0.25, patched 0.125" in words
 
 
 def test_nothing_is_loaded_and_no_script_runs() -> None:

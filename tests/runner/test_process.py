@@ -243,7 +243,7 @@ def test_asking_for_cuda_where_there_is_none(project, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     project.write("p.py", "print('ran')")
     seen = project.run("p.py", device="cuda")
-    assert seen.failure.kind == "no-cuda"
+    assert seen.failure.kind == "no-device"
     assert project.output == []
 
 

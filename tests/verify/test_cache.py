@@ -9,7 +9,8 @@ import pytest
 from handmade import look, observation, svi, trajectory
 
 from pyro_fix.observation import Failure, Observation, SliceReplay
-from pyro_fix.verify.cache import Cache, decode, default_folder, interpreter_hash
+from pyro_fix.runner.identity import interpreter_hash
+from pyro_fix.verify.cache import Cache, decode, default_folder
 
 
 def test_an_observation_survives_the_round_trip(tmp_path: Path) -> None:

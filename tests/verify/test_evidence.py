@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 from handmade import look, observation, svi, trajectory
 
@@ -42,6 +43,17 @@ def test_gradients_are_those_of_the_fix_alone() -> None:
     assert old["seeds"] == new["seeds"] == 32
     assert math.isclose(new["variance"], old["variance"] * 1e-4, rel_tol=1e-6)
     assert math.isclose(new["noise"], old["noise"], rel_tol=1e-9), "a scale is no noise"
+
+
+def test_what_a_device_gave_is_told_where_there_was_one() -> None:
+    timed = tuple(replace(trajectory(seed, seconds=0.25), clock="device") for seed in range(3))
+    before = observation(svi(trajectories=timed), device="cuda:0 (A)", device_memory=2000)
+    after = observation(svi(trajectories=timed[:1]), device="cuda:0 (A)", device_memory=3000)
+    assert evidence.on_device(before, after, (0,)) == {
+        "device memory": {"original": 2000, "patched": 3000},
+        "device seconds a step": {"svi 0": {"original": 0.25, "patched": 0.25}},
+    }
+    assert evidence.on_device(observation(svi()), observation(svi()), (0,)) == {}
 
 
 def test_a_gradient_that_is_not_finite_has_no_noise() -> None:

@@ -181,6 +181,16 @@ class TestSameSitesSliced:
     def test_slower(self) -> None:
         assert judge(Promise.SAME_SITES_SLICED, self.before(), self.patched(1e-7, 0.05)).kept is None
 
+    def test_times_of_different_clocks_are_not_compared(self) -> None:
+        def on_device(seen: SviObservation) -> SviObservation:
+            return replace(seen, trajectories=tuple(replace(t, clock="device") for t in seen.trajectories))
+
+        slow = self.patched(1e-7, 0.05)
+        mixed = judge(Promise.SAME_SITES_SLICED, self.before(), on_device(slow))
+        assert mixed.kept and "time was not measured" in mixed.reason
+        same = judge(Promise.SAME_SITES_SLICED, on_device(self.before()), on_device(slow))
+        assert same.kept is None and "the device time" in same.reason
+
     def test_something_else(self) -> None:
         judgement = judge(Promise.SAME_SITES_SLICED, self.before(), self.patched(0.12))
         assert judgement.kept is False and "'x'" in judgement.reason

@@ -74,7 +74,7 @@ LIMITS: Mapping[Promise, Mapping[str, str]] = {
     },
     Promise.SAME_SITES_SLICED: {
         "worst relative error": f"<= {same_sites_sliced.SLICE_TOLERANCE:g}",
-        "CPU seconds a particle, patched": f"<= {1 / same_sites_sliced.FASTER:g} times the original's",
+        "seconds a particle, patched": f"<= {1 / same_sites_sliced.FASTER:g} times the original's",
     },
     Promise.SAME_EXPECTATION: {
         "p": f">= {same_expectation.LEVEL:g}",

@@ -17,12 +17,12 @@ from pyro_fix.verify.promises._pairs import over_svis
 
 #: Relative disagreement of a site's log-prob that float32 sums in another order can make.
 SLICE_TOLERANCE = 1e-4
-#: CPU seconds a particle, patched over original: below it the fix is called faster, above its inverse slower.
+#: Seconds a particle, patched over original: below it the fix is called faster, above its inverse slower.
 FASTER = 0.8
 
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
-    """Kept: each slice's log-probs agree at every site, and a particle does not cost more CPU time than before."""
+    """Kept: each slice's log-probs agree at every site, and a particle costs no more time (CPU's or device's)."""
     return over_svis(original, patched, ordinals, _judge)
 
 
@@ -42,19 +42,21 @@ def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
             evidence | {"site": replay.site},
         )
     reason = f"same sites, sliced: {replay.particles} particles agree with the plain program {within(replay.worst)}"
+    clocks = {t.clock for svi in (original, patched) for t in svi.trajectories if t.losses}
+    clock = clocks.pop() if len(clocks) == 1 else ""
     before, after = _cost(original), _cost(patched)
-    if not (before and after):
-        return Judgement(True, f"{reason}; CPU time was not measured", evidence)
+    if not (clock and before and after):
+        return Judgement(True, f"{reason}; time was not measured", evidence)
     ratio = after / before
-    evidence |= {"CPU seconds a particle, original": before, "CPU seconds a particle, patched": after}
+    evidence |= {"seconds a particle, original": before, "seconds a particle, patched": after, "clock": clock}
     if ratio > 1 / FASTER:
-        return Judgement(None, f"correct, but no gain: a particle costs {ratio:.2g} times the CPU time", evidence)
+        return Judgement(None, f"correct, but no gain: a particle costs {ratio:.2g} times the {clock} time", evidence)
     gain = f"{1 / ratio:.2g} times faster a particle" if ratio < FASTER else "no gain in speed measured"
     return Judgement(True, f"{reason}; {gain}", evidence)
 
 
 def _cost(svi: SviObservation) -> float:
-    """CPU seconds a particle and step, the median over the seeds; 0 where nothing was measured."""
+    """Seconds a particle and step, the median over the seeds; 0 where nothing was measured."""
     times = [
         t.step_seconds for t in svi.trajectories if t.losses and t.step_seconds > 0 and math.isfinite(t.step_seconds)
     ]
