@@ -1,5 +1,8 @@
-"""The script that the runner starts: ``python boot.py --program`` runs the program of the run's description, recorded;
-``--script PATH ARGS`` runs one patched script, for a process that the program itself started."""
+"""The script that the runner starts: ``python boot.py --program`` runs the program of the run's description, recorded.
+
+``--warm DESCRIPTOR`` loads what programs need and waits for them (``warm.py``); ``--script PATH ARGS`` runs one patched
+script, for a process that the program itself started.
+"""
 
 import importlib.util
 import json
@@ -37,7 +40,13 @@ def enter() -> None:
 
 if __name__ == "__main__":
     del sys.path[0]  # this script's folder, which must not hide modules of the user's
-    if not hasattr(load(), "overlay_of_run"):
+    if sys.argv[1] == "--warm":
+        load()
+        importlib.import_module(PACKAGE + ".overlay")
+        early = frozenset(sys.modules)
+        importlib.import_module(PACKAGE + ".warm").serve(int(sys.argv[2]), early)
+        del early, sys.modules[PACKAGE + ".warm"]
+    elif not hasattr(load(), "overlay_of_run"):
         os.environ.pop("PYRO_FIX_INSIDE", None)
         enter()
     from _pyro_fix_probe import session

@@ -37,6 +37,9 @@ class Overlay:
         self.counter.install()
         files.install(self.view)
         _install_loader(self)
+        for name, after in AFTER_IMPORT.items():
+            if name in sys.modules:  # in a fork of a process that has loaded much
+                after(self, sys.modules[name])
 
     def parse(self, data: bytes, path: str) -> ast.Module:
         """Parse a source, with counters where it has marks."""
@@ -90,7 +93,7 @@ def _install_loader(overlay: Overlay) -> None:
 
     def exec_module(self: Any, module: ModuleType) -> None:
         real_exec(self, module)
-        after = _AFTER_IMPORT.get(module.__name__)
+        after = AFTER_IMPORT.get(module.__name__)
         if after is not None:
             after(overlay, module)
 
@@ -116,7 +119,8 @@ def _after_pytest(overlay: Overlay, module: ModuleType) -> None:
     vars(module)["_write_pyc"] = lambda *_, **__: False
 
 
-_AFTER_IMPORT: dict[str, Callable[[Overlay, ModuleType], None]] = {
+#: What has to be done to a module once it is loaded.
+AFTER_IMPORT: dict[str, Callable[[Overlay, ModuleType], None]] = {
     "_pytest.assertion.rewrite": _after_pytest,
     "matplotlib": lambda overlay, module: quiet.matplotlib(module),
     "matplotlib.pyplot": lambda overlay, module: quiet.pyplot(module),

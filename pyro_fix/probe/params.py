@@ -117,11 +117,12 @@ def extent(value: torch.Tensor) -> tuple[float, float]:
 
 
 def norm(tensors: Any) -> float:
-    """Euclidean norm of all gradients of ``tensors`` together."""
-    total = 0.0
+    """Euclidean norm of all gradients of ``tensors`` together, the same in whichever order they come (in a set's)."""
+    squares = []
     for tensor in tensors:
         grad = getattr(tensor, "grad", None)
         if grad is not None:
             values = grad.detach().coalesce().values() if grad.is_sparse else grad.detach()
-            total += float(torch.linalg.vector_norm(values)) ** 2
+            squares.append(float(torch.linalg.vector_norm(values)) ** 2)
+    total = sum(sorted(squares))
     return math.sqrt(total) if total >= 0 else total

@@ -99,5 +99,7 @@ class RunRequest:
     timeout: float = 120.0
     """Seconds of wall time for the whole run, all replicas included."""
     device: Literal["cpu", "cuda", "auto"] = "auto"
+    fresh: bool = False
+    """Whether to start the interpreter anew, even where a process that has loaded torch and Pyro could be forked."""
     any_version: bool = False
     """Whether Pyro says that it is whatever version the program asks for; the versions that are reported are true."""

@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from pyro_fix import notebook as notebooks
 from pyro_fix import sources
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import interpreter, read
+from pyro_fix.runner import interpreter, read, warm
 from pyro_fix.runner.model import RunRequest, Target
 
 _PROBE = Path(__file__).resolve().parent.parent / "probe"
@@ -49,16 +49,67 @@ except ImportError:
     sys.modules["sitecustomize"] = _own
 """
 
-_running: set[subprocess.Popen[bytes]] = set()
+
+class _Started(Protocol):
+    """A run's supervisor, which kills all that the run has started when it is told to end."""
+
+    stdout: IO[bytes]
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for its end; False where it does not come in ``seconds``."""
+
+    def hang_up(self) -> None:
+        """Ask for the end."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class _Fresh:
+    """A supervisor that starts an interpreter."""
+
+    def __init__(self, order: Path) -> None:
+        """Start it."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_SUPERVISOR), str(order)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal is for us, we pass it on
+        )
+        assert self._process.stdout is not None
+        self.stdout = self._process.stdout
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for its end."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def hang_up(self) -> None:
+        """Close the supervisor's standard input: it ends the program and everything that the program started."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+    def close(self) -> None:
+        """Let go of its output."""
+        self.stdout.close()
+
+
+_running: set[_Started] = set()
 _running_lock = threading.Lock()
 
 
 def stop_all() -> None:
     """Kill every program that is running, from whichever thread it was started; their ``run`` calls return."""
     with _running_lock:
-        processes = list(_running)
-    for process in processes:
-        _hang_up(process)
+        started = list(_running)
+    for one in started:
+        one.hang_up()
+    warm.end_all()
 
 
 def run(request: RunRequest, *, on_line: Callable[[str], None] | None = None) -> Observation:
@@ -152,37 +203,41 @@ def _child(
         "status": str(scratch / "status.json"),
         "scratch": str(scratch.parent),
     }
-    (scratch / "order.json").write_text(json.dumps(order), encoding="utf-8")
-    end = _supervise(scratch, left, on_line)
-    return read.events(scratch / "journal.jsonl"), end
+    path = scratch / "order.json"
+    path.write_text(json.dumps(order), encoding="utf-8")
+    end = End()
+    forked = warm.fork(request, _PROBE / "boot.py", path, _environment(request, None))
+    if forked is not None:
+        end = _attend(forked, scratch, left, on_line)
+    if forked is None or forked.refused:
+        end = _attend(_Fresh(path), scratch, deadline - time.monotonic(), on_line)
+    found = read.events(scratch / "journal.jsonl")
+    if forked is not None and not found and not end.why and not request.fresh:
+        # It came to nothing, perhaps because it was forked.
+        again = scratch.with_name(f"{scratch.name}-afresh")
+        request = replace(request, fresh=True)
+        return _child(request, again, seeds, deadline, on_line, only_steps=only_steps, inline=inline)
+    return found, end
 
 
-def _supervise(scratch: Path, seconds: float, on_line: Callable[[str], None] | None) -> End:
+def _attend(started: _Started, scratch: Path, seconds: float, on_line: Callable[[str], None] | None) -> End:
+    """Wait for the end of what was started, and see to it that it comes."""
     end = End()
     tail: deque[str] = deque(maxlen=_TAIL)
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_SUPERVISOR), str(scratch / "order.json")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C in the terminal is for us, we pass it on
-    )
     with _running_lock:
-        _running.add(process)
-    assert process.stdout is not None
-    reader = threading.Thread(target=_listen, args=(process.stdout, tail, on_line), daemon=True)
+        _running.add(started)
+    reader = threading.Thread(target=_listen, args=(started.stdout, tail, on_line), daemon=True)
     reader.start()
     try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        end.why = "timeout"
+        if not started.wait(max(seconds, 0)):
+            end.why = "timeout"
     finally:
-        _hang_up(process)
-        process.wait()
+        started.hang_up()
+        started.wait()
         reader.join(5)
         with _running_lock:
-            _running.discard(process)
-        process.stdout.close()
+            _running.discard(started)
+        started.close()
     try:
         told = json.loads((scratch / "status.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -194,13 +249,6 @@ def _supervise(scratch: Path, seconds: float, on_line: Callable[[str], None] | N
     elif end.status is None and not end.why:
         end.why = "killed"
     return end
-
-
-def _hang_up(process: subprocess.Popen[bytes]) -> None:
-    """Close the supervisor's standard input: it ends the program and everything that the program started."""
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
 
 
 def _listen(stream: IO[bytes], tail: deque[str], on_line: Callable[[str], None] | None) -> None:
@@ -273,20 +321,17 @@ def _roots(target: Target) -> list[str]:
     return sorted(roots | {str(target.cwd.absolute())})
 
 
-def _environment(request: RunRequest, scratch: Path) -> dict[str, str]:
+def _environment(request: RunRequest, scratch: Path | None) -> dict[str, str]:
+    """The environment of a run; without ``scratch`` but for what belongs to the one run."""
     environment = {
         name: value
         for name, value in os.environ.items()
         # The first would leave boot without its folder, the second is set by the child itself.
         if name not in ("PYTHONSAFEPATH", "PYRO_FIX_INSIDE")
     }
-    path = environment.get("PYTHONPATH")
     environment.update(
-        PYTHONPATH=os.pathsep.join([str(scratch / "site"), *([path] if path else [])]),
         PYTHONHASHSEED="0",
         PYTHONUNBUFFERED="1",
-        PYRO_FIX_SPEC=str(scratch / "spec.json"),
-        TMPDIR=str(scratch / "tmp"),
         MPLBACKEND="Agg",
         WANDB_MODE="disabled",
         # Forked replicas and equal timings need one thread on both sides.
@@ -299,4 +344,11 @@ def _environment(request: RunRequest, scratch: Path) -> dict[str, str]:
     )
     if request.device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""
+    if scratch is not None:
+        path = environment.get("PYTHONPATH")
+        environment.update(
+            PYTHONPATH=os.pathsep.join([str(scratch / "site"), *([path] if path else [])]),
+            PYRO_FIX_SPEC=str(scratch / "spec.json"),
+            TMPDIR=str(scratch / "tmp"),
+        )
     return environment

@@ -2,7 +2,8 @@
 
 ``python -I -S supervise.py ORDER.json`` starts the command of the order and ends with it.  When its standard input
 is closed (the runner wants an end, or has itself been killed) it kills the command and all its descendants; being their
-subreaper it finds even those that have made themselves daemons.  Standard library alone.
+subreaper it finds even those that have made themselves daemons.  Standard library alone, and the syntax of Python 3.8:
+``probe/warm.py`` oversees the programs that it forks with this as well.
 """
 
 from __future__ import annotations
@@ -17,34 +18,52 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL = 0.02
 
 
 def main() -> None:
-    """Start, wait, clean up, and leave the status in the order's ``status`` file."""
+    """Start a command of its own, and oversee it."""
     order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     runner = os.getppid()
+    kept = []
+
+    def start() -> int:
+        kept.append(
+            subprocess.Popen(
+                order["command"], cwd=order["cwd"], env=order["env"], stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        )
+        return kept[0].pid
+
+    oversee(order, start, sys.stdin.fileno(), lambda: os.getppid() != runner)
+
+
+def oversee(order: dict[str, Any], start: Callable[[], int], link: int, alone: Callable[[], bool]) -> None:
+    """Start the program, watch it, clean up, and leave the status in the order's ``status`` file.
+
+    The runner wants an end when ``link`` becomes readable.  ``alone``: whether there is no runner any more.
+    """
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        program = subprocess.Popen(
-            order["command"], cwd=order["cwd"], env=order["env"], stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        pid = start()
     except OSError as error:
         Path(order["status"]).write_text(json.dumps({"error": str(error)}), encoding="utf-8")
         return
-    status = _watch(program.pid)
-    _kill_all(program.pid)
-    if os.getppid() != runner:
+    status = _watch(pid, link)
+    _kill_all(pid)
+    if alone():
         shutil.rmtree(order["scratch"], ignore_errors=True)  # nobody else is left to do it
         return
     Path(order["status"]).write_text(json.dumps({"status": status}), encoding="utf-8")
 
 
-def _watch(pid: int) -> int | None:
+def _watch(pid: int, link: int) -> int | None:
     """Wait for the program's end; None when the runner asks for it first."""
     while True:
         while True:  # orphans are ours to reap as well
@@ -53,11 +72,11 @@ def _watch(pid: int) -> int | None:
             except ChildProcessError:
                 return None
             if ended == pid:
-                return os.waitstatus_to_exitcode(status)
+                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
             if not ended:
                 break
-        ready, _, _ = select.select([sys.stdin], [], [], _POLL)
-        if ready and not os.read(sys.stdin.fileno(), 1):
+        # Nothing is ever said on the link: it ends, or one byte asks for the end.
+        if select.select([link], [], [], _POLL)[0]:
             return None
 
 

@@ -1,0 +1,187 @@
+"""The processes that have torch and Pyro loaded, and wait to be forked (``probe/warm.py``): one for each interpreter
+and environment.  They end with this process, however it ends."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from pyro_fix.runner.model import RunRequest
+
+#: Differ from run to run, and nothing that is loaded asks for them.
+_NO_MATTER = frozenset({"PYRO_FIX_SPEC", "TMPDIR", "PYTEST_CURRENT_TEST", "PWD", "OLDPWD", "SHLVL", "_"})
+#: How many are kept; each holds some hundred megabytes.
+_MOST = 2
+#: How long a supervisor may take to kill what a program has started.
+_PATIENCE = 15.0
+
+_Key = tuple[int, Path, int, frozenset[tuple[str, str]]]
+_parents: dict[_Key, _Parent | None] = {}
+_lock = threading.Lock()
+
+
+class Forked:
+    """A run in a fork, or one that asks for it."""
+
+    def __init__(self, parent: _Parent, link: socket.socket, stdout: IO[bytes]) -> None:
+        """``link`` ends with the run's supervisor."""
+        self._parent = parent
+        self._link = link
+        self.stdout = stdout
+        self.began = False
+        """Whether a supervisor has come to be."""
+        self.refused = False
+        """Whether it has to be run afresh."""
+        self._hung_up = False
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end; False where it does not come in time."""
+        end = time.monotonic() + (_PATIENCE if seconds is None else seconds)
+        while True:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self._link.settimeout(left)
+            try:
+                said = self._link.recv(1)
+            except TimeoutError:
+                return False
+            except OSError:
+                said = b""
+            if said == b"s":
+                self.began = True
+                continue
+            self.refused = not self.began and not self._hung_up
+            if not said and self.refused:
+                self._parent.lost = True
+            return True
+
+    def hang_up(self) -> None:
+        """Ask for the end."""
+        self._hung_up = True
+        with contextlib.suppress(OSError):
+            if self.began:
+                self._link.send(b".")
+            else:  # nobody is there yet to hear it
+                self._link.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._link.close()
+        self.stdout.close()
+
+
+class _Parent:
+    """A process that has everything loaded, or is about to."""
+
+    def __init__(self, python: Path, boot: Path, environment: Mapping[str, str]) -> None:
+        """Start it; raises :class:`OSError` where that is not possible."""
+        self.lost = False
+        """Whether it has ended without being told to."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [str(python), str(boot), "--warm", str(theirs.fileno())],
+                cwd="/",
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,  # what its streams are made for is what the programs will have
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[theirs.fileno()],
+            )
+        self._orders = ours
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    def fork(self, order: Path) -> Forked | None:
+        """Ask for a run; None where there is nobody to ask."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        reading, writing = os.pipe()
+        try:
+            socket.send_fds(self._orders, [os.fsencode(order)], [theirs.fileno(), writing])
+        except OSError:
+            self.lost = True
+            ours.close()
+            os.close(reading)
+            return None
+        finally:
+            theirs.close()
+            os.close(writing)
+        return Forked(self, ours, os.fdopen(reading, "rb"))
+
+    def end(self) -> None:
+        """End it; runs that it has forked go on."""
+        self._orders.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _drain(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            while stream.read1(65536):  # type: ignore[attr-defined]
+                pass
+
+
+def fork(request: RunRequest, boot: Path, order: Path, environment: Mapping[str, str]) -> Forked | None:
+    """Have a run made by a fork; None where it has to be made afresh.
+
+    ``environment`` is that of the run, but for what belongs to the run alone.
+    """
+    # With CUDA there is no safe fork; elsewhere than on Linux nothing kills what is left behind.
+    if request.fresh or request.target.flags or request.device == "cuda" or not sys.platform.startswith("linux"):
+        return None
+    parent = _parent(request, boot, environment)
+    return None if parent is None else parent.fork(order)
+
+
+def _parent(request: RunRequest, boot: Path, environment: Mapping[str, str]) -> _Parent | None:
+    settings = {name: value for name, value in environment.items() if name not in _NO_MATTER}
+    path = settings.pop("PYTHONPATH", None)
+    if path:
+        # Its folders are the same wherever the parent stands.
+        settings["PYTHONPATH"] = os.pathsep.join(str(request.target.cwd / entry) for entry in path.split(os.pathsep))
+    try:
+        changed = request.python.stat().st_mtime_ns
+    except OSError:
+        return None
+    key = os.getpid(), request.python, changed, frozenset(settings.items())
+    with _lock:
+        parent = _parents.pop(key) if key in _parents else _start(request.python, boot, settings)
+        if parent is not None and parent.lost:
+            parent.end()
+            parent = None  # and never again: what has failed once would cost its start each time
+        _parents[key] = parent
+        alive = [key for key, parent in _parents.items() if parent is not None]
+        for old in alive[:-_MOST]:
+            ended = _parents.pop(old)
+            assert ended is not None
+            ended.end()
+    return parent
+
+
+def _start(python: Path, boot: Path, settings: Mapping[str, str]) -> _Parent | None:
+    try:
+        return _Parent(python, boot, settings)
+    except OSError:
+        return None
+
+
+def end_all() -> None:
+    """End all of them; runs that were forked go on."""
+    with _lock:
+        for key, parent in list(_parents.items()):
+            if parent is not None and key[0] == os.getpid():
+                parent.end()
+                del _parents[key]
+
+
+atexit.register(end_all)
