@@ -98,8 +98,32 @@ def check(
     any_pyro_version: Annotated[
         bool, typer.Option("--any-pyro-version", help="Run programs past their assertions on pyro.__version__.")
     ] = False,
+    sandbox: Annotated[
+        bool | None,
+        typer.Option(help="Keep programs from writing, the network, secrets, and taking too much; default."),
+    ] = None,
+    require_sandbox: Annotated[
+        bool, typer.Option("--require-sandbox", help="Run nothing where some of that cannot be enforced.")
+    ] = False,
+    readable: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="What programs may read although it looks secret.")
+    ] = None,
+    writable: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Folders that programs may write to.")
+    ] = None,
+    network: Annotated[bool, typer.Option("--network", help="Let programs use the network.")] = False,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory of a program, as 8GiB; default: half of the machine's.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes that a program may have; default 256.")
+    ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run again what was run before.")] = False,
     format: Annotated[str | None, typer.Option(metavar="text|json", help="What to print; default text.")] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.html", help="Also write a page: every fix with its evidence and curves."),
+    ] = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 where findings remain.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors on stderr.")] = False,
     configuration: Annotated[
@@ -132,11 +156,19 @@ def check(
         "jobs": jobs,
         "any_pyro_version": any_pyro_version or None,
         "cache": False if no_cache else None,
+        "sandbox": sandbox,
+        "require_sandbox": require_sandbox or None,
+        "readable": readable,
+        "writable": writable,
+        "network": network or None,
+        "memory": memory,
+        "processes": processes,
         "format": format,
         "exit_zero": exit_zero or None,
         "quiet": quiet or None,
     }
-    return partial(_check, given, configuration, "apply" if apply else "diff" if diff else "list", diff)
+    page = None if report is None else _page(report)
+    return partial(_check, given, configuration, "apply" if apply else "diff" if diff else "list", diff, page)
 
 
 @_CATALOGUE.command()
@@ -192,8 +224,22 @@ def _parse(arguments: list[str]) -> Action:
     return outcome if callable(outcome) else lambda: int(outcome or OK)
 
 
-def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool) -> int:
+def _page(name: str) -> Path:
+    """Where the report goes; told before anything is run, and never a file of the program."""
+    path = Path(name)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--report {name}: must end in .html")
+    if path.is_dir():
+        raise UserError(f"--report {name}: is a folder")
+    if not path.parent.is_dir():
+        raise UserError(f"--report {name}: there is no folder {path.parent}")
+    return path
+
+
+def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool, page: Path | None) -> int:
     options, cwd = _options(given, file, mode), Path.cwd()
+    if options.verify:
+        _mind_sandbox(options)
     from pyro_fix import engine
     from pyro_fix.report.progress import Progress
 
@@ -213,6 +259,8 @@ def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool) -> i
         _print_changes(result, cwd, diff, options.quiet)
     if not options.quiet:
         _print_rest(result, cwd, mode, options.verify)
+    if page is not None:
+        _write_report(page, result, cwd, mode, options)
     return _exit_code(result, options, mode)
 
 
@@ -240,6 +288,21 @@ def _options(given: dict[str, Any], file: str | None, mode: Mode) -> config.Opti
             for command in options.run:
                 target.parse(command, Path.cwd())
     return options
+
+
+def _mind_sandbox(options: config.Options) -> None:
+    """Say what programs cannot be kept from here, or refuse to run them."""
+    if not options.sandbox:
+        if options.require_sandbox:
+            raise UserError("--require-sandbox: the sandbox is switched off")
+        return
+    from pyro_fix.runner import sandbox
+
+    missing = sandbox.missing()
+    if missing and options.require_sandbox:
+        raise UserError(f"--require-sandbox: this machine cannot keep a program from {', '.join(missing)}")
+    if missing and not options.quiet:
+        _tell(sandbox.notice(missing))
 
 
 def _common_folder(paths: Sequence[str]) -> Path:
@@ -294,6 +357,17 @@ def _print_rest(result: Result, cwd: Path, mode: Mode, verified: bool) -> None:
     for line in text.skipped(result, cwd):
         _tell(f"skipped: {line}")
     _tell(text.summary(result, mode, verified))
+
+
+def _write_report(path: Path, result: Result, cwd: Path, mode: Mode, options: config.Options) -> None:
+    from pyro_fix.report import html
+
+    try:
+        html.write(path, html.document(result, cwd, mode, options.verify))
+    except OSError as error:
+        raise UserError(f"--report {path}: cannot be written: {error.strerror or error}") from error
+    if not options.quiet:
+        _tell(f"report: {path}")
 
 
 def _exit_code(result: Result, options: config.Options, mode: Mode) -> int:

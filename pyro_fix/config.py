@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from typing import Any
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", re.IGNORECASE)
 
 Device = Literal["cpu", "cuda", "auto"]
 Format = Literal["text", "json"]
@@ -69,6 +72,20 @@ class Options:
     """How many programs run at a time."""
     cache: bool = True
     """Keep facts of runs of unchanged programs."""
+    sandbox: bool = True
+    """Keep programs from writing outside their scratch folder, from the network, secrets, and taking too much."""
+    require_sandbox: bool = False
+    """Refuse to run programs where some of that cannot be enforced."""
+    readable: tuple[Path, ...] = ()
+    """Files and folders that programs may read although they look like secrets."""
+    writable: tuple[Path, ...] = ()
+    """Folders that programs may write to."""
+    network: bool = False
+    """Let programs use the network."""
+    memory: int | None = None
+    """Bytes of memory that a program may take with all that it starts; None means half of the machine's."""
+    processes: int = 256
+    """How many processes a program may have at a time."""
     format: Format = "text"
     exit_zero: bool = False
     """Exit with 0 where findings remain."""
@@ -78,6 +95,8 @@ class Options:
     """Only list findings: fixes need not be composed.  Not a setting."""
     root: Path = field(default_factory=Path.cwd)
     """The folder of the ``pyproject.toml`` that was read, else the working folder.  Not a setting."""
+    file: Path | None = None
+    """The ``pyproject.toml`` that was read.  Not a setting."""
 
     def excluded(self, path: Path) -> bool:
         """Whether a glob of ``exclude`` matches ``path`` or a folder above it; never for a path the user named."""
@@ -104,6 +123,8 @@ class File:
     root: Path
     values: Mapping[str, object] = field(default_factory=dict)
     """By the names of :class:`Options`, checked."""
+    path: Path | None = None
+    """Where they stand; None where there is no such file."""
 
 
 def load(start: Path) -> File:
@@ -139,7 +160,7 @@ def read(path: Path) -> File | None:
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: tool.pyro-fix must be a table")
     root = path.parent.resolve()
-    return File(root, dict(_checked(table, str(path), root)))
+    return File(root, dict(_checked(table, str(path), root)), path.absolute())
 
 
 def _checked(table: Mapping[str, object], origin: str, root: Path) -> Iterator[tuple[str, object]]:
@@ -168,7 +189,7 @@ def combine(file: File, given: Mapping[str, object]) -> Options:
     for name, value in given.items():
         if value is not None and value != []:
             values[name] = _check(name, value, f"--{name.replace('_', '-')}", Path())
-    return replace(Options(root=file.root), **values)  # type: ignore[arg-type]
+    return replace(Options(root=file.root, file=file.path), **values)  # type: ignore[arg-type]
 
 
 def _strings(value: object, _: Path) -> tuple[str, ...]:
@@ -184,6 +205,11 @@ def _codes(value: object, root: Path) -> tuple[str, ...]:
 
 def _paths(value: object, root: Path) -> tuple[Path, ...]:
     return tuple(_shortest(root / item) for item in _strings(value, root))
+
+
+def _places(value: object, root: Path) -> tuple[Path, ...]:
+    """Paths as a program finds them, wherever it runs."""
+    return tuple((root / Path(item).expanduser()).absolute() for item in _strings(value, root))
 
 
 def _shortest(path: Path) -> Path:
@@ -220,6 +246,14 @@ def _count(value: object, _: Path) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"must be a whole number of at least 1, not {value!r}")
     return value
+
+
+def _bytes(value: object, _: Path) -> int:
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
+    if size < 1:
+        raise ValueError(f"must be a size such as '8GiB', not {value!r}")
+    return size
 
 
 def _seconds(value: object, _: Path) -> float:
@@ -266,6 +300,13 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "jobs": _count,
     "any_pyro_version": _boolean,
     "cache": _boolean,
+    "sandbox": _boolean,
+    "require_sandbox": _boolean,
+    "readable": _places,
+    "writable": _places,
+    "network": _boolean,
+    "memory": _bytes,
+    "processes": _count,
     "format": _choice("text", "json"),
     "exit_zero": _boolean,
     "quiet": _boolean,

@@ -55,9 +55,38 @@ def rename(module: Module, callee: ast.expr, name: str) -> Edit:
 
 
 def replace_alias(module: Module, alias: ast.alias, name: str) -> Edit:
-    """Import ``name`` in the place of another name of the same package."""
-    start = module.source.offset(alias.lineno, alias.col_offset)
-    return Edit(module.path, start, start + len(alias.name), name)
+    """Import ``name`` in the place of another name of the same package, whatever that is called here."""
+    return Edit(module.path, *_alias_span(module, alias), name)
+
+
+def remove_alias(module: Module, statement: ast.ImportFrom, alias: ast.alias) -> Edit | None:
+    """Import one name less; ``None`` where a comment may be about it, or the layout is not plain."""
+    source, lines = module.source, module.source.lines
+    last = statement.end_lineno or statement.lineno
+    rows = lines[statement.lineno - 1 : last]
+    if any(mark in row for row in rows for mark in "#;\\") or statement not in module.tree.body:
+        return None
+    if len(statement.names) == 1:
+        # no blank line goes with it: another fix may put an import there
+        return Edit(source.path, source.offset(statement.lineno, 0), source.offset(last, 0) + len(rows[-1]), "")
+    at = statement.names.index(alias)
+    start, end = _alias_span(module, alias)
+    row = lines[alias.lineno - 1]
+    if len(rows) > 1:
+        name = source.text[start:end]
+        first = source.offset(alias.lineno, 0)
+        return Edit(source.path, first, first + len(row), "") if row.strip() in (name, f"{name},") else None
+    if at + 1 < len(statement.names):
+        end = _alias_span(module, statement.names[at + 1])[0]
+    else:
+        start = _alias_span(module, statement.names[at - 1])[1]
+    return Edit(source.path, start, end, "")
+
+
+def _alias_span(module: Module, alias: ast.alias) -> tuple[int, int]:
+    assert alias.end_lineno is not None and alias.end_col_offset is not None
+    source = module.source
+    return source.offset(alias.lineno, alias.col_offset), source.offset(alias.end_lineno, alias.end_col_offset)
 
 
 def add_keyword(module: Module, call: ast.Call, name: str, value: str) -> Edit:
@@ -115,16 +144,6 @@ def add_option(module: Module, node: ast.Dict | ast.Call, key: str, value: str) 
     if isinstance(node, ast.Dict):
         return add_entry(module, node, key, value)
     return add_keyword(module, node, key, value)
-
-
-def remove_entries(module: Module, literal: ast.Dict, keys: Sequence[str]) -> Edit:
-    """Remove entries of a dict literal by their literal keys."""
-
-    def is_one(element: Any) -> bool:
-        key = getattr(element, "key", None)
-        return key is not None and getattr(key, "evaluated_value", None) in keys
-
-    return _change(module.source, literal, lambda node: node.with_changes(elements=_without(node.elements, is_one)))
 
 
 def remove_statement(module: Module, node: ast.expr) -> Edit | None:
@@ -339,13 +358,34 @@ def _appended(elements: list[Any], added: Any, opening: Any, closing: Any) -> tu
 
 
 def _without(elements: Sequence[Any], unwanted: Any) -> list[Any]:
+    """``elements`` without some; the last that stays is followed by what followed the last, and by its own comment."""
     import libcst
 
     kept = [element for element in elements if not unwanted(element)]
     if kept and unwanted(elements[-1]):
-        kept[-1] = kept[-1].with_changes(comma=elements[-1].comma)
-        if isinstance(elements[-1].comma, libcst.MaybeSentinel):
-            kept[-1] = kept[-1].with_changes(comma=libcst.MaybeSentinel.DEFAULT)
-        if isinstance(elements[-1], libcst.Arg):
-            kept[-1] = kept[-1].with_changes(whitespace_after_arg=elements[-1].whitespace_after_arg)
+        last, gone = kept[-1], elements[-1]
+        space = last.comma.whitespace_after
+        last = last.with_changes(comma=gone.comma)
+        if isinstance(gone, libcst.Arg):
+            last = last.with_changes(whitespace_after_arg=gone.whitespace_after_arg)
+        if isinstance(gone.comma, libcst.Comma):
+            after = _commented(gone.comma.whitespace_after, space)
+            last = last.with_changes(comma=gone.comma.with_changes(whitespace_after=after))
+        elif isinstance(gone, libcst.Arg):
+            last = last.with_changes(whitespace_after_arg=_commented(gone.whitespace_after_arg, space))
+        kept[-1] = last
     return kept
+
+
+def _commented(closing: Any, space: Any) -> Any:
+    """The white space in front of a closing bracket, with the comment that ``space`` begins with before its own."""
+    import libcst
+
+    comment = space.first_line.comment if isinstance(space, libcst.ParenthesizedWhitespace) else None
+    if comment is None:
+        return closing
+    if not isinstance(closing, libcst.ParenthesizedWhitespace):
+        return space.with_changes(empty_lines=[])
+    if closing.first_line.comment is not None:
+        comment = comment.with_changes(value=f"{comment.value}  {closing.first_line.comment.value}")
+    return closing.with_changes(first_line=space.first_line.with_changes(comment=comment))

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from pyro_fix import catalogue, rewrite, sources
+from pyro_fix import catalogue, reproduce, rewrite, sources
 from pyro_fix.analysis.join import join
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, of_concern
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
-from pyro_fix.judge import ByRuns, Judge, Progress, Static
+from pyro_fix.judge import ByRuns, Judge, Static
 from pyro_fix.result import Change, Finding, Result, Skipped
 from pyro_fix.sources import Source, SourceError
 from pyro_fix.suppress import suppressed
 from pyro_fix.transform import Edit, Proposal, Rate, Status, Transform, Verdict
+from pyro_fix.watch import Progress, Round
 
 #: A fix can bring another finding to light (a constraint that tip 16 wants tighter); after this many rounds it stops.
 MAX_ROUNDS = 8
@@ -42,7 +43,7 @@ class _State:
 
 
 def check(options: Options, progress: Progress, judge: Judge | None = None) -> Result:
-    """Find, verify and compose; nothing is written.
+    """Find, verify and compose; nothing is written.  ``progress`` hears of what is going on.
 
     ``judge`` takes the place of the one that the options ask for.
     Raises :class:`SourceError`, :class:`ValueError` and the runner's errors for what the user can put right.
@@ -63,24 +64,31 @@ def _check(options: Options, progress: Progress, judge: Judge | None) -> Result:
     transforms = catalogue.select(known, options.select, options.ignore, options.extend_select)
     state = _read(options)
     if judge is not None or not options.verify:
-        return _result(state, _rounds(options, transforms, state, judge or Static()))
-    with ByRuns(options, progress) as runs:
-        return _result(state, _rounds(options, transforms, state, runs))
+        findings = _rounds(options, transforms, state, judge or Static(), progress)
+    else:
+        with ByRuns(options, progress) as runs:
+            findings = _rounds(options, transforms, state, runs, progress)
+    return _result(state, reproduce.told(findings, options, state.original.keys() - state.tests, Path.cwd()))
 
 
-def _rounds(options: Options, transforms: Sequence[Transform], state: _State, judge: Judge) -> list[Finding]:
+def _rounds(
+    options: Options, transforms: Sequence[Transform], state: _State, judge: Judge, progress: Progress
+) -> list[Finding]:
     """Find, judge and compose until a round changes nothing."""
     settled: set[tuple[str, Path, int]] = set()
     heard: set[tuple[str, Path, int]] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
-    for _ in range(MAX_ROUNDS):
+    for number in range(1, MAX_ROUNDS + 1):
+        progress(Round(number))
         program, base = _analyse(state), _base(state)
         join(program, judge.observe(program, base))
         proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
-        ready, early = _ordered(proposals, transforms, [p for p in proposals if _identity(p, state) in heard])
+        waited = [p for p in proposals if _identity(p, state) in heard]
+        ready, early = _ordered(proposals, transforms, waited, judge.can_run)
         verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
         proposals = [*ready, *early]
+        verdicts = [_in_round(number, verdict) for verdict in verdicts]
         judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
         if options.listing:
@@ -96,18 +104,20 @@ def _rounds(options: Options, transforms: Sequence[Transform], state: _State, ju
 
 
 def _ordered(
-    proposals: Sequence[Proposal], transforms: Iterable[Transform], heard: Sequence[Proposal]
+    proposals: Sequence[Proposal], transforms: Iterable[Transform], heard: Sequence[Proposal], can_run: bool
 ) -> tuple[list[Proposal], list[Proposal]]:
     """The proposals to judge now, and those that have to wait until others have had the first word.
 
-    ``heard`` were judged before on the very same texts: what waits for them has waited long enough.
+    ``heard`` were judged before on the very same texts: what waits for them has waited long enough.  Where nothing
+    ``can_run``, what needs a run is told so at once.
     """
     after = {transform.code: transform.after for transform in transforms}
     fixes = {proposal.code for proposal in proposals if proposal.candidates and proposal not in heard}
 
     def waits(proposal: Proposal) -> bool:
-        others = fixes - {proposal.code}
-        return bool(proposal.candidates) and any(code.startswith(after[proposal.code]) for code in others)
+        if not proposal.candidates or (proposal.candidates[0].needs_run and not can_run):
+            return False
+        return any(code.startswith(after[proposal.code]) for code in fixes - {proposal.code})
 
     early = [proposal for proposal in proposals if waits(proposal)]
     # Two transforms that wait for each other would wait for ever.
@@ -118,6 +128,13 @@ def _ordered(
 
 def _too_early(proposal: Proposal) -> Verdict:
     return Verdict(Status.UNVERIFIED, TOO_EARLY, {"deferred": True}, proposal.candidates[0])
+
+
+def _in_round(number: int, verdict: Verdict) -> Verdict:
+    """The verdict with the round that it fell in: what it calls the original has the fixes of those before."""
+    if "promise" not in verdict.evidence:
+        return verdict
+    return replace(verdict, evidence={"round": number, **verdict.evidence})
 
 
 def _read(options: Options) -> _State:
@@ -266,7 +283,10 @@ def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _Sta
         message=source.told(program.located(proposal.message)),
         held_back=source.told(program.located(proposal.held_back)),
     )
-    return Finding(shown, _in_cells(verdict, program), diff, _included(verdict, options), cell)
+    said = _in_cells(verdict, program)
+    if proposal.held_back and verdict.reason == proposal.held_back:
+        said = replace(said, reason=shown.held_back)
+    return Finding(shown, said, diff, _included(verdict, options), cell)
 
 
 def _in_cells(verdict: Verdict, program: Program) -> Verdict:

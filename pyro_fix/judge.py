@@ -8,27 +8,31 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options
 from pyro_fix.observation import Observation
 from pyro_fix.transform import Proposal, Status, Verdict
+from pyro_fix.watch import Event, Progress, RunBegan
 
 if TYPE_CHECKING:
     from pyro_fix.plans import Finder
+    from pyro_fix.runner.model import Sandbox
     from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
     from pyro_fix.verify.lab import Lab
 
 NOT_RUN = "not run"
 NEEDS_RUN = "the source alone cannot vouch for it; it needs a run"
 
-Progress = Callable[[str], None]
 Texts = Mapping[Path, bytes]
 
 
 class Judge(Protocol):
     """What the engine asks in every round; ``base`` is what the rounds so far have made of the files on disk."""
+
+    can_run: ClassVar[bool]
+    """Whether it can vouch for a fix that needs a run."""
 
     def observe(self, program: Program, base: Texts) -> Sequence[Observation]:
         """What the programs show as they are."""
@@ -39,6 +43,8 @@ class Judge(Protocol):
 
 class Static:
     """Says what can be said without a run."""
+
+    can_run: ClassVar[bool] = False
 
     def observe(self, program: Program, base: Texts) -> Sequence[Observation]:
         """Nothing was run."""
@@ -57,11 +63,13 @@ class Static:
 class ByRuns:
     """Runs the programs; what that needs is imported, and the interpreter looked for, when there is one to run."""
 
+    can_run: ClassVar[bool] = True
+
     def __init__(self, options: Options, progress: Progress) -> None:
-        """``progress`` gets a line a run."""
+        """``progress`` hears of every run."""
         self._options = options
         self._located: Callable[[str], str] = str
-        self._progress: Progress = lambda text: progress(self._located(text))
+        self._told = progress
         self._stack = ExitStack()
 
     def __enter__(self) -> ByRuns:
@@ -111,6 +119,10 @@ class ByRuns:
         settings, lab = self._laboratory
         return Verifier(plans, program.texts, settings, base=base, progress=self._progress, lab=lab)
 
+    def _progress(self, event: Event) -> None:
+        """Pass on what is told, with lines of notebooks named as a person would find them."""
+        self._told(replace(event, what=self._located(event.what)) if isinstance(event, RunBegan) else event)
+
     @cached_property
     def _laboratory(self) -> tuple[VerifyOptions, Lab]:
         from pyro_fix.runner import interpreter
@@ -125,9 +137,25 @@ class ByRuns:
             device=options.device,
             any_version=options.any_pyro_version,
             jobs=options.jobs,
+            sandbox=_sandbox(options),
             cache=cache.default_folder() if options.cache else None,
         )
         return settings, self._stack.enter_context(laboratory(settings, self._progress))
+
+
+def _sandbox(options: Options) -> Sandbox | None:
+    from pyro_fix.runner.model import Sandbox
+
+    if not options.sandbox:
+        return None
+    return Sandbox(
+        readable=options.readable,
+        writable=options.writable,
+        network=options.network,
+        memory=options.memory,
+        processes=options.processes,
+        required=options.require_sandbox,
+    )
 
 
 def _lines(program: Program, proposals: Sequence[Proposal]) -> dict[Path, set[int]]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from pyro_fix import rewrite, sources, suppress
+from pyro_fix import rewrite, sources, suppress, watch
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
 from pyro_fix.result import Change, Finding, Result, Skipped
@@ -25,7 +24,7 @@ sys.modules["pyro_fix.engine"] = fake_engine
 """
 
 
-def check(options: Options, progress: Callable[[str], None]) -> Result:
+def check(options: Options, progress: watch.Progress) -> Result:
     read: dict[Path, sources.Source] = {}
     skipped: list[Skipped] = []
     findings: list[Finding] = []
@@ -38,7 +37,16 @@ def check(options: Options, progress: Callable[[str], None]) -> Result:
             skipped.append(Skipped(path, str(error)))
             continue
         if "hang" in source.text:
-            progress(f"running {path} [/now]")
+            journal = path.with_suffix(".jsonl")
+            for event in (
+                watch.Round(1),
+                watch.Phase("programs as they are", 3),
+                watch.TaskDone(),
+                watch.RunBegan(1, f"running {path} [/now]", 400),
+                watch.RunWrites(1, journal),
+            ):
+                progress(event)
+            journal.write_text('{"event": "step", "seed": 0}\n{"event": "svi"}\n' * 40)
             time.sleep(30)
         if "crash" in source.text:
             raise RuntimeError("two\nlines")

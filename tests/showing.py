@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from pyro_fix import engine
 from pyro_fix.analysis.program import Program, Svi
@@ -61,6 +62,7 @@ class Shown:
     particles: int = 1
     params: Mapping[str, float] | None = None
     """Names of the ``pyro.param`` calls in the source that the run made -> their values."""
+    can_run: ClassVar[bool] = True
 
     def observe(self, program: Program, base: object) -> tuple[Observation]:
         made = {param.name: param for param in program.params if param.initial is not None}

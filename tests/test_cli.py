@@ -259,6 +259,34 @@ def test_json(project: Project) -> None:
     assert project.read() == "x = 1  # fixed\n"
 
 
+# The sandbox.
+
+
+def test_what_the_sandbox_cannot_do_is_said_or_refused(project: Project, tmp_path: Path) -> None:
+    project.write(a="x = 1\n")
+    with (tmp_path / "site" / "sitecustomize.py").open("a", encoding="utf-8") as file:
+        file.write("from pyro_fix.probe import landlock, sandbox\nlandlock.version = lambda: 0\n")
+    code, out, err = project.run("--diff")
+    assert (code, out) == (0, "")
+    lines = err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("sandbox: this machine cannot keep a program from writing outside its own folder")
+    assert project.run("--diff", "--quiet")[1:] == ("", "")
+    for silent in (["--no-verify", "--diff"], ["--diff", "--no-sandbox"], []):  # nothing is run, or it is wanted so
+        assert "sandbox" not in project.run(*silent)[2]
+    code, out, err = project.run("--diff", "--require-sandbox")
+    assert (code, out) == (2, "")
+    assert err.startswith("pyro-fix: --require-sandbox: this machine cannot keep a program from writing outside")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_project_cannot_switch_off_a_sandbox_that_is_required(project: Project) -> None:
+    project.write(a="x = 1\n")
+    (project.folder / "pyproject.toml").write_text("[tool.pyro-fix]\nsandbox = false\n", encoding="utf-8")
+    code, out, err = project.run("--diff", "--require-sandbox")
+    assert (code, out, err) == (2, "", "pyro-fix: --require-sandbox: the sandbox is switched off\n")
+
+
 # Configuration and suppression reach the engine.
 
 
@@ -380,7 +408,7 @@ def test_progress_on_a_terminal_takes_no_markup(project: Project) -> None:
     project.environment["TERM"] = "xterm-256color"
     child = project.start("--diff", stderr=other)
     seen = b""
-    while b"running a.py [/now]" not in seen:
+    while not all(text in seen for text in (b"running a.py [/now]", b"40 of 400 steps", b"1 of 3", b"runs made")):
         seen += os.read(main, 4096)
     child.send_signal(signal.SIGINT)
     child.wait(timeout=20)
@@ -437,3 +465,36 @@ def test_version() -> None:
     from pyro_fix import __version__
 
     assert subprocess.run([SCRIPT, "--version"], capture_output=True, text=True).stdout == f"pyro-fix {__version__}\n"
+
+
+# The page.
+
+
+def test_a_report_is_written_beside_everything_else(project: Project) -> None:
+    project.write(a="fixme-verified\n", b="fixme-rejected\n")
+    for mode in ([], ["--diff"], ["--diff", "--quiet"], ["--apply"]):
+        plain = project.run(*mode)[:2] if mode != ["--apply"] else (3, "")
+        code, out, err = project.run(*mode, "--report", "report.html")
+        assert (code, out) == plain and ("report: report.html" in err) == ("--quiet" not in mode)
+        page = (project.folder / "report.html").read_text(encoding="utf-8")
+        assert page.startswith("<!DOCTYPE html>") and "SVI051" in page and "make it fixed" in page
+        (project.folder / "report.html").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a.py", "must end in .html"),
+        ("report", "must end in .html"),
+        ("no/where/report.html", "there is no folder no/where"),
+        ("folder.html", "is a folder"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_run(
+    project: Project, name: str, reason: str
+) -> None:
+    project.write(a="crash\n")
+    (project.folder / "folder.html").mkdir()
+    code, out, err = project.run("--diff", "--report", name)
+    assert (code, out, err) == (2, "", f"pyro-fix: --report {name}: {reason}\n")
+    assert project.read() == "crash\n"

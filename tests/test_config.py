@@ -18,7 +18,7 @@ def write(folder: Path, table: str) -> Path:
 
 
 def test_every_setting_has_a_check() -> None:
-    assert set(config._CHECKS) == {f.name for f in fields(Options)} - {"root", "listing"}
+    assert set(config._CHECKS) == {f.name for f in fields(Options)} - {"root", "file", "listing"}
 
 
 def test_no_file_means_defaults(tmp_path: Path) -> None:
@@ -48,6 +48,13 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         seeds = 2
         jobs = 3
         cache = false
+        sandbox = false
+        require-sandbox = true
+        readable = ["secrets"]
+        writable = ["/var/tmp/out"]
+        network = true
+        memory = "1.5 GiB"
+        processes = 9
         format = "json"
         exit-zero = true
         quiet = true
@@ -73,10 +80,18 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         seeds=2,
         jobs=3,
         cache=False,
+        sandbox=False,
+        require_sandbox=True,
+        readable=(tmp_path / "secrets",),
+        writable=(Path("/var/tmp/out"),),
+        network=True,
+        memory=3 << 29,
+        processes=9,
         format="json",
         exit_zero=True,
         quiet=True,
         root=tmp_path,
+        file=tmp_path / "pyproject.toml",
     )
 
 
@@ -128,6 +143,11 @@ def test_paths_are_shown_from_the_working_folder(tmp_path: Path, monkeypatch: py
         ("python = 3", "must be the path of a Python interpreter"),
         ("python = '.'", "a folder without an interpreter"),
         ("steps = ", "is not valid TOML"),
+        ("memory = 8", "tool.pyro-fix.memory must be a size such as '8GiB', not 8"),
+        ("memory = 'much'", "must be a size such as '8GiB', not 'much'"),
+        ("memory = '0 GB'", "must be a size such as '8GiB', not '0 GB'"),
+        ("processes = 0", "at least 1, not 0"),
+        ("writable = '/tmp'", "must be a list of strings"),
         ("thresholds = 3", "must be a table of tables, such as SVI071 = { widest = 2.0 }"),
         ("thresholds.SVI072 = 3", "must be a table of tables"),
         ("thresholds.SVI072.widest = 'x'", "SVI072.widest must be a number, not 'x'"),
@@ -151,6 +171,13 @@ def test_the_table_must_be_a_table(tmp_path: Path) -> None:
 def test_a_broken_file_that_does_not_name_us_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[[[", encoding="utf-8")
     assert not load(tmp_path).values
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512", 512), ("1k", 1 << 10), ("2 MB", 2 << 20), ("8GiB", 8 << 30), ("0.5T", 1 << 39)]
+)
+def test_sizes(tmp_path: Path, text: str, size: int) -> None:
+    assert combine(load(tmp_path), {"memory": text}).memory == size
 
 
 def test_mistakes_on_the_command_line_name_the_option(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from pyro.distributions import constraints
 from pyro.infer import SVI, Trace_ELBO
 from pyro.infer.autoguide import AutoNormal
 from pyro.nn import PyroModule, PyroParam
-from pyro.optim import SGD, Adam, ClippedAdam
+from pyro.optim import *
 """
 
 #: What an example leaves out, by a word that it must not define itself.

@@ -102,6 +102,12 @@ def test_add_keyword_in_an_indented_block():
         ("f(\n    a,\n    k=1\n)", "f(\n    a\n)"),
         ("f(a, b=1)", "f(a, b=1)"),
         ("f(\n    k=1,\n)", "f()"),
+        ("f(\n    a,  # first\n    k=v,\n)", "f(\n    a,  # first\n)"),
+        ("f(\n    a,  # first\n    k=v,  # second\n)", "f(\n    a,  # first  # second\n)"),
+        ("f(\n    a,  # first\n    k=v  # second\n)", "f(\n    a  # first  # second\n)"),
+        ("f(\n    a,\n    k=v,  # second\n)", "f(\n    a,  # second\n)"),
+        ("f(a,  # first\n  k=v)", "f(a  # first\n  )"),
+        ("f(\n    a, k=v,  # both\n)", "f(\n    a,  # both\n)"),
     ],
 )
 def test_remove_keyword(before: str, after: str):
@@ -141,18 +147,6 @@ def test_add_option():
     assert applied(module, edits.add_option(module, call_of(module), "k", "v")) == "dict(a=1, k=v)"
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [("{'k': 1}", "{}"), ("{'a': 1, 'k': 2}", "{'a': 1}"), ("{'k': 1, 'a': 2}", "{'a': 2}"),
-     ("{'k': 1, 'a': 2, 'l': 3,}", "{'a': 2,}"), ("{**a, 'k': 1}", "{**a}")],
-)  # fmt: skip
-def test_remove_entries(before: str, after: str):
-    module = module_of(before)
-    literal = expression(module)
-    assert isinstance(literal, ast.Dict)
-    assert applied(module, edits.remove_entries(module, literal, ["k", "l"])) == after
-
-
 def test_replace_changes_only_what_differs():
     module = module_of("f(constraints.positive)")
     (edit,) = [edits.replace(module, call_of(module).args[0], "constraints.greater_than(1)")]
@@ -188,6 +182,7 @@ def test_rename(before: str, after: str):
     [
         ("from a import Old", "from a import New"),
         ("from a import (\n    Old,\n    b,\n)", "from a import (\n    New,\n    b,\n)"),
+        ("from a import Old as O, b", "from a import New, b"),
     ],
 )
 def test_replace_alias(before: str, after: str):
@@ -340,3 +335,37 @@ def test_insert_before():
     (loop,) = module.tree.body[0].body
     expected = "def f():\r\n    x = 1\r\n    for i in x:  # why\r\n        pass\r\n"
     assert applied(module, edits.insert_before(module, loop, "x = 1")) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("from m import A\nx\n", "x\n"),
+        ("import b\nfrom m import A\n\n\nx\n", "import b\n\n\nx\n"),
+        ("from m import (\n    A,\n)\nx\n", "x\n"),
+        ("from m import A, B\n", "from m import B\n"),
+        ("from m import B, A\n", "from m import B\n"),
+        ("from m import B, A as Z, C\n", "from m import B, C\n"),
+        ("from m import (A, B)\n", "from m import (B)\n"),
+        ("from m import (B, A,)\n", "from m import (B,)\n"),
+        ("from m import ( B , A )\n", "from m import ( B )\n"),
+        ("from m import (\n    A,\n    B,\n)\n", "from m import (\n    B,\n)\n"),
+        ("from m import (\n    B,\n    A\n)\n", "from m import (\n    B,\n)\n"),
+        ("from m import (\r\n\tB,\r\n\tA as a,\r\n)\r\n", "from m import (\r\n\tB,\r\n)\r\n"),
+        ("from ä import A, B", "from ä import B"),
+        # left alone
+        ("from m import A  # noqa\nx\n", None),
+        ("from m import (\n    A,  # why\n    B,\n)\n", None),
+        ("from m import (\n    A, B,\n    C,\n)\n", None),
+        ("from m import (A,\n    B)\n", None),
+        ("from m import A, \\\n    B\n", None),
+        ("x = 1; from m import A\n", None),
+        ("if x:\n    from m import A\n", None),
+    ],
+)
+def test_remove_alias(before: str, after: str | None):
+    module = module_of(before)
+    (statement,) = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
+    (alias,) = [alias for alias in statement.names if alias.name == "A"]
+    edit = edits.remove_alias(module, statement, alias)
+    assert (edit and applied(module, edit)) == after

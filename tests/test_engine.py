@@ -12,7 +12,7 @@ import pytest
 from pyro_fix import catalogue, engine, sources
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options
-from pyro_fix.judge import Static
+from pyro_fix.judge import NEEDS_RUN, Static
 from pyro_fix.result import Result
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status, Transform, Verdict
 
@@ -351,6 +351,13 @@ def test_a_transform_waits_for_those_that_have_the_first_word(tmp_path: Path) ->
     assert sorted(f.proposal.code for f in result.findings if f.included) == ["SVI051", "SVI061"]
 
 
+def test_what_only_a_run_can_tell_does_not_wait_where_nothing_runs(tmp_path: Path) -> None:
+    """Another file's constraint, say, has nothing to do with it; a run would be wanted all the same."""
+    write(tmp_path, a=BARE, b="import pyro\npyro.enable_validation(False)\nprint()\n")
+    switch = next(f for f in check(tmp_path, "SVI051", "SVI121", listing=True).findings if f.proposal.code == "SVI121")
+    assert (switch.verdict.status, switch.verdict.reason) == (Status.UNVERIFIED, NEEDS_RUN)
+
+
 def test_it_does_not_wait_for_fixes_that_wait_themselves(tmp_path: Path) -> None:
     """One that can only be judged once another defect is gone is judged again with what waited for it."""
     write(tmp_path, a=BARE)
@@ -385,6 +392,8 @@ def test_it_does_not_wait_for_fixes_that_wait_themselves(tmp_path: Path) -> None
 
 class AllVerified(Static):
     """Runs nothing, and takes every fix for verified."""
+
+    can_run: ClassVar[bool] = True
 
     def decide(self, program, base, proposals):
         return [

@@ -328,6 +328,22 @@ def test_reports_name_cell_and_line(tmp_path: Path) -> None:
     assert finding["fix"]["diff"].encode() == of_change(result.changes[0], Path.cwd())
 
 
+def test_both_reports_tell_one_place(tmp_path: Path) -> None:
+    """What holds a fix back stands in another cell, and is named by it in JSON as in text."""
+    model = code(
+        "def model(x):\n    z = pyro.sample('z', dist.Normal(torch.zeros(2), 1.0).to_event(1))\n"
+        "    pyro.sample('x', dist.Normal(z[0], 1.0), obs=x)"
+    )
+    training = code("svi = SVI(model, AutoNormal(model), Adam({'lr': 0.1}), Trace_ELBO(num_particles=9))\nsvi.step(x)")
+    extra = "\nfrom pyro.infer import SVI, Trace_ELBO\nfrom pyro.infer.autoguide import AutoNormal\nfrom pyro.optim import Adam"
+    path = save(tmp_path, document([code(IMPORTS + extra), model, training]))
+    result = engine.check(Options(paths=(path,), select=("SVI081",), verify=False, root=tmp_path), lambda _: None)
+    (line,) = plain.findings(result, tmp_path, False)
+    (finding,) = json.loads(report.document(result, tmp_path, applied=False))["findings"]
+    assert finding["fix"]["reason"].startswith("line 3 of cell 2 has ")
+    assert finding["fix"]["reason"] in line
+
+
 def test_places_in_words(tmp_path: Path) -> None:
     source = sources.read(save(tmp_path, document(CELLS)))
     line = source.lines.index("def guide(data):\n") + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,6 +229,56 @@ def test_pairs_by_name_in_classes_and_from_factories(write: Write) -> None:
     assert label.endswith("model() with an autoguide") and "autoguide.AutoNormal(model)" in text
 
 
+BASE = """
+class Base:
+    def __init__(self, lr=0.01):
+        self.svi = SVI(self.model, self.guide, ClippedAdam({"lr": lr, "lrd": 0.999}), Trace_ELBO())
+
+    def fit(self, x, y, num_steps=1000):
+        return [self._round(x, y) for _ in range(num_steps)]
+
+    def _round(self, x, y):
+        return self.svi.step(x, y)
+"""
+
+
+def heir(base: str) -> str:
+    methods = "".join("    " + row + "\n" if row else "\n" for row in PAIR.removeprefix(HEAD).splitlines())
+    return f"\nclass Heir({base}):\n" + methods.replace("model(", "model(self, ").replace("guide(", "guide(self, ")
+
+
+def test_an_heir_is_trained_by_the_method_that_it_inherits(write: Write) -> None:
+    """The base alone has no model, and its files need not be those of its heirs."""
+    root = write(
+        {
+            "one.py": HEAD + BASE + heir("Base"),
+            "base.py": HEAD + BASE,
+            "far.py": HEAD + "from base import Base\n\nclass Middle(Base):\n    pass\n" + heir("Middle"),
+        }
+    )
+    label, text = driver(root, "one.py")[0]
+    assert label.endswith("of Heir.fit()")
+    assert "module.Heir()" in text and "thing.fit(*args, **kwargs)" in text
+    assert "torch.randint(0, 2, (10,)).float()" in text  # Bernoulli observes y
+    assert driver(root, "far.py")[0][0].endswith("of Heir.fit()")
+    # what is changed in the base runs with the heir's model
+    label, text = driver(root, "base.py", "ClippedAdam({")[0]
+    assert label.endswith("of Heir.fit()") and "import_module('far')" in text
+
+
+def test_an_heir_has_the_last_word(write: Write) -> None:
+    own = "    def __init__(self, hidden_dim):\n        super().__init__()\n\n    def fit(self, x, y):\n        super().fit(x, y, 50)\n"
+    root = write({"one.py": HEAD + BASE + heir("Base") + "\n" + own})
+    _, text = driver(root, "one.py")[0]
+    assert "module.Heir(4)" in text and "given(torch.randn((10, 3)), torch" in text
+
+
+def test_an_heir_that_trains_when_it_is_imported_is_not_driven(write: Write) -> None:
+    use = "\nHeir().fit(torch.randn(10, 3), torch.ones(10))\n"
+    root = write({"base.py": HEAD + BASE, "far.py": HEAD + "from base import Base\n" + heir("Base") + use})
+    assert not any("Heir" in label for label, _ in driver(root, "base.py", "ClippedAdam({"))
+
+
 def test_a_script_is_not_driven(write: Write) -> None:
     """Importing it would train."""
     root = write({"lib.py": PAIR + TRAIN + "\ntrain(torch.randn(10, 3), torch.ones(10))\n"})
@@ -244,6 +295,11 @@ def made(signature: str, body: str = "pass", observed: dict[str, str] | None = N
     return arguments.calls(function, observed or {}, bound=False)
 
 
+FRAME = "importlib.import_module('pandas').DataFrame"
+ARRAY = "(torch.randn((10,))).numpy()"
+LABELS = "(torch.randint(0, 2, (10,))).numpy()"
+
+
 @pytest.mark.parametrize(
     ("signature", "body", "first"),
     [
@@ -258,6 +314,10 @@ def made(signature: str, body: str = "pass", observed: dict[str, str] | None = N
         ("data", "return data['N'] + data['x']", "{'N': 10, 'x': torch.randn((10, 3)), }"),
         ("args", "return args.num_epochs * args.lr", "types.SimpleNamespace(lr=0.01, num_epochs=100, )"),
         ("mode", "assert mode == 'map'", "'map'"),
+        ("df: pd.DataFrame", "return df['x'], df.y", f"{FRAME}({{'x': {ARRAY}, 'y': {ARRAY}, }})"),
+        ("data", "return data[['x', 'z']].values", f"{FRAME}({{'x': {ARRAY}, 'z': {ARRAY}, }})"),
+        ("df", "df = df.dropna(); df['z'] = len(df); return df['group']", f"{FRAME}({{'group': {LABELS}, }})"),
+        ("s: 'pandas.Series'", "pass", f"importlib.import_module('pandas').Series({ARRAY})"),
         ("x", '"""Fit.\n\n    Args:\n        x (Tensor): data of shape (n, 5).\n    """', "torch.randn((10, 5))"),
         ("x", '"""Fit.\n\n    :param torch.Tensor x: an ``[N, D]`` matrix.\n    """', "torch.randn((10, 3))"),
         (
@@ -282,6 +342,10 @@ def test_values_from_signatures(signature: str, body: str, first: str) -> None:
     [
         ("path: str", "pass"),
         ("frame: pd.DataFrame", "pass"),
+        ("df", "return df.values"),
+        ("df", "return df[columns]"),
+        ("df", "return df['x'], helper(df)"),
+        ("df: pd.DataFrame", "return df.groupby('g')"),
         ("net", "return net(1)"),
         ("data: ScreenData", "pass"),
         ("data", "return data.n_guides"),
@@ -339,3 +403,42 @@ def test_library_modules_are_verified(write: Write) -> None:
     assert found["closed.py"].status is Status.UNVERIFIED
     assert "no program, test or signature leads to" in found["closed.py"].reason
     assert not list(root.rglob(".pyro-fix*"))
+
+
+FRAMED = (
+    HEAD
+    + """
+def model(df):
+    w = pyro.sample("w", dist.Normal(0.0, 1.0))
+    x, y = torch.tensor(df["x"].values), torch.tensor(df["y"].values)
+    with pyro.plate("n", len(df)):
+        pyro.sample("y", dist.Normal(w * x, 1.0), obs=y)
+
+def guide(df):
+    scale = pyro.param("scale", torch.tensor(0.1))
+    pyro.sample("w", dist.Normal(0.0, scale))
+"""
+)
+
+
+@pytest.mark.slow
+def test_inherited_trainers_are_driven(write: Write) -> None:
+    root = write({"base.py": HEAD + BASE, "far.py": HEAD + "from base import Base\n" + heir("Base")})
+    options = Options(paths=(root,), select=("SVI051",), root=root, steps=20, cache=False)
+    (finding,) = engine.check(options, lambda _: None).findings
+    assert finding.verdict.status is Status.VERIFIED, finding.verdict.reason
+    assert finding.verdict.reason.endswith("in a driver made from the signature of Heir.fit()")
+
+
+@pytest.mark.slow
+def test_data_frames(write: Write) -> None:
+    root = write({"framed.py": FRAMED})
+    options = Options(paths=(root,), select=("SVI051",), root=root, steps=20, cache=False)
+    (finding,) = engine.check(options, lambda _: None).findings
+    if importlib.util.find_spec("pandas") is not None:
+        assert finding.verdict.status is Status.VERIFIED, finding.verdict.reason
+        assert "DataFrame({'x': " in str(finding.verdict.evidence["driver"])
+    else:
+        assert finding.verdict.status is Status.UNVERIFIED
+        assert "only a driver reaches it, and does not run" in finding.verdict.reason
+        assert "pandas" in finding.verdict.reason

@@ -13,31 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pyro_fix import catalogue
-from pyro_fix.report.rules import summary
+from pyro_fix.report.rules import TIPS, TUTORIAL, summary
 from pyro_fix.transform import Promise, Transform
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "rules"
-
-#: The sixteen tips of Pyro's tutorial "SVI Part IV: Tips and Tricks", in our words.
-TIPS = {
-    1: "Start with a small learning rate",
-    2: "Use Adam or ClippedAdam by default",
-    3: "Let the learning rate decay",
-    4: "Give model and guide the same support",
-    5: "Constrain parameters that need it",
-    6: "Use an autoguide where a custom guide makes trouble",
-    7: "Initialise guide distributions with low variance",
-    8: "Weigh particles against the size of mini-batches",
-    9: "Use TraceMeanField_ELBO where it applies",
-    10: "Normalise the ELBO",
-    11: "Mind the scales of numbers",
-    12: "Keep validation on",
-    13: "Declare event dimensions and plates rightly",
-    14: "Enumerate discrete latents",
-    15: "Anneal the KL term of complex models",
-    16: "Clip gradients, and keep sensitive parameters off the boundary",
-}
-TUTORIAL = "https://pyro.ai/examples/svi_part_iv.html"
 
 
 def page(transform: Transform) -> str:

@@ -386,7 +386,7 @@ def _map(run: Interpreter, made: Made) -> Value:
         return made
     callee, *iterables = made.arguments
     over = iterables[0] if len(iterables) == 1 else Opaque()
-    loop = loop_over(run, made.node, over, ends_early=False)
+    loop = loop_over(run, made.node, over, ends_early=made.node not in run.exhausted)
     run.loops.append(loop)
     run.nesting.append(loop)
     run.apply(callee, made.node, [Opaque() for _ in iterables], {})

@@ -44,6 +44,9 @@ _SCALAR_METHODS = frozenset({"item", "tolist", "numpy", "t"})
 #: Methods of lists and sets that change how many items there are.
 _RESIZING = frozenset({"append", "add", "extend", "insert", "pop", "remove", "discard", "clear", "update"})
 
+#: Functions that take all of what a generator gives; others may stop before.
+_EXHAUSTING = frozenset(f"builtins.{name}" for name in ("dict", "list", "max", "min", "set", "sorted", "sum", "tuple"))
+
 #: How deep expressions are followed, calls included: far beyond what people write, well below Python's own limit.
 MAX_NESTING = 200
 
@@ -56,6 +59,8 @@ class Evaluator:
     loops: list[Loop]
     nesting: list[Loop | ast.AST]
     functions: list[ast.AST]
+    exhausted: set[ast.expr]
+    """Generators that are surely read to their end."""
     depth = 0
     """How many expressions, in one another, are being evaluated."""
 
@@ -83,7 +88,25 @@ class Evaluator:
         return found if found is not None else Opaque()
 
     def _attribute(self, node: ast.Attribute) -> Value:
+        inherited = self._inherited(node) if isinstance(node.value, ast.Call) else None
+        if inherited is not None:
+            return inherited
         return self.get_attribute(self.evaluate(node.value), node.attr, node)
+
+    def _inherited(self, node: ast.Attribute) -> Value | None:
+        """``super().name`` of a method: what a base class of the project has under the name."""
+        function, call = self.functions[-1] if self.functions else None, node.value
+        if not isinstance(call, ast.Call) or call.args or not isinstance(function, ast.FunctionDef):
+            return None
+        first = [*function.args.posonlyargs, *function.args.args][:1]
+        owner = self.scope.lookup(first[0].arg) if first else None
+        callee = self.evaluate(call.func)
+        if not (isinstance(callee, Library) and callee.name == "builtins.super") or not isinstance(owner, Instance):
+            return None
+        found = roles.inherited(owner.cls, function, node.attr)
+        if not isinstance(found, Function):
+            return None
+        return Function(found.node, found.scope, found.module, found.decorators, owner)
 
     def get_attribute(self: Any, base: Value, name: str, node: ast.expr) -> Value:
         """``base.name``, as ``node`` asks for it; a property of the project's own classes is run."""
@@ -110,6 +133,8 @@ class Evaluator:
 
     def _call(self: Any, node: ast.Call) -> Value:
         callee = self.evaluate(node.func)
+        if isinstance(callee, Library) and callee.name in _EXHAUSTING:
+            self.exhausted.update(node.args)
         arguments, keywords, spread = self._arguments(node)
         return join(*(self.apply(c, node, arguments, keywords, spread) for c in _alternatives(callee)))
 
@@ -155,8 +180,9 @@ class Evaluator:
             value: Value = self._call_of_made(callee, node, arguments, keywords, spread)
             return value
         if isinstance(callee, Function):
-            if spread:
-                arguments, keywords = [], {"**": Opaque()}
+            if spread:  # what stands before ``*args`` is given to the first parameters, whatever that holds
+                plain = next((i for i, arg in enumerate(node.args) if isinstance(arg, ast.Starred)), len(node.args))
+                arguments, keywords = arguments[:plain], {**keywords, "**": Opaque()}
             return run.call_function(callee, arguments, keywords, node)
         if isinstance(callee, Class):
             return run.instantiate(callee, [] if spread else arguments, keywords, node)
@@ -365,9 +391,10 @@ class Evaluator:
         outer = run.scope
         run.scope = Scope(run.module, outer, outer.function)
         depth = 0
+        lazy = isinstance(node, ast.GeneratorExp) and node not in run.exhausted
         for part in node.generators:
             iterable = run.evaluate(part.iter)
-            loop = calls.loop_over(run, part.iter, iterable, ends_early=bool(part.ifs))
+            loop = calls.loop_over(run, part.iter, iterable, ends_early=lazy or bool(part.ifs))
             run.loops.append(loop)
             run.nesting.append(loop)
             depth += 1
@@ -388,6 +415,14 @@ class Evaluator:
         value = self.evaluate(node.value)
         self.scope.bind(node.target.id, value)
         return value
+
+    def _yield(self: Any, node: ast.Yield | ast.YieldFrom) -> Value:
+        """Who asks for the next one may stop asking: every loop round it, in its function, may end early."""
+        run: Interpreter = self
+        for entry in run.nesting[run.frames[-1].depth if run.frames else 0 :]:
+            if isinstance(entry, Loop):
+                entry.ends_early = True
+        return run._unknown(node)
 
     def _starred(self, node: ast.Starred) -> Value:
         self.evaluate(node.value)
@@ -450,4 +485,6 @@ _EXPRESSIONS: dict[type[ast.expr], Callable[[Any, Any], Value]] = {
     ast.DictComp: Evaluator._comprehension,
     ast.NamedExpr: Evaluator._named,
     ast.Starred: Evaluator._starred,
+    ast.Yield: Evaluator._yield,
+    ast.YieldFrom: Evaluator._yield,
 }

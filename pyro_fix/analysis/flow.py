@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pyro_fix.analysis.roles import inherits
 from pyro_fix.analysis.values import (
     Applied,
     Arithmetic,
     Attribute,
     Collection,
     Const,
+    Instance,
     Item,
     Join,
     Library,
@@ -87,6 +89,20 @@ def _changed(value: Value) -> Iterator[Origin]:
             yield Origin(part, False, True)
 
 
+def sharing(value: Value) -> Iterator[ParamValue]:
+    """Every param that changes with ``value`` when that is changed in place: what an operator makes is a new tensor."""
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        current = stack.pop()
+        if id(current) in seen or isinstance(current, Arithmetic):
+            continue
+        seen.add(id(current))
+        if isinstance(current, ParamValue):
+            yield current
+        stack.extend(current.parts())
+
+
 def _leading(index: Value) -> bool:
     """Whether an index takes rows, so that a row that is a simplex stays one."""
     return not isinstance(index, (Made, Join)) or (isinstance(index, Made) and index.name.startswith("pyro."))
@@ -121,6 +137,8 @@ def spelled_range(value: Value) -> Value | None:
     if not isinstance(value, Made) or value.spread:
         return None
     args = value.arguments
+    if value.name == "torch.utils.data.DataLoader" and _is_stream(value.argument(0, "dataset")):
+        return None
     if value.name == "torch.utils.data.DataLoader" or value.name in _TENSORS:
         return Applied(Library("builtins.len"), [value], {})
     if value.name == "itertools.islice" and len(args) == 2:
@@ -139,6 +157,12 @@ def spelled_range(value: Value) -> Value | None:
         if simple is not None:
             return simple
     return Applied(Library("builtins.len"), [value], {}) if value.name == "builtins.range" else None
+
+
+def _is_stream(dataset: Value | None) -> bool:
+    """Whether a data set is read to its end without a length of its own."""
+    stream = isinstance(dataset, Instance) and inherits(dataset.cls, "torch.utils.data.IterableDataset")
+    return stream and isinstance(dataset, Instance) and dataset.cls.member("__len__") is None
 
 
 def unwrapped(value: Value) -> Value:

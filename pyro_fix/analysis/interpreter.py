@@ -55,7 +55,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 #: What is put aside while another module or function is run from scratch.
 _STATE = (
     *("module", "scope", "entry", "root", "loops", "contexts", "functions", "nesting", "frames"),
-    *("_exits", "_returns"),
+    *("_exits", "_returns", "_tries"),
 )
 
 
@@ -104,6 +104,9 @@ class Interpreter(Evaluator):
         """The calls that are running, outermost first."""
         self._returns: list[list[Value]] = []
         self._exits: list[list[dict[str, Value]]] = []
+        self._tries: list[int] = []
+        """For every ``try`` that is running and may catch what is raised, how many loops and branches are round it."""
+        self.exhausted: set[ast.expr] = set()
         self._called: dict[int, int] = {}
         self._relevant: dict[int, bool] = {}
         self._instances: dict[int, Instance] = {}
@@ -164,7 +167,8 @@ class Interpreter(Evaluator):
         instance = Instance(cls)
         start = cls.member("__init__")
         if isinstance(start, Function):
-            self._instances.setdefault(id(cls.node), instance)
+            for known in roles.lineage(cls):  # it stands for its bases too: what they are for is to be inherited from
+                self._instances.setdefault(id(known.node), instance)
             bound = Function(start.node, start.scope, start.module, start.decorators, instance)
             self.call_function(bound, arguments, keywords, node)
         return instance
@@ -276,7 +280,7 @@ class Interpreter(Evaluator):
         saved = {name: getattr(self, name, None) for name in _STATE}
         self.entry = None
         self.loops, self.contexts, self.functions, self.nesting, self.frames = [], [], [], [], []
-        self._exits, self._returns = [], []
+        self._exits, self._returns, self._tries = [], [], []
         return saved
 
     def _restore(self, saved: dict[str, object]) -> None:
@@ -324,8 +328,8 @@ class Interpreter(Evaluator):
             self.scope.bind(node.id, Opaque())
 
     def _mark_mutated(self, value: Value) -> None:
-        for origin in flow.origins(value):
-            origin.param.param.mutated = True
+        for shared in flow.sharing(value):
+            shared.param.mutated = True
 
     def _assign(self, node: ast.Assign) -> None:
         value = self.evaluate(node.value)
@@ -375,7 +379,11 @@ class Interpreter(Evaluator):
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         scope = self.scope
-        self.scope.bind(node.name, Function(node, scope, self.module, self._decorators(node)))
+        function = Function(node, scope, self.module, self._decorators(node))
+        made = [d.func for d in node.decorator_list if isinstance(d, ast.Call)]  # what made the decorators
+        if any(map(roles.repeats, (*function.decorators, *map(self.evaluate, made)))):
+            self.program.repeated.add(node)
+        self.scope.bind(node.name, function)
 
     def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Value, ...]:
         return tuple(self.evaluate(decorator) for decorator in node.decorator_list)
@@ -390,7 +398,10 @@ class Interpreter(Evaluator):
         for member in members.values():  # a method sees the names around the class, not those in it
             if isinstance(member, Function):
                 member.scope = outer
-        outer.bind(node.name, Class(node, self.module, bases, members))
+        value = Class(node, self.module, bases, members)
+        if roles.is_lightning(value):
+            self.program.hooks |= {member.node for member in members.values() if isinstance(member, Function)}
+        outer.bind(node.name, value)
 
     def _return(self, node: ast.Return) -> bool:
         value = self.evaluate(node.value) if node.value is not None else Const(None)
@@ -403,6 +414,10 @@ class Interpreter(Evaluator):
     def _raise(self, node: ast.Raise) -> bool:
         if node.exc is not None:
             self.evaluate(node.exc)
+        if self._tries:  # it may be how a loop is left
+            for entry in self.nesting[self._tries[0] :]:
+                if isinstance(entry, Loop):
+                    entry.ends_early = True
         return True
 
     def _jump(self, node: ast.stmt) -> bool:
@@ -500,7 +515,13 @@ class Interpreter(Evaluator):
 
     def _try(self, node: ast.Try) -> bool:
         start = dict(self.scope.names)
-        ended = self._run(node.body) or self._run(node.orelse)
+        catches = any(not _is_interrupt(handler.type) for handler in node.handlers)
+        if catches:
+            self._tries.append(len(self.nesting))
+        ended = self._run(node.body)
+        if catches:
+            self._tries.pop()
+        ended = ended or self._run(node.orelse)
         ends = [] if ended else [self.scope.names]
         imports_only = all(isinstance(s, (ast.Import, ast.ImportFrom)) for s in node.body)
         for handler in node.handlers:
@@ -581,6 +602,11 @@ def _child(package: str, name: str) -> str:
 
 def _last_name(value: Value) -> str:
     return value.name.rpartition(".")[2] if isinstance(value, Library) else ""
+
+
+def _is_interrupt(caught: ast.expr | None) -> bool:
+    """Whether a handler waits for Ctrl-C or a missing module alone, which no loop raises to end."""
+    return isinstance(caught, ast.Name) and caught.id in ("KeyboardInterrupt", "ImportError", "ModuleNotFoundError")
 
 
 def _is_main_guard(test: ast.expr) -> bool:

@@ -205,6 +205,10 @@ class Program:
     """The loops around every ``pyro.clear_param_store()``, in the order in which they run."""
     recursive: set[ast.AST] = field(default_factory=set)
     """Functions that call themselves, perhaps by way of others."""
+    hooks: set[ast.AST] = field(default_factory=set)
+    """Methods of classes of PyTorch Lightning, which decides how often they are called."""
+    repeated: set[ast.AST] = field(default_factory=set)
+    """Functions with a decorator that may call them several times."""
     seen: Seen = field(default_factory=Seen)
     """What runs of these programs showed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -121,6 +122,50 @@ def _of_autoguide(made: Made) -> list[Part]:
 
 #: Under this name an ``AutoGuideList`` remembers the parts that were appended to it.
 APPENDED = "[appended]"
+
+
+def lineage(cls: Class) -> Iterator[Class]:
+    """A class and the project's classes that it derives from."""
+    yield cls
+    for base in cls.bases:
+        if isinstance(base, Class):
+            yield from lineage(base)
+
+
+def inherited(cls: Class, method: FunctionNode, name: str) -> Value | None:
+    """What ``super().name`` is in ``method``, of an object of ``cls``; ``None`` where no class of the project has it.
+
+    Bases are asked from left to right, which for plain inheritance is Python's order.
+    """
+    bases = [base for base in cls.bases if isinstance(base, Class)]
+    if any(isinstance(member, Function) and member.node is method for member in cls.members.values()):
+        return next((found for base in bases if (found := base.member(name)) is not None), None)
+    return next((found for base in bases if (found := inherited(base, method, name)) is not None), None)
+
+
+def repeats(decorator: Value) -> bool:
+    """Whether a decorator may call its function several times: it, or what makes it, loops or calls more than once."""
+    if isinstance(decorator, (Made, Library)):
+        return decorator.name.rpartition(".")[2] in ("repeat", "retry")
+    if not isinstance(decorator, Function):
+        return False
+    spec, inside = decorator.node.args, list(ast.walk(decorator.node))
+    given = [argument.arg for argument in (*spec.posonlyargs, *spec.args)][:1]
+    calls = [n for n in inside if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in given]
+    return len(calls) > 1 or any(isinstance(node, (ast.For, ast.While, ast.comprehension)) for node in inside)
+
+
+def is_lightning(cls: Class) -> bool:
+    """Whether a class is one of PyTorch Lightning, which calls its methods."""
+    return any(
+        is_lightning(base) if isinstance(base, Class) else isinstance(base, Library) and _is_hooked(base.name)
+        for base in cls.bases
+    )
+
+
+def _is_hooked(name: str) -> bool:
+    package, last = name.partition(".")[0], name.rpartition(".")[2]
+    return package in ("lightning", "pytorch_lightning") or last == "LightningModule"
 
 
 def inherits(cls: Class, name: str) -> bool:

@@ -94,7 +94,7 @@ def step_count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
 def _count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
     svis = program.makers_of(optimizer)
     if len(svis) != 1:
-        return StepCount(None, "the optimiser serves several SVI objects" if svis else "no SVI object uses it")
+        return StepCount(None, "the optimiser is given to several SVI calls" if svis else "no SVI object uses it")
     (svi,) = svis
     if any(not any(loop is mine for mine in optimizer.loops) for loop in svi.loops):
         return StepCount(None, "one optimiser serves every SVI object that a loop builds")
@@ -121,12 +121,14 @@ def _doubt(program: Program, svi: Svi) -> str:
     """Why the loops that are seen do not tell how many steps there are."""
     steps = svi.steps
     functions = {function for step in steps for function in step.functions}
-    if any(getattr(function, "name", "") == "training_step" for function in functions):
+    if functions & program.hooks or any(getattr(function, "name", "") == "training_step" for function in functions):
         return "PyTorch Lightning makes the steps"
     if not steps:
         return "the loop that steps the SVI object was not found"
     if svi.escaped:
         return "the SVI object is handed to code that is not followed, which may step it"
+    if functions & program.repeated:
+        return "a decorator may run the function that makes the steps several times"
     if functions & program.recursive:
         return "a function that calls itself makes the steps"
     if not any(step.loops for step in steps):

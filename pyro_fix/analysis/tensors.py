@@ -102,6 +102,8 @@ def _of_call(value: Made) -> Extent | None:
         return Extent(0.0, 1.0, "identity")
     if value.name in ("torch.softmax", "torch.nn.functional.softmax"):
         return Extent(0.0, 1.0, "simplex")
+    if value.name.endswith((".sample", ".rsample")) and value.arguments:  # ``Uniform.sample(Uniform(0, 1), …)``
+        return _of_draw(value.arguments[0])
     return None
 
 

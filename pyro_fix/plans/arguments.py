@@ -1,7 +1,8 @@
 """Values made up for the arguments of a function: from its names, annotations, docstring and what it does with them.
 
 Nothing is computed here: a value is the text of an expression, for a driver to evaluate.  Where a function asks for
-something that cannot be made up (a data frame, a path, an object of a class), it has no values.
+something that cannot be made up (a path, an object of a class), it has no values.  A data frame is made up where all
+columns that are read can be seen; the driver needs pandas for it.
 """
 
 from __future__ import annotations
@@ -66,6 +67,34 @@ _DIMS = re.compile(r"[(\[]\s*((?:[A-Za-z_]\w{0,11}|\d+)(?:\s*[,x\xd7]\s*(?:[A-Za
 _NO_DIM = re.compile(
     r"^(?i:tensor|optional|int|float|str|bool|list|tuple|dict|ndarray|default|torch|array|none|array_like)$"
 )
+#: Names of data frames, where no annotation tells.
+_FRAME = re.compile(r"^(?:df|frame|data_?frame)$|_df$|^df_")
+#: What only a data frame is asked for, and what only a column of one is.
+_FRAME_ONLY = frozenset({"dropna", "groupby", "iloc", "iterrows", "reset_index", "sort_values"})
+_COLUMN_ONLY = frozenset({"cat", "fillna", "iloc", "to_numpy", "values"})
+#: Attributes of a data frame that read none of its columns, and methods that give back one with the same columns.
+_FRAME_FACTS = frozenset({"empty", "index", "ndim", "shape", "size"})
+_FRAME_COPIES = frozenset({"copy", "dropna", "head", "reset_index", "sort_index"})
+#: Its other attributes, methods aside.
+_FRAME_OTHERS = frozenset(
+    {
+        "T",
+        "at",
+        "attrs",
+        "axes",
+        "columns",
+        "dtypes",
+        "flags",
+        "iat",
+        "iloc",
+        "loc",
+        "plot",
+        "sparse",
+        "style",
+        "values",
+    }
+)
+_PANDAS = "importlib.import_module('pandas')"
 _LETTERS: Mapping[str, int] = MappingProxyType({"k": 2, "c": 2, "t": 5, "d": _D, "p": _D, "m": 4, "l": 4})
 
 
@@ -196,6 +225,8 @@ class _Names:
         self._docstring = ast.get_docstring(function) or ""
         self._attributes: dict[str, set[str]] = {}
         self._keys: dict[str, set[str]] = {}
+        self._frames: set[str] = set()
+        self._function = function
         self._called: set[str] = set()
         self._indexes: set[str] = set()
         self._loops: dict[str, int] = {}
@@ -209,6 +240,11 @@ class _Names:
     def _note(self, node: ast.AST) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             self._attributes.setdefault(node.value.id, set()).add(node.attr)
+            if node.attr in _FRAME_ONLY:
+                self._frames.add(node.value.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Subscript):
+            if isinstance(node.value.value, ast.Name) and node.attr in _COLUMN_ONLY:
+                self._frames.add(node.value.value.id)
         elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
             if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
                 self._keys.setdefault(node.value.id, set()).add(node.slice.value)
@@ -240,6 +276,10 @@ class _Names:
         said = ast.unparse(annotation) if annotation is not None else ""
         if _LOADER.search(name) or "DataLoader" in said:
             return self._loader(name)
+        if re.search(r"\bDataFrame\b", said) or (not said and (_FRAME.search(name) or name in self._frames)):
+            return self._frame(name)
+        if re.search(r"\bSeries\b", said):
+            return [f"{_PANDAS}.Series(", self._column(name, name), ")"]
         if _TENSOR.search(said):
             return [self._tensor(name, said)]
         word = re.sub(r"\bOptional\[(.*)\]$", r"\1", said).partition("|")[0].strip(" '\"")
@@ -282,6 +322,34 @@ class _Names:
             parts += [spelled, *value, ", "]
         return [*parts, closing]
 
+    def _frame(self, name: str) -> list[Part] | None:
+        """A data frame of the columns that the function reads; None where it may read others."""
+        columns: dict[str, None] = {}
+        uses = understood = 0
+        called = {node.func for node in ast.walk(self._function) if isinstance(node, ast.Call)}
+        for node in ast.walk(self._function):
+            if isinstance(node, ast.Name) and node.id == name:
+                uses += isinstance(node.ctx, ast.Load)
+            read = _columns_read(node, name, node in called)
+            if read is not None:
+                understood += 1
+                columns |= dict.fromkeys(read)
+        if uses != understood or not columns:
+            return None
+        # where no name tells which of them is observed, it may be any
+        open_ = not any(map(self.observes, columns))
+        items: list[tuple[str, list[Part] | None]] = [
+            (f"{key!r}: ", [self._column(key, name, open_)]) for key in columns
+        ]
+        return self._assembled(f"{_PANDAS}.DataFrame({{", items, "})")
+
+    def _column(self, name: str, frame: str, is_open: bool = False) -> Tensor:
+        """One column, an array; ``frame`` is the parameter that it is in."""
+        if _INDEX.search(name):
+            return Tensor(False, "label", (_N,), ".numpy()")
+        observed = is_open or _OBSERVED.search(name) is not None
+        return Tensor(observed, self._observed.get(frame, "") if observed else "real", (_N,), ".numpy()")
+
     def _tensor(self, name: str, said: str) -> Tensor:
         shape = self._docstring_shape(name) if not (shape := _annotated(said)) else shape
         suffix = ".numpy()" if re.search(r"ndarray|NDArray|ArrayLike", said) and "Tensor" not in said else ""
@@ -318,6 +386,25 @@ class _Names:
                     continue  # a remark
                 return tuple(_length(word) for word in words)
         return None
+
+
+def _columns_read(node: ast.AST, frame: str, is_called: bool) -> list[str] | None:
+    """The columns that an expression reads of a data frame; None where it does not read it, or not plainly."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len":
+        return [] if node.args and _is_name(node.args[0], frame) else None
+    if isinstance(node, ast.Attribute) and _is_name(node.value, frame):
+        if is_called:
+            return [] if node.attr in _FRAME_COPIES else None
+        return [] if node.attr in _FRAME_FACTS else None if node.attr in _FRAME_OTHERS else [node.attr]
+    if not isinstance(node, ast.Subscript) or not _is_name(node.value, frame):
+        return None
+    keys = node.slice.elts if isinstance(node.slice, ast.List) else [node.slice]
+    words = [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+    return None if len(words) != len(keys) else words if isinstance(node.ctx, ast.Load) else []
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def _annotated(said: str) -> Shape | None:

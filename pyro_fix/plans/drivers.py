@@ -16,8 +16,9 @@ from pathlib import Path
 
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.program import Program, Svi
+from pyro_fix.analysis.roles import lineage
 from pyro_fix.analysis.scopes import Module
-from pyro_fix.analysis.values import Function, Instance, Made, Value, options
+from pyro_fix.analysis.values import Class, Function, Instance, Made, Value, options
 from pyro_fix.plans.arguments import FunctionNode, calls, kind_of
 from pyro_fix.plans.templates import PAIR, TRAINER
 from pyro_fix.plans.tree import Tree, dotted, import_root
@@ -53,14 +54,15 @@ class _Call:
 def reaching(program: Program, path: Path, names: Collection[str], tree: Tree) -> list[RunPlan]:
     """Drivers that run the top-level definitions ``names`` (all, if it is empty) of the file at ``path``."""
     module = program.modules.get(path)
-    if module is None or any(step.entry is module for svi in program.svis for step in svi.steps):
+    training = {step.entry for svi in program.svis for step in svi.steps}
+    if module is None or module in training:
         return []  # importing it would train at once
     definitions = _Definitions(program)
     wanted = {(path, name) for name in names}
     trainers = list(_trainers(program, definitions))
     plans: dict[str, RunPlan] = {}
     for call in (*_entries(trainers, program, definitions), *trainers, *_pairs(program, module)):
-        reached = definitions.reached(call.roots)
+        reached = definitions.reached(call.roots) if program.modules[call.module] not in training else set()
         if call.things and call.values and (wanted & reached if wanted else any(file == path for file, _ in reached)):
             plan = _plan(call, len(plans), tree)
             plans.setdefault(call.label + str(call.module), plan)
@@ -144,27 +146,54 @@ def _trainers(program: Program, definitions: _Definitions) -> Iterator[_Call]:
         places = [(svi.module, svi.call), *((step.module, step.call) for step in svi.steps)]
         for module, node in places:
             top = definitions.holder(module, node)
-            if isinstance(top, ast.FunctionDef):
-                callable_, owner = _outer(top, tops(module.tree).values()), None
-            elif isinstance(top, ast.ClassDef):
-                methods = [item for item in top.body if isinstance(item, ast.FunctionDef)]
-                inner = next((method for method in methods if _spans(method, node.lineno)), None)
-                if inner is None:
-                    continue
-                callable_, owner = _outer(inner, methods), top
-            else:
-                continue
-            if callable_ is None or not _steps(callable_, svi):
-                continue
-            made = calls(callable_, _handed_over(callable_, svi, program), bound=owner is not None)
-            name = callable_.name
-            if owner is None:
-                call = _Call(f"{name}()", module.path, roots | {(module.path, name)}, ["module"], made, name)
-            else:
-                things = [f"module.{owner.name}({built})" for built in _constructors(owner, module)]
-                reached = roots | {(module.path, owner.name)}
-                call = _Call(f"{owner.name}.{name}()", module.path, reached, things, made, name)
-            yield call
+            if isinstance(top, ast.ClassDef):
+                yield from _training_methods(program, svi, top, node, roots)
+            elif isinstance(top, ast.FunctionDef):
+                function = _outer(top, tops(module.tree).values())
+                if function is not None and _steps(function, svi):
+                    made, name = calls(function, _handed_over(function, svi, program), bound=False), function.name
+                    yield _Call(f"{name}()", module.path, roots | {(module.path, name)}, ["module"], made, name)
+
+
+def _training_methods(
+    program: Program, svi: Svi, top: ast.ClassDef, node: ast.AST, roots: frozenset[tuple[Path, str]]
+) -> Iterator[_Call]:
+    """The method round ``node``, or its caller, of every class that has it: those that derive from it come first."""
+    for cls in _heirs(program, top):
+        line = getattr(node, "lineno", 0)
+        inner = next((item for item in top.body if isinstance(item, ast.FunctionDef) and _spans(item, line)), None)
+        own = _methods(cls)
+        function = _outer(inner, own.values()) if inner is not None else None
+        function = own.get(function.name) if function is not None else None  # perhaps the heir's own
+        if function is None or not _steps(function, svi):
+            continue
+        made, path = calls(function, _handed_over(function, svi, program), bound=True), cls.module.path
+        things = [f"module.{cls.node.name}({built})" for built in _constructors(cls.node, cls.module)]
+        reached = roots | {(known.module.path, known.node.name) for known in lineage(cls)}
+        yield _Call(f"{cls.node.name}.{function.name}()", path, reached, things, made, function.name)
+
+
+def _heirs(program: Program, top: ast.ClassDef) -> list[Class]:
+    """The classes at the top of a file that derive from one, however far, and last that one itself."""
+    found = [
+        (sum(1 for _ in lineage(value)), cls_module.path, value)
+        for cls_module in program.modules.values()
+        for name, node in tops(cls_module.tree).items()
+        if isinstance(value := cls_module.scope.names.get(name), Class)
+        and value.node is node
+        and any(known.node is top for known in lineage(value))
+    ]
+    return [value for _, _, value in sorted(found, key=lambda one: (-one[0], one[1]))]
+
+
+def _methods(cls: Class) -> dict[str, ast.FunctionDef]:
+    """The methods of a class, its bases' included."""
+    found: dict[str, ast.FunctionDef] = {}
+    for known in lineage(cls):
+        for item in known.node.body:
+            if isinstance(item, ast.FunctionDef):
+                found.setdefault(item.name, item)
+    return found
 
 
 def _entries(trainers: Iterable[_Call], program: Program, definitions: _Definitions) -> Iterator[_Call]:
@@ -229,17 +258,13 @@ def _handed_over(function: ast.FunctionDef, svi: Svi, program: Program) -> dict[
 
 
 def _constructors(owner: ast.ClassDef, module: Module) -> list[str]:
-    """Argument lists that build an object of a class of this file."""
-    found = tops(module.tree)
-    cls: ast.stmt | None = owner
-    for _ in range(5):
-        if not isinstance(cls, ast.ClassDef):
-            break
-        for item in cls.body:
-            if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-                return calls(item, {}, bound=True, data=False, context=owner)[:4]
-        cls = next((found[base.id] for base in cls.bases if isinstance(base, ast.Name) and base.id in found), None)
-    return [""]
+    """Argument lists that build an object of a class."""
+    cls = module.scope.names.get(owner.name)
+    made = _methods(cls).get("__init__") if isinstance(cls, Class) else None
+    if made is None or not isinstance(cls, Class):
+        return [""]
+    context = ast.Module([known.node for known in lineage(cls)], [])
+    return calls(made, {}, bound=True, data=False, context=context)[:4]
 
 
 # --- models with guides

@@ -1,9 +1,9 @@
 """The program's view of the file system: patched sources in their places, and nothing written below the project.
 
 Python functions that open, make, move and remove files are replaced.  A read of an overlaid source finds the patched
-text; what the program writes below its project lands in a scratch folder, where its later reads find it.  Native
-code that opens files by itself is not seen (``torch.save`` is, in ``quiet.py``): keeping a hostile program in is the
-sandbox's task, this one keeps an ordinary program from changing its own tree.
+text; what the program writes below its project (in a sandbox: anywhere) lands in a scratch folder, where its later
+reads find it.  Native code that opens files by itself is not seen (``torch.save`` is, in ``quiet.py``): keeping a
+hostile program in is the sandbox's task, this one keeps an ordinary program going that writes where it must not.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _open, _os_open, _stat, _lstat, _mkdir = builtins.open, os.open, os.stat, os.lst
 _remove, _rmdir, _rename, _listdir, _scandir = os.remove, os.rmdir, os.rename, os.listdir, os.scandir
 _chdir, _rmtree, _access, _truncate, _symlink = os.chdir, shutil.rmtree, os.access, os.truncate, os.symlink
 _T = TypeVar("_T")
+#: No files to write to, whatever they look like.
+_DEVICES = tuple(os.path.join(folder, "") for folder in ("/dev", "/proc", "/sys"))
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -65,11 +67,12 @@ class View:
         *,
         free: Iterable[str] = (),
         shared: bool = False,
+        everywhere: bool = False,
     ) -> None:
         """``overlay``: real path of a source -> file with the text to show; ``roots``: the project's folders.
 
-        ``free``: folders below the roots that are written to all the same.  ``shared``: other processes may have
-        written already.
+        ``free``: folders that are written to all the same.  ``shared``: other processes may have written already.
+        ``everywhere``: nothing else can be written to, below the roots or not.
         """
         self.overlay = overlay
         self.libraries = Libraries()
@@ -77,6 +80,7 @@ class View:
         self._roots = tuple(os.path.join(root, "") for root in roots)
         self._scratch = os.path.join(os.path.realpath(scratch), "")
         self._free = (self._scratch, *(os.path.join(os.path.realpath(folder), "") for folder in free))
+        self._everywhere = everywhere
         self._layers = [os.path.join(self._scratch, "written")]
         self.touched = shared
         self._removed: set[str] = set()
@@ -96,6 +100,12 @@ class View:
             and not self.libraries.owns(path)
         )
 
+    def redirects(self, path: str) -> bool:
+        """Whether what is written to the absolute ``path`` lands in the scratch folder."""
+        if not self._everywhere:
+            return self.in_project(path)
+        return not os.path.join(path, "").startswith((*self._free, *_DEVICES)) and not self.libraries.owns(path)
+
     def note(self, path: str) -> None:
         """Report a file of the project that the program depends on."""
         if self.noting and path not in self._loaded and not (self.libraries.owns(path) and path not in self.overlay):
@@ -114,7 +124,7 @@ class View:
         """Where a read of ``path`` has to go instead, if anywhere."""
         shown = self.shown(path)
         absolute = os.path.abspath(path)
-        if self.touched and self.in_project(absolute):
+        if self.touched and self.redirects(absolute):
             written = self._written(os.path.realpath(path))
             if written is not None:
                 return written
@@ -130,7 +140,7 @@ class View:
         ``keeps``: the old content stays (append, update); ``makes``: a missing file is made.
         """
         real = os.path.realpath(path)
-        if not self.in_project(real):
+        if not self.redirects(real):
             return None
         current = self.existing(real)
         if current is not None and not stat.S_ISREG(_stat(current).st_mode):
@@ -286,7 +296,7 @@ class View:
         # The last part is not followed: a link is removed or renamed itself.
         folder, last = os.path.split(os.path.abspath(name))
         real = os.path.join(os.path.realpath(folder), last)
-        return real if self.in_project(real) else None
+        return real if self.redirects(real) else None
 
     # ------------------------------------------------------------------ looks
 
@@ -295,7 +305,7 @@ class View:
         if not self.touched:
             return path
         name = _name(path)
-        if name is None or not self.in_project(os.path.abspath(name)):
+        if name is None or not self.redirects(os.path.abspath(name)):
             return path
         real = os.path.realpath(name)
         written = self._written(real)
@@ -306,7 +316,7 @@ class View:
     def names(self, path: Any) -> list[Any] | None:
         """The names in the folder ``path`` where the program changed it; else None."""
         name = _name("." if path is None else path)
-        if not self.touched or name is None or not self.in_project(os.path.join(os.path.realpath(name), "x")):
+        if not self.touched or name is None or not self.redirects(os.path.join(os.path.realpath(name), "x")):
             return None
         real = os.path.realpath(name)
         if self.existing(real) is None:

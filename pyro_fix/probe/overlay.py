@@ -24,8 +24,16 @@ class Overlay:
     def __init__(self, spec: dict[str, Any], *, first: bool) -> None:
         """``first``: this is the process that the runner started, and not one that the program started."""
         self.journal = Journal(spec["journal"])
-        free = [spec["save_states"]] if spec["save_states"] else []
-        self.view = View(spec["overlay"], spec["roots"], spec["scratch"], self.journal, free=free, shared=not first)
+        sandbox = spec["sandbox"]
+        self.view = View(
+            spec["overlay"],
+            spec["roots"],
+            spec["scratch"],
+            self.journal,
+            free=[*([spec["save_states"]] if spec["save_states"] else []), *(sandbox["writable"] if sandbox else [])],
+            shared=not first,
+            everywhere=sandbox is not None,
+        )
         self.counter = marks.Counter(self.journal)
         self._marks = {
             path: {int(line): self.counter.number(label) for line, label in lines.items()}

@@ -12,7 +12,7 @@ import traceback
 import warnings
 from typing import Any
 
-from . import program, replicas, seeds, version
+from . import program, replicas, sandbox, seeds, version
 from .overlay import Overlay
 
 
@@ -27,6 +27,8 @@ def run() -> None:
     with open(os.environ["PYRO_FIX_SPEC"], encoding="utf-8") as file:
         spec = json.load(file)
     overlay = _overlay()
+    if spec["sandbox"] is not None and not _locked_in(spec["sandbox"], overlay):
+        replicas.leave(1)
     target = spec["target"]
     # Modules beside the user's program may hide others', as they would without us.
     place = os.path.dirname(os.path.realpath(target["name"])) if target["kind"] == "script" else os.getcwd()
@@ -52,6 +54,7 @@ def run() -> None:
             said = "" if isinstance(error.code, int) else f": {error.code}"
             failure = {**recorder.places.failure(error), "message": f"exit status {status}{said}"}
             overlay.journal.write("broke", **failure)
+            _explain(error, spec, overlay)
         _again(recorder)
     except BaseException as error:
         status = 1
@@ -59,9 +62,29 @@ def run() -> None:
             # After steps that were skipped the program may well miss what they would have brought.
             kind = "note" if recorder.cut_short else "broke"
             overlay.journal.write(kind, text=f"after its steps: {error!r}"[:500], **recorder.places.failure(error))
+        _explain(error, spec, overlay)
         _show(error)
     recorder.ending.close("program")
     recorder.ending.leave(status)
+
+
+def _locked_in(policy: dict[str, Any], overlay: Overlay) -> bool:
+    """Enter the sandbox; False where the program must not run without one."""
+    missing = sandbox.enter(policy)
+    if not missing:
+        return True
+    words = f"the sandbox does not keep it from {', '.join(missing)}"
+    if policy["required"]:
+        overlay.journal.write("broke", kind="sandbox", message=words, where="")
+        return False
+    overlay.journal.write("note", text=words)
+    return True
+
+
+def _explain(error: BaseException, spec: dict[str, Any], overlay: Overlay) -> None:
+    words = sandbox.explain(error, spec["sandbox"])
+    if words:
+        overlay.journal.write("note", text=words)
 
 
 def _overlay() -> Overlay:
@@ -114,7 +137,7 @@ def _program(spec: dict[str, Any], overlay: Overlay, recorder: Any) -> int:
     elif target["kind"] == "module":
         program.module(target["name"], target["args"])
     else:
-        status = program.pytest(target["args"], spec["scratch"], _Plugin(recorder))
+        status = program.pytest(target["args"], spec["scratch"], _Plugin(recorder, spec))
         if status and not recorder.stepped:
             overlay.journal.write("pytest", status=status)
         return status
@@ -124,8 +147,9 @@ def _program(spec: dict[str, Any], overlay: Overlay, recorder: Any) -> int:
 class _Plugin:
     """Listens to pytest: what its tests raise does not reach us otherwise."""
 
-    def __init__(self, recorder: Any) -> None:
+    def __init__(self, recorder: Any, spec: dict[str, Any]) -> None:
         self._recorder = recorder
+        self._spec = spec
         recorder.ending.stop_program = self._stop
 
     def _stop(self) -> None:
@@ -141,6 +165,7 @@ class _Plugin:
         # Once steps were made, a test may fail for want of those that were not.
         if error is not None and not self._recorder.stepped:
             self._recorder.journal.write("broke", **self._recorder.places.failure(error))
+            _explain(error, self._spec, self._recorder.overlay)
 
     def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
         self._recorder.warned(warning_message.message, warning_message.category)

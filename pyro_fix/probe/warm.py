@@ -199,8 +199,9 @@ class _Parent:
         """Carry out all orders; returns in the processes of the programs alone."""
         while True:
             run = _next(self._orders)
+            # At the end all supervisors have to do with is their own ends.
             with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
+                while os.waitpid(-1, os.WNOHANG if run else 0)[0]:
                     pass
             if run is None:
                 os._exit(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 from pyro_fix.report.text import shown
 from pyro_fix.result import Finding, Result
 from pyro_fix.transform import Status
+
+#: A list of numbers as ``indent`` writes it: no string holds a line break that is not escaped.
+_NUMBERS = re.compile(r'\[(?:\n *(?:-?\d[\d.eE+-]*|"nan"|"-?inf(?:inity)?"),?)+\n *\]')
 
 
 def document(result: Result, cwd: Path, applied: bool) -> str:
@@ -56,8 +60,9 @@ def _finding(finding: Finding, cwd: Path) -> dict[str, object]:
 
 
 def dumps(value: object) -> str:
-    """Any value as strict, indented JSON."""
-    return json.dumps(_plain(value), indent=2, allow_nan=False)
+    """Any value as strict, indented JSON; lists of numbers are lines, since a column of losses is nothing to read."""
+    text = json.dumps(_plain(value), indent=2, allow_nan=False)
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[0][1:-1].split())}]", text)
 
 
 def _plain(value: object) -> object:

@@ -8,6 +8,27 @@ from collections.abc import Sequence
 from pyro_fix.report.json import dumps
 from pyro_fix.transform import Promise, Transform
 
+#: The sixteen tips of Pyro's tutorial "SVI Part IV: Tips and Tricks", in our words.
+TIPS = {
+    1: "Start with a small learning rate",
+    2: "Use Adam or ClippedAdam by default",
+    3: "Let the learning rate decay",
+    4: "Give model and guide the same support",
+    5: "Constrain parameters that need it",
+    6: "Use an autoguide where a custom guide makes trouble",
+    7: "Initialise guide distributions with low variance",
+    8: "Weigh particles against the size of mini-batches",
+    9: "Use TraceMeanField_ELBO where it applies",
+    10: "Normalise the ELBO",
+    11: "Mind the scales of numbers",
+    12: "Keep validation on",
+    13: "Declare event dimensions and plates rightly",
+    14: "Enumerate discrete latents",
+    15: "Anneal the KL term of complex models",
+    16: "Clip gradients, and keep sensitive parameters off the boundary",
+}
+TUTORIAL = "https://pyro.ai/examples/svi_part_iv.html"
+
 
 def table(transforms: Sequence[Transform]) -> str:
     """One line a transform: code, tip, default, name, summary."""
@@ -48,6 +69,12 @@ def document(transform: Transform) -> str:
 def summary(transform: Transform) -> str:
     """The first paragraph of the documentation, on one line."""
     return " ".join(_documentation(transform).split("\n\n", 1)[0].split())
+
+
+def section(transform: Transform, title: str) -> str:
+    """What the documentation says under a heading; empty where there is none."""
+    _, _, rest = f"\n{_documentation(transform)}\n".partition(f"\n## {title}\n")
+    return rest.partition("\n## ")[0].strip()
 
 
 def _documentation(transform: Transform) -> str:

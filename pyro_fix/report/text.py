@@ -24,14 +24,14 @@ def findings(result: Result, cwd: Path, verified: bool) -> Iterator[str]:
     """One line a finding: ``path:line:col: CODE message [fix: …]``."""
     for finding in result.findings:
         proposal = finding.proposal
-        yield f"{_place(finding, cwd)}: {proposal.code} {proposal.message} [fix: {_fix(finding, verified)}]"
+        yield f"{place(finding, cwd)}: {proposal.code} {proposal.message} [fix: {_fix(finding, verified)}]"
 
 
 def verdict(finding: Finding, cwd: Path) -> str:
     """What the runs said of an included fix."""
     proposal = finding.proposal
     status, reason = finding.verdict.status.value, finding.verdict.reason
-    return f"{_place(finding, cwd)}: {proposal.code} {label(finding)}: {status}: {reason}"
+    return f"{place(finding, cwd)}: {proposal.code} {label(finding)}: {status}: {reason}"
 
 
 def left_out(result: Result, cwd: Path) -> Iterator[str]:
@@ -40,7 +40,7 @@ def left_out(result: Result, cwd: Path) -> Iterator[str]:
         if not finding.included:
             proposal = finding.proposal
             what = label(finding) or proposal.message
-            yield f"{_place(finding, cwd)}: {proposal.code} {what}: {_why(finding)}"
+            yield f"{place(finding, cwd)}: {proposal.code} {what}: {_why(finding)}"
 
 
 def skipped(result: Result, cwd: Path) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _why(finding: Finding) -> str:
     return f"{status.value}: {reason}"
 
 
-def _place(finding: Finding, cwd: Path) -> str:
+def place(finding: Finding, cwd: Path) -> str:
     """``path:line:column``, in a notebook ``path:cell N:line:column``."""
     proposal = finding.proposal
     return f"{shown(proposal.path, cwd)}{_cell(finding.cell)}:{proposal.line}:{proposal.column}"

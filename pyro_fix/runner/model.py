@@ -75,6 +75,24 @@ class Referee:
 
 
 @dataclass(frozen=True)
+class Sandbox:
+    """What a run is allowed beyond its own scratch folder, and how much it may take."""
+
+    readable: tuple[Path, ...] = ()
+    """Files and folders that may be read although they look like secrets."""
+    writable: tuple[Path, ...] = ()
+    """Folders that may be written to."""
+    network: bool = False
+    """Whether sockets are left alone."""
+    memory: int | None = None
+    """Bytes, of all processes of the run together; None: half of what the machine has."""
+    processes: int = 256
+    """How many there may be at a time."""
+    required: bool = False
+    """Whether the program is not to run where any of it cannot be enforced."""
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """One run of one program.  The child never writes to the user's tree."""
 
@@ -103,3 +121,5 @@ class RunRequest:
     """Whether to start the interpreter anew, even where a process that has loaded torch and Pyro could be forked."""
     any_version: bool = False
     """Whether Pyro says that it is whatever version the program asks for; the versions that are reported are true."""
+    sandbox: Sandbox | None = Sandbox()
+    """None: the program runs with the user's rights."""

@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol
 from pyro_fix import notebook as notebooks
 from pyro_fix import sources
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import interpreter, read, warm
+from pyro_fix.runner import interpreter, journals, read, sandbox, warm
 from pyro_fix.runner.model import RunRequest, Target
 
 _PROBE = Path(__file__).resolve().parent.parent / "probe"
@@ -28,6 +28,7 @@ _SUPERVISOR = Path(__file__).resolve().with_name("supervise.py")
 #: The last part of the time is the child's, to end by itself with everything reported.
 _CHILD_SHARE = 0.9
 _TAIL = 50
+_LONGEST_LINE = 1 << 16
 
 _SITE = """\
 import os, sys
@@ -141,7 +142,10 @@ def run(request: RunRequest, *, on_line: Callable[[str], None] | None = None) ->
         if "unlooked" in names and end.why == "":
             more, _ = _child(request, scratch / "look", [request.seeds[0]], deadline, on_line, inline=True)
             events += [event for event in more if event["event"] in ("look", "facts")]
-    return read.observation(request, events, end, versions, time.monotonic() - started)
+    try:
+        return read.observation(request, events, end, versions, time.monotonic() - started)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # the program can write into its journal
+        return read.broken(request, Failure("journal", f"what the run recorded cannot be read: {error!r}"))
 
 
 def _with_program(request: RunRequest) -> RunRequest:
@@ -171,7 +175,8 @@ class End:
     status: int | None = None
     """Exit status, negative for a signal; None when we killed it or it never started."""
     why: str = ""
-    """``timeout``, ``killed`` (by :func:`stop_all`), ``start`` (it could not be started), or empty."""
+    """``timeout``, ``killed`` (by :func:`stop_all`), ``limit`` (it took too much), ``start`` (it could not be started),
+    or empty."""
     message: str = ""
     tail: list[str] = field(default_factory=list)
     """The last lines of its output."""
@@ -193,24 +198,29 @@ def _child(
         return [], End(why="timeout")
     for folder in ("tmp", "site", "overlay"):
         (scratch / folder).mkdir(parents=True)
+    if request.save_states:
+        request.save_states.mkdir(parents=True, exist_ok=True)  # the sandbox opens what is there
     spec = _spec(request, scratch, seeds, left, plain=only_steps or inline, inline=inline)
     (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
     (scratch / "site" / "sitecustomize.py").write_text(_SITE.format(boot=str(_PROBE / "boot.py")), encoding="utf-8")
+    # Both beside the scratch folder, which the program may write to: it could put a link in a file's place.
+    path, status = (scratch.with_name(f"{scratch.name}-{name}.json") for name in ("order", "status"))
     order = {
         "command": [str(request.python), *request.target.flags, str(_PROBE / "boot.py"), "--program"],
         "cwd": str(request.target.cwd),
         "env": _environment(request, scratch),
-        "status": str(scratch / "status.json"),
+        "status": str(status),
         "scratch": str(scratch.parent),
+        "limits": sandbox.limits(request, scratch),
     }
-    path = scratch / "order.json"
     path.write_text(json.dumps(order), encoding="utf-8")
+    journals.tell(scratch / "journal.jsonl")
     end = End()
     forked = warm.fork(request, _PROBE / "boot.py", path, _environment(request, None))
     if forked is not None:
-        end = _attend(forked, scratch, left, on_line)
+        end = _attend(forked, status, left, on_line)
     if forked is None or forked.refused:
-        end = _attend(_Fresh(path), scratch, deadline - time.monotonic(), on_line)
+        end = _attend(_Fresh(path), status, deadline - time.monotonic(), on_line)
     found = read.events(scratch / "journal.jsonl")
     if forked is not None and not found and not end.why and not request.fresh:
         # It came to nothing, perhaps because it was forked.
@@ -220,7 +230,7 @@ def _child(
     return found, end
 
 
-def _attend(started: _Started, scratch: Path, seconds: float, on_line: Callable[[str], None] | None) -> End:
+def _attend(started: _Started, status: Path, seconds: float, on_line: Callable[[str], None] | None) -> End:
     """Wait for the end of what was started, and see to it that it comes."""
     end = End()
     tail: deque[str] = deque(maxlen=_TAIL)
@@ -239,13 +249,15 @@ def _attend(started: _Started, scratch: Path, seconds: float, on_line: Callable[
             _running.discard(started)
         started.close()
     try:
-        told = json.loads((scratch / "status.json").read_text(encoding="utf-8"))
+        told = json.loads(status.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         told = {}
     end.status = told.get("status")
     end.tail = list(tail)
     if "error" in told:
         end.why, end.message = "start", told["error"]
+    elif told.get("exceeded"):
+        end.why, end.message = "limit", told["exceeded"]
     elif end.status is None and not end.why:
         end.why = "killed"
     return end
@@ -253,7 +265,8 @@ def _attend(started: _Started, scratch: Path, seconds: float, on_line: Callable[
 
 def _listen(stream: IO[bytes], tail: deque[str], on_line: Callable[[str], None] | None) -> None:
     with contextlib.suppress(ValueError, OSError):
-        for raw in stream:
+        # A program that never ends its line must not fill our memory.
+        for raw in iter(lambda: stream.readline(_LONGEST_LINE), b""):
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             tail.append(line)
             if on_line is not None:
@@ -306,6 +319,7 @@ def _spec(
         "deadline": time.time() + left * _CHILD_SHARE,
         "device": request.device,
         "any_version": request.any_version,
+        "sandbox": sandbox.policy(request, scratch, _roots(target)),
     }
 
 
@@ -325,7 +339,7 @@ def _environment(request: RunRequest, scratch: Path | None) -> dict[str, str]:
     """The environment of a run; without ``scratch`` but for what belongs to the one run."""
     environment = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in (sandbox.scrubbed(os.environ) if request.sandbox else os.environ).items()
         # The first would leave boot without its folder, the second is set by the child itself.
         if name not in ("PYTHONSAFEPATH", "PYRO_FIX_INSIDE")
     }

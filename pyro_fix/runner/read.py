@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
+import stat
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,6 +31,8 @@ from pyro_fix.runner.model import RunRequest
 if TYPE_CHECKING:
     from pyro_fix.runner.process import End
 
+#: More than that a program has written itself.
+_LONGEST_JOURNAL = 1 << 28
 #: Reasons for which an SVI object ends before it has made its steps through no doing of its own.
 _CUT_SHORT = frozenset({"time", "skipped"})
 
@@ -36,15 +40,20 @@ _CUT_SHORT = frozenset({"time", "skipped"})
 def events(journal: Path) -> list[dict[str, Any]]:
     """The events of a journal; a line that a kill has cut in two is left out."""
     try:
-        lines = journal.read_text(encoding="utf-8").splitlines()
+        # The program could have put a pipe or a link in its place.
+        descriptor = os.open(journal, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+            lines = file.read(_LONGEST_JOURNAL).splitlines() if stat.S_ISREG(os.fstat(descriptor).st_mode) else []
     except OSError:
         return []
     found = []
     for line in lines:
         try:
-            found.append(json.loads(line))
-        except ValueError:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            found.append(event)
     return found
 
 
@@ -218,6 +227,8 @@ def _failure(
     last = next((line.strip() for line in reversed(end.tail) if line.strip()), "")
     if end.why == "timeout":
         return Failure("timeout", f"ran longer than {request.timeout:g} s")
+    if end.why == "limit":
+        return Failure("killed", f"it {end.message}")
     if end.why == "start":
         return Failure("no-pyro", f"{request.python} cannot be started: {end.message}")
     if end.why == "killed":

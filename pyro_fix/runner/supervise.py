@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import json
 import os
 import select
@@ -55,29 +56,43 @@ def oversee(order: dict[str, Any], start: Callable[[], int], link: int, alone: C
     except OSError as error:
         Path(order["status"]).write_text(json.dumps({"error": str(error)}), encoding="utf-8")
         return
-    status = _watch(pid, link)
+    status, exceeded = _watch(pid, link, order["limits"])
     _kill_all(pid)
     if alone():
         shutil.rmtree(order["scratch"], ignore_errors=True)  # nobody else is left to do it
         return
-    Path(order["status"]).write_text(json.dumps({"status": status}), encoding="utf-8")
+    Path(order["status"]).write_text(json.dumps({"status": status, "exceeded": exceeded}), encoding="utf-8")
 
 
-def _watch(pid: int, link: int) -> int | None:
-    """Wait for the program's end; None when the runner asks for it first."""
+def _watch(pid: int, link: int, limits: dict[str, Any] | None) -> tuple[int | None, str]:
+    """Wait for the program's end; no status when the runner asks for it first, or when it takes too much."""
+    watch = _limits().Watch(os.getpid(), limits) if limits else None
     while True:
         while True:  # orphans are ours to reap as well
             try:
                 ended, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return None
+                return None, ""
             if ended == pid:
-                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+                return (os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)), ""
             if not ended:
                 break
         # Nothing is ever said on the link: it ends, or one byte asks for the end.
         if select.select([link], [], [], _POLL)[0]:
-            return None
+            return None, ""
+        exceeded = watch.exceeded() if watch else ""
+        if exceeded:
+            return None, exceeded
+
+
+def _limits() -> Any:
+    """The module beside this one: isolated as it is, this interpreter knows no packages."""
+    path = Path(__file__).resolve().with_name("limits.py")
+    spec = importlib.util.spec_from_file_location("limits", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _kill_all(pid: int) -> None:

@@ -60,9 +60,9 @@ class Forked:
             if said == b"s":
                 self.began = True
                 continue
-            self.refused = not self.began and not self._hung_up
-            if not said and self.refused:
-                self._parent.lost = True
+            if not self.began and not self._hung_up:
+                self.refused = True
+                self._parent.lost = self._parent.lost or not said
             return True
 
     def hang_up(self) -> None:
@@ -121,8 +121,11 @@ class _Parent:
     def end(self) -> None:
         """End it; runs that it has forked go on."""
         self._orders.close()
-        self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(0.5)
+        except subprocess.TimeoutExpired:  # it is still loading
+            self._process.kill()
+            self._process.wait()
 
     def _drain(self) -> None:
         assert self._process.stdout is not None

@@ -70,6 +70,7 @@ class Bench:
             timeout=options.timeout,
             device=options.device,
             any_version=options.any_version,
+            sandbox=options.sandbox,
         )
 
     def baseline(self, plan: RunPlan) -> Observation:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pyro_fix.observation import Observation
 from pyro_fix.transform import Candidate, Promise, Proposal, Status, Verdict
-from pyro_fix.verify import wording
+from pyro_fix.verify import evidence, wording
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.options import RunPlan
 
@@ -22,7 +22,9 @@ class Fix:
     plan: RunPlan | None = None
     original: Observation | None = None
     patched: Observation | None = None
-    """The program with this fix alone."""
+    """The program with the fix: alone at first, in the end with all that it is verified with."""
+    alone: Observation | None = None
+    """The program with this fix and no other."""
     ordinals: tuple[int, ...] = ()
     """SVI objects that the fix changes."""
     judgements: dict[str, Judgement] = field(default_factory=dict)
@@ -49,7 +51,9 @@ class Fix:
         if judgement.final or self.rung + 1 == len(self.proposal.candidates):
             self.decide(status, judgement.reason, {"deferred": True} if judgement.waits or judgement.defer else {})
             return
-        self.earlier.append({"candidate": self.candidate.label, "status": status.value, "reason": judgement.reason})
+        told = evidence.judged(self.judgements, self.candidate.promise)
+        why = {"status": status.value, "reason": judgement.reason, "judgements": told}
+        self.earlier.append({"candidate": self.candidate.label, **why})
         self.rung += 1
         self.judgements = {}
         self.passes = False
@@ -57,32 +61,32 @@ class Fix:
     def decide(self, status: Status, reason: str, more: Mapping[str, object] | None = None) -> None:
         """Give the verdict, with everything that led to it; ``deferred`` in ``more`` asks for another round."""
         self.passes = False
-        evidence = wording.plain({**self._evidence(), **(more or {})})
-        assert isinstance(evidence, dict)
-        self.verdict = Verdict(status, reason, evidence, self.candidate)
+        told = wording.plain({**self._evidence(), **(more or {})})
+        assert isinstance(told, dict)
+        self.verdict = Verdict(status, reason, told, self.candidate)
 
     def _evidence(self) -> dict[str, object]:
-        promise = self.candidate.promise
-        evidence: dict[str, object] = {"promise": [wording.name(part) for part in Promise if part in promise]}
+        promise, original, patched = self.candidate.promise, self.original, self.patched
+        told: dict[str, object] = {"promise": [wording.name(part) for part in Promise if part in promise]}
         if self.plan is not None:
-            evidence |= {"command": self.plan.label, "found": self.plan.target.origin}
-        if self.patched is not None:
-            seen = self.patched
-            evidence |= {"python": seen.python, "versions": dict(seen.versions), "device": seen.device}
-            evidence["seeds"] = sorted({t.seed for svi in seen.svis for t in svi.trajectories})
-            evidence["patched"] = wording.endings(seen, self.ordinals)
-        if self.original is not None:
-            evidence["original"] = wording.endings(self.original, self.ordinals)
+            told |= {"command": self.plan.label, "found": self.plan.target.origin}
+        if patched is not None:
+            told |= {"python": patched.python, "versions": dict(patched.versions), "device": patched.device}
+            told["files"] = evidence.files(patched)
+            told["seeds"] = sorted({t.seed for svi in patched.svis for t in svi.trajectories})
+            told["steps"] = evidence.steps(original, patched)
+            told["patched"] = wording.endings(patched, self.ordinals)
+        if original is not None:
+            told["original"] = wording.endings(original, self.ordinals)
         if self.judgements:
             paired = promise & (Promise.SAME_EXPECTATION | Promise.LESS_VARIANCE)
-            evidence["level"] = "C" if Promise.NO_WORSE in promise else "B" if paired else "A"
-            evidence["judgements"] = {
-                name: {"kept": judgement.kept, "reason": judgement.reason, **judgement.evidence}
-                for name, judgement in self.judgements.items()
-            }
+            told["level"] = "C" if Promise.NO_WORSE in promise else "B" if paired else "A"
+            told["judgements"] = evidence.judged(self.judgements, promise)
         if self.earlier:
-            evidence["earlier candidates"] = list(self.earlier)
-        return evidence
+            told["earlier candidates"] = list(self.earlier)
+        if original is not None and patched is not None:
+            told["runs"] = evidence.curves(original, patched, self.alone, self.ordinals)
+        return told
 
 
 def codes(group: Sequence[Fix]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
 import threading
@@ -12,9 +13,11 @@ from pathlib import Path
 from types import TracebackType
 
 from pyro_fix.observation import Observation
+from pyro_fix.runner import journals
 from pyro_fix.runner.model import Referee, RunRequest
 from pyro_fix.verify.cache import Cache, digest, engine_hash, interpreter_hash
 from pyro_fix.verify.options import VerifyOptions
+from pyro_fix.watch import Progress, RunBegan, RunEnded, RunWrites
 
 Run = Callable[[RunRequest], Observation]
 
@@ -26,10 +29,8 @@ class Cancelled(Exception):
 class Lab:
     """Turns requests into observations; may be used from several threads."""
 
-    def __init__(
-        self, options: VerifyOptions, run: Run, stop: Callable[[], None], progress: Callable[[str], None]
-    ) -> None:
-        """``run`` starts one child and waits for it, ``stop`` ends all children; ``progress`` gets a line for each."""
+    def __init__(self, options: VerifyOptions, run: Run, stop: Callable[[], None], progress: Progress) -> None:
+        """``run`` starts one child and waits for it, ``stop`` ends all children; ``progress`` hears of each."""
         self._options = options
         self._run = run
         self._stop = stop
@@ -108,9 +109,15 @@ class Lab:
             if self._cancelled:
                 raise Cancelled
             folder = self._new_folder() if save else None
-            self._progress(what)
-            self.runs += 1
-            observation = self._run(replace(request, save_states=folder))
+            with self._lock:
+                self.runs += 1
+                number = self.runs
+            self._progress(RunBegan(number, what, _steps(request)))
+            try:
+                with journals.followed(lambda journal: self._progress(RunWrites(number, journal))):
+                    observation = self._run(replace(request, save_states=folder))
+            finally:
+                self._progress(RunEnded(number))
         if folder is not None:
             self._states[key] = folder
         if self._cache is not None and _repeatable(observation):
@@ -123,6 +130,11 @@ class Lab:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="pyro-fix-states-"))
             return Path(tempfile.mkdtemp(dir=self._folder))
+
+
+def _steps(request: RunRequest) -> int:
+    """How many SVI steps the run will make, as far as the source tells; a referee makes none worth counting."""
+    return 0 if request.referee is not None else request.steps * len(request.seeds) * max(request.expect_svis, 1)
 
 
 def _repeatable(observation: Observation) -> bool:
@@ -143,6 +155,7 @@ def _key(request: RunRequest) -> str:
             list(map(str, target.path)),
             [request.steps, list(request.seeds), request.device, request.expect_svis, request.any_version],
             None if request.deep is None else [request.deep.seeds, request.deep.slices, request.deep.facts],
+            None if request.sandbox is None else [str(value) for value in dataclasses.astuple(request.sandbox)],
             sorted((str(path), digest(data.hex())) for path, data in request.overlay.items()),
             sorted((str(path), list(lines)) for path, lines in request.marks.items()),
         ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pyro_fix.runner.model import Target
+from pyro_fix.runner.model import Sandbox, Target
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class VerifyOptions:
     """Runs side by side."""
     any_version: bool = False
     """Whether the program is told that its Pyro is the version that it asks for."""
+    sandbox: Sandbox | None = field(default_factory=Sandbox)
+    """What programs are allowed; None: everything."""
     cache: Path | None = None
     """Folder of observations to keep; None keeps them for this verification only."""
 

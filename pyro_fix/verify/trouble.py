@@ -16,6 +16,8 @@ MEAN_FIELD_WARNING = "Failed to verify mean field restriction"
 
 #: How the probe's note on an assertion about Pyro's version begins.
 _ASKS_VERSION = "the program asks for Pyro"
+#: How its note on what the sandbox may have refused begins.
+_SANDBOX = "the sandbox may be why"
 
 
 def broken_baseline(observation: Observation, timeout: float, steps: int) -> str:
@@ -42,6 +44,7 @@ def broken_baseline(observation: Observation, timeout: float, steps: int) -> str
     if not stepped:
         asked = next((text for text in observation.warnings if text.startswith(_ASKS_VERSION)), "")
         words = f"; {asked}, which --any-pyro-version hides from it" if asked else ""
+        words += "".join(f"; {text}" for text in observation.warnings if text.startswith(_SANDBOX))
         return f"the program breaks before its first step, without any change: {describe(failure)}{words}"
     return ""
 

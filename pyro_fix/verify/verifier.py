@@ -29,6 +29,7 @@ from pyro_fix.verify.options import RunPlan, VerifyOptions
 from pyro_fix.verify.promises import JUDGES, REFEREES, no_worse
 from pyro_fix.verify.split import split
 from pyro_fix.verify.trouble import affected, broken_baseline, crashes, invalid, said
+from pyro_fix.watch import Event, Phase, Progress, TaskDone
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ DATA_FREE = (
 )
 
 
-def _silent(line: str) -> None:
+def _silent(event: Event) -> None:
     """Show no progress."""
 
 
@@ -64,7 +65,7 @@ class Verifier:
         options: VerifyOptions,
         run: Run | None = None,
         base: Mapping[Path, bytes] | None = None,
-        progress: Callable[[str], None] = _silent,
+        progress: Progress = _silent,
         lab: Lab | None = None,
     ) -> None:
         """``sources`` holds every file that a proposal edits; ``run`` starts one child (default: the runner's);
@@ -84,7 +85,7 @@ class Verifier:
         """What every program shows as it is, in the order of the plans."""
         with self._laboratory() as lab:
             bench = Bench(lab, self._sources, self._options, (), self._base)
-            session = _Session(bench, self._plans, single=False)
+            session = _Session(bench, self._plans, self._progress, single=False)
             session.observe()
             return [bench.baseline(plan) for plan in self._plans]
 
@@ -102,7 +103,7 @@ class Verifier:
         promises = [candidate.promise for fix in waiting for candidate in fix.proposal.candidates]
         with self._laboratory() as lab:
             bench = Bench(lab, self._sources, self._options, promises, self._base)
-            _Session(bench, self._plans, single=len(waiting) == 1).settle(waiting)
+            _Session(bench, self._plans, self._progress, single=len(waiting) == 1).settle(waiting)
         return [fix.verdict for fix in fixes if fix.verdict is not None]
 
     @contextmanager
@@ -119,7 +120,7 @@ class Verifier:
                 self.runs = lab.runs - before
 
 
-def laboratory(options: VerifyOptions, progress: Callable[[str], None] = _silent, run: Run | None = None) -> Lab:
+def laboratory(options: VerifyOptions, progress: Progress = _silent, run: Run | None = None) -> Lab:
     """A lab whose children the runner starts, unless ``run`` does."""
     if run is not None:
         return Lab(options, run, _nothing, progress)
@@ -132,8 +133,9 @@ def laboratory(options: VerifyOptions, progress: Callable[[str], None] = _silent
 class _Session:
     """One verification."""
 
-    def __init__(self, bench: Bench, plans: Sequence[RunPlan], single: bool) -> None:
+    def __init__(self, bench: Bench, plans: Sequence[RunPlan], progress: Progress, single: bool) -> None:
         self._bench = bench
+        self._progress = progress
         self._plans = plans
         # One seed finds most culprits; the run of all fixes together has all seeds, and for a single fix is the same.
         self._seeds = bench.seeds if single else bench.seeds[:1]
@@ -141,21 +143,27 @@ class _Session:
     def settle(self, fixes: Sequence[Fix]) -> None:
         """Try candidates until every fix has a verdict: those that are left have passed together."""
         while not all(fix.verdict for fix in fixes):
-            self._each([fix for fix in fixes if not fix.verdict and not fix.passes], self._alone)
-            self._each(self._groups([fix for fix in fixes if fix.passes]), self._together)
+            self._each("each fix alone", [fix for fix in fixes if not fix.verdict and not fix.passes], self._alone)
+            self._each("fixes together", self._groups([fix for fix in fixes if fix.passes]), self._together)
 
     def observe(self) -> None:
         """Run every program as it is."""
-        self._each(self._plans, self._baseline)
+        self._each("programs as they are", self._plans, self._baseline)
 
     def _baseline(self, plan: RunPlan) -> None:
         self._bench.baseline(plan)
 
-    def _each(self, items: Sequence[T], work: Callable[[T], None]) -> None:
+    def _each(self, words: str, items: Sequence[T], work: Callable[[T], None]) -> None:
+        def task(item: T) -> None:
+            work(item)
+            self._progress(TaskDone())
+
+        if items:
+            self._progress(Phase(words, len(items)))
         # Twice the jobs: one may wait for a run that another one makes.
         pool = ThreadPoolExecutor(2 * max(self._bench.options.jobs, 1))
         try:
-            for done in [pool.submit(work, item) for item in items]:
+            for done in [pool.submit(task, item) for item in items]:
                 done.result()
         except BaseException:
             self._bench.lab.cancel()
@@ -186,6 +194,7 @@ class _Session:
     def _exercise(self, fix: Fix, patch: Patch) -> bool:
         """Find the first program that runs every changed line, and run it; otherwise give the verdict."""
         reasons: list[str] = []
+        made_up: list[str] = []
         edited = list(patch.texts)
         options = self._bench.options
         # A program that is the edited file itself most likely reaches the line.
@@ -196,9 +205,9 @@ class _Session:
             broken = broken_baseline(original, options.timeout, options.steps)
             cures = bool(broken) and _may_cure(original, fix)
             if broken and not cures:
-                # Values that we made up can make a sound program fail: that says nothing.
-                if plan.kind != "driver":
-                    reasons.append(f"{plan.label}: {broken}")
+                # Values that we made up can make a sound program fail: that says nothing of it.
+                words = f"{plan.label}: {broken}"
+                (made_up if plan.kind == "driver" else reasons).append(words)
                 continue
             if not any(loads(plan, original, path) for path in edited):
                 continue
@@ -218,11 +227,15 @@ class _Session:
             # A program that the fix breaks before its line is reached has shown enough.
             broke = patched.failure is not None and original.failure is None and patched.failure.kind not in STOPS
             if plan.kind == "driver" and crashes(original) and crashes(patched):
-                continue  # most likely what we made up is to blame
+                # most likely what we made up is to blame
+                made_up.append(f"{plan.label}: {next(iter(crashes(original).values()))}")
+                continue
             if not missed or broke:
-                fix.plan, fix.original, fix.patched = plan, original, patched
+                fix.plan, fix.original, fix.patched, fix.alone = plan, original, patched, patched
                 return True
             reasons.append(f"no run reached the changed line: {plan.label} never runs {', '.join(missed)}")
+        if not reasons and made_up:
+            reasons.append(wording.does_not_run(made_up[0]))
         fix.decide(Status.UNVERIFIED, reasons[0] if reasons else self._unreached(edited))
         return False
 

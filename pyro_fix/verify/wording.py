@@ -15,6 +15,11 @@ NOTHING_LEADS_TO = "no program, test or signature leads to "
 MADE_UP = "only a driver reaches it, and made-up data cannot show what the fix promises; give a command with --run"
 
 
+def does_not_run(driver: str) -> str:
+    """Why a fix is unverified that only drivers reach, none of which runs; ``driver`` is one, and its trouble."""
+    return f"only a driver reaches it, and does not run ({driver}); give a command with --run"
+
+
 def name(promise: Promise) -> str:
     """``same start`` for ``SAME_START``."""
     return (promise.name or "").lower().replace("_", " ")

@@ -107,6 +107,7 @@ def test_what_is_wrapped(facts, given: str, expected: list[str], handlers: list[
         ("torch.no_grad", [], True),
         ("torch.jit.script", [], False),
         ("mine", [], False),
+        ("easy_guide(model)", [], False),
     ],
 )
 def test_decorators(facts, decorator: str, handlers: list[str], understood: bool):
@@ -135,6 +136,48 @@ def test_methods_are_models(facts):
     svi = only(program)
     assert names(svi) == (["model"], ["AutoNormal"])
     assert [site.name for site in program.sites_of(functions_of(svi.model))] == ["w"]
+
+
+def test_models_that_call_their_base(facts):
+    """``super().model()`` runs the base's, on the same object."""
+    program = facts(
+        """
+        class Base:
+            def __init__(self, scale):
+                self.scale = pyro.param("scale", torch.tensor(1.0))
+
+            def model(self):
+                pyro.sample("z", dist.Normal(0.0, self.scale))
+
+            def guide(self):
+                pyro.sample("z", dist.Normal(0.0, 1.0))
+
+        class Wider(Base):
+            def __init__(self):
+                super().__init__(3)
+
+            def model(self):
+                super().model()
+                pyro.sample("w", dist.Normal(0.0, 1.0))
+
+        it = Wider()
+        SVI(it.model, it.guide, Adam({}), Trace_ELBO())
+        it.model()
+        """
+    )
+    svi = only(program)
+    assert {site.name for site in program.sites_of(functions_of(svi.model))} == {"z", "w"}
+    assert {site.name for site in program.sites_of(functions_of(svi.guide))} == {"z"}
+    (param,) = program.params
+    assert [(use.argument, use.unchanged) for use in param.uses] == [("scale", True)]
+
+
+@pytest.mark.parametrize("base", ["nn.Module", "load()", "Unknown"])
+def test_bases_that_are_not_of_the_project(facts, base: str):
+    program = facts(
+        f"class M({base}):\n    def __init__(self):\n        super().__init__()\n        super().model(3)\nM()\n"
+    )
+    assert program.svis == []
 
 
 def test_a_wrapped_model_can_be_called(facts):

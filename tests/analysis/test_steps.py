@@ -79,6 +79,9 @@ def counted(tmp_path):
         ("print(len(data))\nfor x in data:\n    svi.step(x)", "len(data)"),
         ("for x in tqdm(data):\n    svi.step(x)\nprint(len(data.dataset))", "len(data)"),
         ("for i, x in enumerate(data):\n    svi.step(x)\nprint(1 / len(data))", "len(data)"),
+        ("print(sum(svi.step(data) for _ in range(num_steps)))", "num_steps"),
+        ("try:\n    for _ in range(num_steps):\n        svi.step(data)\nexcept KeyboardInterrupt:\n    pass", "num_steps"),
+        ("e = 0\nwhile e < 3:\n    for _ in range(num_steps):\n        svi.step(data)\n    e += 1", "(3 * num_steps)"),
     ],
 )  # fmt: skip
 def test_known(counted, loop: str, source: str | None):
@@ -116,6 +119,16 @@ def test_known(counted, loop: str, source: str | None):
         ("for _ in range(3):\n    pyro.get_param_store().clear()\n    for _ in range(9):\n        svi.step(data)", "starts anew"),
         ("fit(svi)", "not found"),
         ("svi.step(data)\nsvi.step(data)", "in no loop"),
+        ("def g():\n    for _ in range(9):\n        yield svi.step(data)\nfor x in g():\n    if x < 1:\n        break", "end early"),
+        ("def g():\n    for _ in range(9):\n        yield svi.step(data)\nnext(g())", "end early"),
+        ("any(svi.step(data) < 1 for _ in range(9))", "end early"),
+        ("next(x for x in (svi.step(data) for _ in range(9)) if x < 1)", "end early"),
+        ("for x in map(svi.step, [1, 2, 3]):\n    if x < 1:\n        break", "end early"),
+        ("try:\n    for _ in range(9):\n        if svi.step(data) < 1:\n            raise Stop\nexcept Stop:\n    pass", "end early"),
+        ("def stop(x):\n    if x < 1:\n        raise Stop\ntry:\n    for _ in range(9):\n        stop(svi.step(data))\nexcept Stop:\n    pass", "end early"),
+        ("stop, i = False, 0\nwhile not stop and i < 9:\n    stop = svi.step(data) < 1\n    i += 1", "end early"),
+        ("patience = 0\nwhile patience < 5:\n    patience = 0 if svi.step(data) < 1 else patience + 1", "end early"),
+        ("def fit(svi):\n    for _ in range(9):\n        if svi.step(data) < 1:\n            return\nfit(svi)", "end early"),
     ],
 )  # fmt: skip
 def test_not_known(counted, loop: str, why: str):
@@ -198,21 +211,139 @@ def test_command_lines(counted, main: str):
     assert counted(main).source == "args.num_steps"
 
 
-def test_lightning_makes_the_steps(counted):
-    text = """\
-        import pytorch_lightning as pl
+DECORATED = """\
+import time, click, tenacity
+def timed(f):
+    def inner(*args):
+        start = time.time()
+        f(*args)
+        print(time.time() - start)
+    return inner
 
-        class Plan(pl.LightningModule):
-            def __init__(self):
-                self.svi = make(Adam({"lr": 0.01}))
+def twice(f):
+    def inner():
+        f()
+        f()
+    return inner
 
-            def training_step(self, batch, i):
-                for _ in range(2):
-                    self.svi.step(batch)
+def times(n):
+    def outer(f):
+        return lambda: [f() for _ in range(n)]
+    return outer
 
-        pl.Trainer(max_epochs=5).fit(Plan())
-    """
-    assert counted(text).reason == "PyTorch Lightning makes the steps"
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "is_known"),
+    [
+        ("timed", True),
+        ("torch.enable_grad()", True),
+        ("click.command()", True),
+        ("twice", False),
+        ("times(3)", False),
+        ("tenacity.retry(stop=3)", False),
+    ],
+)
+def test_decorators_that_call_again(counted, decorator: str, is_known: bool):
+    body = "def train():\n    for _ in range(9):\n        svi.step(data)\ntrain()\n"
+    count = counted(f"{BUILD}{DECORATED}@{decorator}\n{body}")
+    assert (count.source, "several times" in count.reason) == ("9" if is_known else None, not is_known)
+
+
+@pytest.mark.parametrize(
+    ("length", "source"), [("", None), ("    def __len__(self):\n        return 3\n", "(2 * len(loader))")]
+)
+def test_streams_of_data(counted, length: str, source: str | None):
+    """``len(DataLoader(stream))`` is an error where the stream has no length."""
+    text = (
+        f"class Stream(torch.utils.data.IterableDataset):\n    def __iter__(self):\n        yield 1\n{length}"
+        f"loader = DataLoader(Stream(), batch_size=8)\n{BUILD}"
+        "for _ in range(2):\n    for x in loader:\n        svi.step(x)\n"
+    )
+    assert counted(text).source == source
+
+
+BASE = """\
+class Base:
+    def __init__(self, loader, epochs):
+        self.loader, self.epochs = loader, epochs
+        self.svi = make(Adam({"lr": 0.01}))
+
+    def fit(self):
+        for _ in range(self.epochs):
+            self.epoch()
+
+    def epoch(self):
+        for x in self.loader:
+            self.svi.step(x)
+"""
+ROUND = "    def epoch(self):\n        super().epoch()\n"
+
+
+@pytest.mark.parametrize(
+    ("trainer", "source"),
+    [
+        ("class T(Base):\n    pass\n", "(epochs * len(loader))"),
+        ("class T(Base):\n    def __init__(self, loader, n):\n        super().__init__(loader, n)\n", "(epochs * len(loader))"),
+        ("class M(Base):\n    pass\nclass T(M):\n    def __init__(self, loader, n):\n        super().__init__(loader, 7)\n",
+         "(epochs * len(loader))"),
+        (f"class T(Base):\n{ROUND}", "(epochs * len(loader))"),
+        (f"class T(Base):\n{ROUND}        super().epoch()\n", "((epochs * len(loader)) + (epochs * len(loader)))"),
+        (f"class T(Base):\n{ROUND.replace('super', 'if load(): super')}", "condition"),
+        (f"class T(Base):\n{ROUND.replace('super', 'for _ in load(): super')}", "not known"),
+        ("class T(load()):\n    def fit(self):\n        super().fit()\n", "no call of the function"),
+    ],
+)  # fmt: skip
+def test_inherited_trainers(counted, trainer: str, source: str):
+    use = "T(DataLoader(load()), num_steps).fit()\n"
+    for count in (
+        counted(f"{BASE}{trainer}{use}"),
+        counted(f"from lib import Base\n{trainer}{use}", lib=f"{HEAD}{BASE}"),
+    ):
+        assert count.source == source if source.startswith("(") else source in count.reason
+
+
+LIGHTNING = """\
+{imported}
+
+class Plan({base}):
+    def __init__(self):
+        super().__init__()
+        self.svi = make(Adam({{"lr": 0.01}}))
+
+{body}
+
+Plan()
+"""
+STEP = "        self.svi.step(batch)\n"
+ROUNDS = "        for _ in range(100):\n            self.svi.step(batch)\n"
+
+
+@pytest.mark.parametrize(
+    ("imported", "base"),
+    [
+        ("import pytorch_lightning as pl", "pl.LightningModule"),
+        ("import lightning as L", "L.LightningModule"),
+        ("from lightning.pytorch import LightningModule", "LightningModule"),
+        ("import pytorch_lightning as pl\nclass Ours(pl.LightningModule):\n    pass", "Ours"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"    def training_step(self, batch, i):\n{STEP}",
+        f"    def training_step(self, batch, i):\n{ROUNDS}",
+        f"    def training_step(self, batch, i):\n        self.one(batch)\n    def one(self, batch):\n{ROUNDS}",
+        f"    def on_train_batch_start(self, batch, i):\n{STEP}",
+        f"    def on_train_epoch_end(self):\n        batch = load()\n{ROUNDS}",
+        f"    def on_train_epoch_end(self):\n        self.svi, batch = make(Adam({{}})), load()\n{ROUNDS}",
+    ],
+)
+def test_lightning_makes_the_steps(counted, imported: str, base: str, body: str):
+    """It is not installed here, and does not need to be: what its classes are called is enough."""
+    count = counted(LIGHTNING.format(imported=imported, base=base, body=body))
+    assert (count.source, count.reason) == (None, "PyTorch Lightning makes the steps")
 
 
 def test_svi_run(counted):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyro_fix.runner import process, run, stop_all
-from pyro_fix.runner.model import RunRequest
+from pyro_fix.runner.model import RunRequest, Sandbox
 from pyro_fix.runner.target import parse
 
 
@@ -68,7 +68,16 @@ DAEMONS = """
 
 @pytest.fixture
 def pids_file(tmp_path):
-    return tmp_path / "pids"
+    (tmp_path / "notes").mkdir()
+    return tmp_path / "notes" / "pids"
+
+
+@pytest.fixture
+def project(project, tmp_path):
+    """A program of this file may leave notes outside of its scratch folder."""
+    run = project.run
+    project.run = lambda command, **request: run(command, sandbox=Sandbox(writable=(tmp_path / "notes",)), **request)
+    return project
 
 
 @pytest.fixture(autouse=True)
@@ -118,10 +127,11 @@ RUNNER = """
     import sys, tempfile
     from pathlib import Path
     from pyro_fix.runner import run
-    from pyro_fix.runner.model import RunRequest
+    from pyro_fix.runner.model import RunRequest, Sandbox
     from pyro_fix.runner.target import parse
     tempfile.tempdir = {tmp!r}
-    run(RunRequest(parse("p.py", Path({folder!r})), Path(sys.executable), timeout=100))
+    sandbox = Sandbox(writable=(Path({notes!r}),))
+    run(RunRequest(parse("p.py", Path({folder!r})), Path(sys.executable), timeout=100, sandbox=sandbox))
 """
 
 
@@ -130,7 +140,9 @@ RUNNER = """
 )
 def test_when_the_runner_dies_everything_does(project, pids_file, tmp_path, number):
     project.write("p.py", DAEMONS.format(pids=str(pids_file), last="time.sleep(1000)"))
-    code = textwrap.dedent(RUNNER.format(folder=str(project.folder), tmp=str(tmp_path / "system-tmp")))
+    code = textwrap.dedent(
+        RUNNER.format(folder=str(project.folder), tmp=str(tmp_path / "system-tmp"), notes=str(pids_file.parent))
+    )
     runner = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},

@@ -333,3 +333,164 @@ def guide(data):
         + LOOP,
     )
     assert outcome.finding.proposal.candidates
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("trials = counts * (1 - odds) / odds\n    trials[trials < 1] = 1", ""),
+        ("trials = counts * odds\n    trials.clamp_(min=1.0)", ""),
+        ("trials = counts\n    odds[odds < 1e-3] = 1e-3", "in place"),
+        ("trials = counts\n    odds.view(-1)[0] = 1e-3", "in place"),
+    ],
+)
+def test_what_is_computed_from_a_param_is_another_tensor(say, change: str, reason: str) -> None:
+    """Mending the computed number of trials in place leaves the probability as it is."""
+    outcome = say(
+        "SVI053",
+        f"""
+def model(counts, data):
+    odds = pyro.param("odds", torch.tensor([0.1]), constraint=constraints.positive)
+    {change}
+    with pyro.plate("bins", len(data)):
+        pyro.sample("reads", dist.NegativeBinomial(trials, probs=odds), obs=data)
+""",
+    )
+    proposal = outcome.finding.proposal
+    assert (proposal.held_back == "") is (reason == "") and reason in proposal.held_back
+    assert bool(proposal.candidates) is (reason == "")
+
+
+@pytest.mark.parametrize(
+    ("above", "is_reason"),
+    [
+        ("# the pixels are grey, which validation would refuse\n", True),
+        ("# score against the picture (a relaxed Bernoulli)\n", True),
+        ("# grey pixels: not valid for a Bernoulli\nprint(z)\n", True),
+        ("# all shapes are valid here\n\n", False),
+        ("# score against the picture\n", False),
+        ("", False),
+    ],
+)
+def test_a_remark_above_a_switch(say, above: str, is_reason: bool) -> None:
+    indented = above.replace("\n", "\n        ").rstrip(" ") + ("        " if above else "")
+    outcome = say(
+        "SVI121",
+        f"""
+def model(data):
+    z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", len(data)):
+        {indented}pyro.sample("x", dist.Poisson(z.exp(), validate_args=False), obs=data)
+""",
+    )
+    assert ("says why" in outcome.finding.proposal.held_back) is is_reason
+    assert bool(outcome.finding.proposal.candidates) is not is_reason
+
+
+def test_a_size_that_a_notebook_sets_again_and_again(say) -> None:
+    """The name is there, and what it holds when the model runs is not sure."""
+    outcome = say(
+        "SVI101",
+        """
+def model(data):
+    z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", N):
+        pyro.sample("x", dist.Normal(z, 1.0), obs=data)
+
+def guide(data):
+    pyro.sample("z", dist.Normal(pyro.param("loc", torch.tensor(0.0)), 0.1))
+
+data = torch.randn(200)
+N = len(data)
+svi = SVI(model, guide, Adam({"lr": 0.01}), Trace_ELBO())
+for step in range(1000):
+    svi.step(data)
+
+data = torch.randn(300)
+N = len(data)
+""",
+    )
+    assert "not known how to write the size" in outcome.held_back
+
+
+@pytest.mark.parametrize(("low", "is_inside"), [("0", False), ("1", True)])
+def test_a_draw_through_the_class(say, low: str, is_inside: bool) -> None:
+    """``Uniform.sample(d, …)`` is ``d.sample(…)``, which may come near zero."""
+    outcome = say(
+        "SVI161",
+        f"""
+def guide(data):
+    kappa = pyro.param("kappa", dist.Uniform.sample(dist.Uniform({low}, 2), [3]), constraint=constraints.positive)
+    pyro.sample("beta", dist.Beta(torch.ones(3), kappa))
+""",
+    )
+    assert bool(outcome.finding.proposal.candidates) is is_inside
+    assert ("may lie below" in outcome.finding.proposal.held_back) is not is_inside
+
+
+def test_an_elbo_inside_another_objective(say) -> None:
+    """A loss of one's own takes the bound and adds to it: Pyro's optimiser is in charge, and the share would change."""
+    outcome = say(
+        "SVI101",
+        """
+def model(x):
+    z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", len(x)):
+        pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+def guide(x):
+    pyro.sample("z", dist.Normal(pyro.param("loc", torch.tensor(0.0)), 0.1))
+
+def penalised(_model, _guide, x):
+    return Trace_ELBO().differentiable_loss(model, guide, x) + pyro.param("loc") ** 2
+
+svi = SVI(model, guide, Adam({"lr": 0.01}), loss=penalised)
+for step in range(1000):
+    svi.step(torch.zeros(500))
+""",
+    )
+    assert "asked for by hand" in outcome.held_back
+
+
+def test_a_value_made_valid_here_and_constrained_there(say) -> None:
+    """A tutorial's first guide takes the absolute value; its second one, of the same names, has the constraint."""
+    text = """
+def first(x):
+    width = pyro.param("width", torch.tensor(1.0))
+    pyro.sample("z", dist.Normal(0.0, USE))
+
+def second(x):
+    width = pyro.param("width", torch.tensor(1.0), constraint=constraints.positive)
+    pyro.sample("z", dist.Normal(0.0, width))
+"""
+    assert say("SVI051", text.replace("USE", "torch.abs(width)")).findings == ()
+    assert "a constraint of its own" in say("SVI051", text.replace("USE", "width")).held_back
+
+
+def test_an_optimiser_tried_out_through_spread_arguments(say) -> None:
+    """The search for a good seed steps SVI objects of its own with the optimiser that it is handed."""
+    text = """
+def model(x):
+    z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+def guide(x):
+    pyro.sample("z", dist.Normal(pyro.param("loc", torch.tensor(0.0)), 0.1))
+
+def attempt(seed, optim, *args):
+    svi = SVI(model, guide, optim, Trace_ELBO())
+    for step in range(5):
+        svi.step(*args)
+
+def fit(num_steps, *args):
+    optim = Adam({"lr": 0.01})
+    SEARCH
+    svi = SVI(model, guide, optim, Trace_ELBO())
+    for step in range(num_steps):
+        svi.step(*args)
+
+fit(2000, torch.tensor(1.0))
+"""
+    shared = say("SVI022", text.replace("SEARCH", "attempt(0, optim, *args)"))
+    assert "several SVI calls" in shared.held_back
+    assert '"lrd": 0.1 ** (1 / num_steps)' in say("SVI022", text.replace("    SEARCH\n", "")).text

@@ -226,8 +226,16 @@ def test_a_run_withdraws(tmp_path: Path):
     assert seen(tmp_path, text, {"z": LATENT, "w": replace(LATENT, observed=True)}, {"z": LATENT}).findings == ()
 
 
+@pytest.mark.parametrize("error", ["", "KeyError: 'z'"])
+def test_a_guide_that_samples_nothing(tmp_path: Path, error: str):
+    outcome = seen(tmp_path, program(Z, "pyro.param('m', torch.tensor(0.0))"), {"z": LATENT}, {}, error=error)
+    assert outcome.finding.proposal.message == "the guide lacks 'z', which the model samples"
+    assert outcome.finding.proposal.candidates
+
+
 def test_a_look_that_failed_says_nothing(tmp_path: Path):
-    assert seen(tmp_path, UNKNOWN, {"z": LATENT}, {}, error="no trace").findings == ()
+    for error in ("no trace", "KeyError: 'data'"):
+        assert seen(tmp_path, UNKNOWN, {"z": LATENT}, {}, error=error).findings == ()
     text = program(f"{Z}\n{W}", Z)
     assert len(seen(tmp_path, text, {}, {}, error="no trace").findings) == 1
 

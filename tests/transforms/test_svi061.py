@@ -267,3 +267,37 @@ def test_a_run_that_broke_outside_its_steps_says_nothing(tmp_path: Path):
     text = HEAD + MODEL + GUIDE + TAIL
     failure = Failure("FileNotFoundError", "data.csv", "main.py:1")
     assert check_shown(tmp_path, CODE, text, svi_at(text, "svi = SVI"), failure=failure).findings == ()
+
+
+MODULE = """\
+class Guide(pyro.nn.PyroModule):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(1, 1)
+        self.loc = pyro.nn.PyroParam(torch.tensor(0.0))
+
+    def forward(self, data):
+        with pyro.plate("n", len(data)):
+            pass
+        pyro.sample("z", dist.Normal(self.loc, 1.0))
+
+guide = Guide()
+"""
+
+
+def test_a_guide_that_is_a_module(tmp_path: Path):
+    outcome = check(tmp_path, guide=MODULE)
+    assert outcome.finding.proposal.message.startswith("the guide 'Guide' ends in NaN")
+    assert outcome.added == ['svi = SVI(model, AutoNormal(model), Adam({"lr": 0.01}), loss=Trace_ELBO())']
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("self.loc, 1.0", "self.net(data).sum(), 1.0", "computes with its argument 'data'"),
+        ("guide = Guide()\n", "guide = Guide()\nprint(guide.loc)\n", "used in another place"),
+        ("pyro.nn.PyroModule", "torch.nn.Module", "is a method"),
+    ],
+)
+def test_modules_that_are_more(tmp_path: Path, old: str, new: str, reason: str):
+    assert reason in check(tmp_path, guide=MODULE.replace(old, new)).held_back

@@ -113,13 +113,13 @@ def test_size_given_by_keyword(check):
 
 def test_data_that_is_loaded_after_the_svi(check):
     text = program(before="", step="data = load()\n" + STEP)
-    assert "not known by one name where the SVI" in check(text).held_back
+    assert "not known how to write the size of the plate" in check(text).held_back
 
 
 def test_minibatches_without_the_size_of_the_data_set(check):
     """``len(batch)`` in the plate, and nothing that tells the batches' number."""
     text = program(before="loader = DataLoader(load())\n", step="for batch in loader:\n    svi.step(batch)\n")
-    assert "not known by one name where the SVI" in check(text).held_back
+    assert "not known how to write the size of the plate" in check(text).held_back
 
 
 def test_minibatches_with_the_size_of_the_data_set(check):
@@ -139,7 +139,7 @@ def test_minibatches_with_the_size_of_the_data_set(check):
 
 def test_stepped_with_different_data(check):
     text = program(step="svi.step(data)\nsvi.step(load())\n")
-    assert "not known by one name where the SVI" in check(text).held_back
+    assert "not known how to write the size of the plate" in check(text).held_back
 
 
 def test_few_data(check):

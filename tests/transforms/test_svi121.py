@@ -24,7 +24,7 @@ from pyro.optim import Adam
 TRAINING = """
 def model(data):
     z = pyro.sample("z", dist.Normal(0., 1.))
-    pyro.sample("x", dist.Bernoulli(logits=z), obs=data)
+    pyro.sample("x", dist.Poisson(z.exp()), obs=data)
 def guide(data):
     pyro.sample("z", dist.Normal(pyro.param("m", torch.tensor(0.)), 1.))
 svi = SVI(model, guide, Adam({"lr": 0.01}), Trace_ELBO())
@@ -34,6 +34,10 @@ STEP = "svi.step(torch.ones(3))\n"
 
 def program(*lines: str) -> str:
     return f"{PREAMBLE}{''.join(line + chr(10) for line in lines)}{TRAINING}{STEP}"
+
+
+def pixels(arguments: str, *lines: str) -> str:
+    return program(*lines).replace("dist.Poisson(z.exp())", f"dist.Bernoulli({arguments})")
 
 
 @pytest.mark.parametrize(
@@ -149,21 +153,60 @@ def test_a_context_round_a_call_that_steps(check):
 @pytest.mark.parametrize(
     ("site", "fixed"),
     [
-        ("dist.Bernoulli(logits=z, validate_args=False)", "dist.Bernoulli(logits=z)"),
-        ("dist.Bernoulli(validate_args=False, logits=z)", "dist.Bernoulli(logits=z)"),
-        ("dist.Bernoulli(logits=z, validate_args=False).to_event(1)", "dist.Bernoulli(logits=z).to_event(1)"),
-        ("dist.Independent(dist.Bernoulli(logits=z, validate_args=False), 1)", "dist.Independent(dist.Bernoulli(logits=z), 1)"),
+        ("dist.Poisson(z.exp(), validate_args=False)", "dist.Poisson(z.exp())"),
+        ("dist.Poisson(validate_args=False, rate=z.exp())", "dist.Poisson(rate=z.exp())"),
+        ("dist.Poisson(z.exp(), validate_args=False).to_event(1)", "dist.Poisson(z.exp()).to_event(1)"),
+        ("dist.Independent(dist.Poisson(z.exp(), validate_args=False), 1)", "dist.Independent(dist.Poisson(z.exp()), 1)"),
     ],
 )  # fmt: skip
 def test_arguments_of_a_site(check, site: str, fixed: str):
-    assert check(program().replace("dist.Bernoulli(logits=z)", site)).text == program().replace(
-        "dist.Bernoulli(logits=z)", fixed
+    assert check(program().replace("dist.Poisson(z.exp())", site)).text == program().replace(
+        "dist.Poisson(z.exp())", fixed
     )
+
+
+@pytest.mark.parametrize(
+    ("switch", "held"),
+    [
+        ("dist.enable_validation(False)", True),
+        ("pyro.enable_validation(False)", True),
+        ("pyro.settings.set(validate_distributions_torch=False)", True),
+        ("pyro.settings.set(validate_poutine=False)", False),
+        ("pyro.infer.enable_validation(False)", False),
+    ],
+)
+def test_a_switch_for_pixels_that_may_be_grey(tmp_path: Path, check, switch: str, held: bool):
+    text = pixels("logits=z", switch)
+    finding = check(text).finding.proposal
+    assert ("site 'x' may lie between 0 and 1" in finding.held_back, bool(finding.candidates)) == (held, not held)
+    path = tmp_path / "main.py"
+    path.write_text(text)
+    line = next(number for number, words in enumerate(text.splitlines(), 1) if "Bernoulli" in words)
+    white = SiteLook("Bernoulli", "boolean", True, (3,), 0.0, 1.0, (), f"{path}:{line}")
+    (finding,) = check_shown(path, CODE, Shown(look=look(model={"x": white}))).findings
+    assert finding.proposal.candidates
+    assert check(pixels("logits=z, validate_args=True", switch)).finding.proposal.candidates
+
+
+def test_pixels_that_may_be_grey(tmp_path: Path, check):
+    """Only a run tells whether a Bernoulli's data are zeros and ones."""
+    text = pixels("logits=z, validate_args=False")
+    assert "between 0 and 1" in check(text).held_back
+    path = tmp_path / "main.py"
+    path.write_text(text)
+    line = next(number for number, words in enumerate(text.splitlines(), 1) if "validate_args" in words)
+    white = SiteLook("Bernoulli", "boolean", True, (3,), 0.0, 1.0, (), f"{path}:{line}")
+    (finding,) = check_shown(path, CODE, Shown(look=look(model={"x": white}))).findings
+    assert finding.proposal.candidates
+    latent = text.replace(", obs=data)", ")").replace(
+        'pyro.sample("z", dist', 'pyro.sample("x", dist.Bernoulli(0.5)); pyro.sample("z", dist'
+    )
+    assert check(latent).finding.proposal.candidates
 
 
 @pytest.mark.parametrize("value", ["True", "None", "flag"])
 def test_arguments_that_are_validated(check, value: str):
-    text = program().replace("logits=z)", f"logits=z, validate_args={value})")
+    text = program().replace("z.exp())", f"z.exp(), validate_args={value})")
     assert check(text).findings == ()
 
 

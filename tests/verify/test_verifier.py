@@ -10,6 +10,7 @@ import pytest
 from handmade import FakeRunner, observation, script, svi, trajectory
 
 from pyro_fix.observation import Failure
+from pyro_fix.runner.model import Sandbox
 from pyro_fix.sources import Source, from_bytes, read
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Rate, Status, Verdict
 from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
@@ -187,12 +188,14 @@ class TestOneFix:
             verdict = case.one(case.fix(model, promise, Rate(), a=2))
             assert verdict.status is U and "made-up data cannot show" in verdict.reason
 
-    def test_a_driver_that_does_not_run_says_nothing(self, fake: FakeRunner) -> None:
+    def test_a_driver_that_does_not_run_says_nothing_of_the_fix(self, fake: FakeRunner) -> None:
         model = fake.program("model.py", a=1)
         for trouble in ('broken = "x"', "fails = 3"):
             case = Driven(fake, model, trouble)
             verdict = case.one(case.fix(model, Promise.RUNS_CLEAN, a=2))
-            assert verdict.status is U and verdict.reason.startswith("no program, test or signature leads to ")
+            assert verdict.status is U and verdict.reason.startswith(
+                "only a driver reaches it, and does not run (a driver"
+            )
 
     def test_another_program_reaches_it(self, fake: FakeRunner) -> None:
         model = fake.program("model.py", a=1)
@@ -430,6 +433,14 @@ class TestCache:
         model.write_text("c = 22\n")
         case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
         assert case.verifier.runs == 2
+
+    def test_what_the_sandbox_allows_is_part_of_what_was_run(self, fake: FakeRunner, tmp_path: Path) -> None:
+        train = fake.program("train.py", a=1)
+        for sandbox, runs in ((Sandbox(), 2), (Sandbox(), 0), (Sandbox(network=True), 2), (None, 2), (Sandbox(), 0)):
+            case = Case(fake, train, cache=tmp_path / "cache", sandbox=sandbox)
+            case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
+            assert case.verifier.runs == runs
+            assert {request.sandbox for request in fake.requests} >= {sandbox}
 
     def test_what_is_missing_may_come(self, fake: FakeRunner, tmp_path: Path) -> None:
         train = fake.program("train.py", a=1, broken="No module named 'wget'")

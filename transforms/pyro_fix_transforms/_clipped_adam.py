@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyro_fix.analysis.optimizers import Options
+from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import StepCount
 from pyro_fix.analysis.values import Made
 from pyro_fix.transform import Edit, Rate
@@ -27,6 +28,6 @@ def declared(count: StepCount, options: Options) -> Rate:
     return Rate(options.number("lr"), lrd)
 
 
-def renamed(made: Made) -> tuple[Edit, ...] | None:
+def renamed(program: Program, made: Made) -> tuple[Edit, ...] | None:
     """Edits that turn an optimiser into ``ClippedAdam``; ``None`` where that name cannot be reached."""
-    return _classes.renamed(made, "pyro.optim.ClippedAdam")
+    return _classes.renamed(program, made, "pyro.optim.ClippedAdam")

@@ -13,6 +13,8 @@ from pyro_fix.analysis.pairing import Side
 from pyro_fix.analysis.program import Program, Site, Svi
 from pyro_fix.analysis.values import Applied, Attribute, Made, Value
 
+#: What an ELBO's class begins with where it compiles its loss, once for every set of keywords, model and guide.
+JIT = "Jit"
 #: Methods of a distribution that change its shape, or what counts of it.
 _SHAPING = frozenset({"to_event", "independent", "expand", "expand_by", "mask"})
 

@@ -73,7 +73,7 @@ class OptimizerWithoutMomentum(Transform):
             if isinstance(options, str):
                 yield self.finding(made.module, made.node, message, held_back=options)
                 continue
-            rename = renamed(made)
+            rename = renamed(program, made)
             if rename is None:
                 yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
                 continue

@@ -42,7 +42,7 @@ class AdamToClippedAdam(Transform):
 
     ## Holds back when
     - the number of steps is not known, or not at the place where the optimiser is built;
-    - the loop may end early, or the optimiser serves several SVI objects;
+    - the loop may end early, or several SVI calls are given the optimiser;
     - there are fewer than 50 steps;
     - an option has no counterpart (`amsgrad=True`), or the options are a function of the parameter;
     - a scheduler is in charge already.
@@ -69,7 +69,7 @@ class AdamToClippedAdam(Transform):
             if doubt or isinstance(options, str):
                 yield self.finding(made.module, made.node, message, held_back=doubt)
                 continue
-            rename = renamed(made)
+            rename = renamed(program, made)
             if rename is None:
                 yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
                 continue

@@ -40,7 +40,7 @@ class NoLearningRateDecay(Transform):
 
     ## Holds back when
     - the number of steps is not known, or not at the place where the optimiser is built;
-    - the loop may end early, or the optimiser serves several SVI objects;
+    - the loop may end early, or several SVI calls are given the optimiser;
     - there are fewer than 50 steps;
     - the options are a dict that has other uses.
 

@@ -53,7 +53,7 @@ class DecayTooFast(Transform):
 
     ## Holds back when
     - the number of steps is not known where the optimiser is built (a run may show the decay all the same);
-    - the loop may end early, or the optimiser serves several SVI objects;
+    - the loop may end early, or several SVI calls are given the optimiser;
     - `lrd` is not a number that is written at the call;
     - there are fewer than 50 steps (then nothing is found at all).
 

@@ -16,6 +16,7 @@ from pyro_fix.analysis.roles import inherits
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.supports import family
 from pyro_fix.analysis.values import Function, Instance, Made, Value, options
+from pyro_fix.observation import Look
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._guides import read_by_name
 
@@ -66,6 +67,7 @@ class LatentWithoutGuide(Transform):
     ## Holds back when
     - the guide has a site that the model lacks: which of the two is wrong is not for a tool to say;
     - the latent is discrete, so that no normal distribution fits;
+    - a plain torch optimiser is in charge, which would not know the new parameters;
     - model or guide serve several SVI objects, are wrapped in more than a scale, or are used
       elsewhere;
     - the guide is a `PyroModule` and parameters are read by their names, which change within an `AutoGuideList`;
@@ -160,12 +162,17 @@ def _static(program: Program, svi: Svi) -> tuple[list[str], list[str]]:
 def _seen(program: Program, svi: Svi) -> tuple[list[str], list[str]] | None:
     """The same by the runs of the SVI object, where all of them agree; ``None`` where none was looked at."""
     looks = [seen.svi.look for seen in program.seen.svi(svi) if "ELBO" in seen.svi.elbo]
-    shown = [unpaired(look) for look in looks if look is not None and look.guide and look.model and not look.error]
+    shown = [unpaired(look) for look in looks if look is not None and look.model and _was_whole(look)]
     if not shown:
         return None
     first = shown[0]
     missing = [name for name in first[0] if all(name in other[0] for other in shown)]
     return missing, [name for name in first[1] if all(name in other[1] for other in shown)]
+
+
+def _was_whole(look: Look) -> bool:
+    """Whether both ran to their ends: ``TraceMeanField_ELBO`` then trips over what one of them lacks."""
+    return not look.error or look.error in [f"KeyError: {name!r}" for name in look.model if name not in look.guide]
 
 
 def _is_elbo(svi: Svi) -> bool:
@@ -211,6 +218,8 @@ def _doubt(program: Program, svi: Svi, missing: list[str]) -> str:
     model, guide = side(program, svi.model), side(program, svi.guide)
     if model is None or guide is None or len(model.functions) != 1 or len(guide.functions) != 1:
         return "model or guide are not understood: add an autoguide for these latents by hand"
+    if svi.is_lowlevel:
+        return "a plain torch optimiser is in charge, which would not know the autoguide's parameters"
     others = {id(other.call) for other in program.svis if _shares(other, model, guide, program)}
     if len(others) > 1:
         return "model or guide serve several SVI objects"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions
-from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.program import Param, Program
 from pyro_fix.analysis.requirements import Requirement, is_structured, requirement, starts_inside
 from pyro_fix.analysis.values import Const
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
@@ -59,7 +59,7 @@ class UnconstrainedParam(Transform):
             if param.kind != self.kind or param.initial is None or param.constraint is not None or id(param) in seen:
                 continue
             needed = requirement(program, param)
-            if needed is None:
+            if needed is None or not _is_bare(program, param):
                 continue
             seen.update(id(call) for call in needed.calls)
             shown = f"{self.kind} {param.name!r}" if param.name else f"this {self.kind}"
@@ -82,6 +82,12 @@ class UnconstrainedParam(Transform):
             changes += [*there.edits, edits.add_keyword(call.module, call.call, "constraint", text)]
         unknown = needed.source == "seen" or any(starts_inside(c, needed.required) is None for c in needed.calls)
         return Candidate(tuple(changes), self.promise, f"constraint {needed.required}", needs_run=unknown)
+
+
+def _is_bare(program: Program, param: Param) -> bool:
+    """Whether a call without a constraint arrives unchanged: one that gives its own is safe where it is used."""
+    calls = (call for call in program.same_name(param) if call.constraint is None)
+    return any(use.unchanged for call in calls for use in call.uses)
 
 
 def _doubt(needed: Requirement) -> str:

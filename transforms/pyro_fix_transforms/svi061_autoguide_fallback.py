@@ -10,8 +10,9 @@ from pathlib import Path
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions, health
 from pyro_fix.analysis.program import Program, Svi, functions_of
+from pyro_fix.analysis.roles import inherits, parts_of
 from pyro_fix.analysis.seen import SeenSvi
-from pyro_fix.analysis.values import Const, Function, Made, Value, options
+from pyro_fix.analysis.values import Const, Function, Instance, Made, Value, options
 from pyro_fix.observation import Look, Trajectory
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 from pyro_fix_transforms._failures import of_values
@@ -49,7 +50,8 @@ class AutoguideFallback(Transform):
     and the parameters get the autoguide's names, `AutoNormal.locs...` and `AutoNormal.scales...`.
 
     ## Holds back when
-    - the guide is amortised: it computes with its arguments, or is a module or a method;
+    - the guide is amortised: it computes with its arguments; or it is a method, or a module other than a `PyroModule`;
+    - a plain torch optimiser is in charge, which would not know the new parameters;
     - the guide is used in another place too, which would go on with an untrained one;
     - parameters are read by name, or the parameter store is read as a whole;
     - a latent is discrete, plates subsample, or latents belong to the data of a minibatch.
@@ -73,7 +75,8 @@ class AutoguideFallback(Transform):
             trouble = _trouble(program.seen.svi(svi), guide)
             if not trouble:
                 continue
-            name = getattr(guide.node, "name", "")
+            bound = guide.bound
+            name = bound.cls.node.name if isinstance(bound, Instance) else getattr(guide.node, "name", "")
             message = f"the guide{f' {name!r}' if name else ''} {trouble}"
             model = _model(svi)
             doubt = _doubt(program, svi, guide, node)
@@ -148,6 +151,9 @@ def _custom(svi: Svi) -> tuple[Function | None, ast.expr | None]:
     while isinstance(value, Made) and value.name == SCALE:
         value = value.argument(0, "fn")
         node = _first(node, "fn")
+    if isinstance(value, Instance):
+        run = parts_of(value)[0].runs
+        return (run, node) if isinstance(run, Function) else (None, None)
     return (value, node) if isinstance(value, Function) else (None, None)
 
 
@@ -175,7 +181,9 @@ def _first(node: ast.expr | None, keyword: str) -> ast.expr | None:
 
 
 def _doubt(program: Program, svi: Svi, guide: Function, node: ast.expr | None) -> str:
-    if guide.bound is not None:
+    if svi.is_lowlevel:
+        return "a plain torch optimiser is in charge, which would not know the autoguide's parameters"
+    if guide.bound is not None and not _is_module(svi):
         return "the guide is a method: its object may hold networks, or use the guide elsewhere"
     if guide.decorators or not isinstance(guide.node, ast.FunctionDef):
         return "the guide is no plain function"
@@ -184,18 +192,26 @@ def _doubt(program: Program, svi: Svi, guide: Function, node: ast.expr | None) -
     if svi.scope.function is not None and node.id in _argument_names(svi.scope.function):
         return "the guide is an argument of the function that builds the SVI object"
     return (
-        _amortised(guide.node)
+        _amortised(guide.node, guide.bound is not None)
         or _used_elsewhere(program, svi, guide, node)
         or _other_names(program, svi, guide)
         or _unfit_model(program, svi)
     )
 
 
+def _is_module(svi: Svi) -> bool:
+    """Whether the guide is a ``PyroModule``, which is called itself, and not a method of some object."""
+    value = svi.guide
+    while isinstance(value, Made) and value.name == SCALE:
+        value = value.argument(0, "fn")
+    return isinstance(value, Instance) and inherits(value.cls, "pyro.nn.PyroModule")
+
+
 def _argument_names(function: ast.AST) -> set[str]:
     return {node.arg for node in ast.walk(getattr(function, "args", ast.Pass())) if isinstance(node, ast.arg)}
 
 
-def _amortised(guide: ast.FunctionDef) -> str:
+def _amortised(guide: ast.FunctionDef, is_method: bool) -> str:
     """Whether the guide computes with its arguments, beyond asking for their sizes, or registers a network."""
     harmless: set[ast.AST] = set()
     for node in ast.walk(guide):
@@ -209,7 +225,7 @@ def _amortised(guide: ast.FunctionDef) -> str:
                 harmless |= {part for given in (*node.args, *node.keywords) for part in ast.walk(given)}
         elif isinstance(node, ast.Attribute) and node.attr in ("shape", "size", "device", "dtype"):
             harmless.add(node.value)
-    names = _argument_names(guide)
+    names = _argument_names(guide) - ({guide.args.args[0].arg} if is_method and guide.args.args else set())
     for statement in guide.body:
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and node.id in names and node not in harmless:
@@ -220,10 +236,13 @@ def _amortised(guide: ast.FunctionDef) -> str:
 def _used_elsewhere(program: Program, svi: Svi, guide: Function, given: ast.Name) -> str:
     reason = "the guide is used in another place too, which would go on with the untrained one"
     assert isinstance(guide.node, ast.FunctionDef)
-    names = {given.id, guide.node.name}
+    is_module = guide.bound is not None
+    names = {given.id} if is_module else {given.id, guide.node.name}
     for module in linked(program, svi, guide):
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Name) and node.id in names and node is not given:
+                if is_module and isinstance(node.ctx, ast.Store):
+                    continue  # where it is made
                 return reason
             if isinstance(node, ast.Attribute) and node.attr in names:
                 return reason

@@ -10,7 +10,7 @@ from pyro_fix.analysis.values import Argument, Made, Opaque, SiteValue, Value, o
 from pyro_fix.observation import Look, SiteLook
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 from pyro_fix_transforms._classes import renamed
-from pyro_fix_transforms._losses import by_name, family, losses, nodes
+from pyro_fix_transforms._losses import JIT, by_name, family, losses, nodes
 
 #: Families with a closed form of the KL divergence between two of them.
 CLOSED_FORM = frozenset(
@@ -42,7 +42,8 @@ class AnalyticKl(Transform):
     ```
 
     ## Holds back when
-    - the name `TraceMeanField_ELBO` is taken in the file.
+    - the name `TraceMeanField_ELBO` is taken in the file;
+    - it is a `JitTrace_ELBO`: Pyro's `JitTraceMeanField_ELBO` compiles its loss anew at every step.
 
     It says nothing at all where a run contradicts the conditions, or where neither run nor source can tell: with a
     discrete latent (that is SVI141's), a `Delta` in the guide (its density would be ignored: autoguides), sites in
@@ -60,7 +61,7 @@ class AnalyticKl(Transform):
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an ELBO."""
-        for loss in losses(program, {"Trace_ELBO"}):
+        for loss in losses(program, {"Trace_ELBO", "JitTrace_ELBO"}):
             if any(_is_masked(program, svi) for svi in loss.svis):
                 continue
             looks = [seen.svi.look for svi in loss.svis for seen in program.seen.svi(svi)]
@@ -71,8 +72,12 @@ class AnalyticKl(Transform):
                 continue
             made = loss.made
             latents = ", ".join(f"'{name}'" for name in names[:3]) + (" …" if len(names) > 3 else "")
-            message = f"Trace_ELBO estimates from a sample the KL divergence of {latents}, which has a closed form"
-            rename = renamed(made, "pyro.infer.TraceMeanField_ELBO")
+            message = f"{loss.kind} estimates from a sample the KL divergence of {latents}, which has a closed form"
+            if loss.kind.startswith(JIT):
+                doubt = "JitTraceMeanField_ELBO compiles its loss anew at every step"
+                yield self.finding(made.module, made.node, message, held_back=doubt)
+                continue
+            rename = renamed(program, made, "pyro.infer.TraceMeanField_ELBO")
             if rename is None:
                 doubt = "the name TraceMeanField_ELBO is taken here"
                 yield self.finding(made.module, made.node, message, held_back=doubt)

@@ -100,7 +100,7 @@ class UnnormalizedElbo(Transform):
             there = imports.reference(svi.module, svi.scope, "pyro.poutine.scale", svi.call)
             doubt = _doubt(svi)
             if not doubt and not all(texts):
-                doubt = "the size of the plate is not known by one name where the SVI object is built"
+                doubt = "it is not known how to write the size of the plate where the SVI object is built"
             if not doubt and there is None:
                 doubt = "the name poutine is taken here"
             source: Literal["static", "seen"] = "static" if level is None else "seen"
@@ -205,9 +205,9 @@ def _doubt(svi: Svi) -> str:
     if svi.loss_divided:
         return "the program divides the loss that step returns; it would be normalised twice"
     if svi.loss_compared:
-        return "the program compares the loss with something; its threshold would change its meaning"
+        return "the program compares the loss with something; a threshold would change its meaning"
     if svi.is_lowlevel:
-        return "a plain torch optimiser is in charge, whose step may depend on the gradient's scale"
+        return "the loss is asked for by hand, and what becomes of it may depend on its scale"
     for optimizer in options(svi.optimizer):
         kind = optimizer.name.rpartition(".")[2] if isinstance(optimizer, Made) else ""
         if not isinstance(optimizer, Made) or not optimizer.name.startswith("pyro.optim."):

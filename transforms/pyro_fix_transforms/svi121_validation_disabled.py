@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterable, Iterator
 
 from pyro_fix import edits
 from pyro_fix.analysis.calls import is_validation_switch
-from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.program import Program, Site
 from pyro_fix.analysis.values import Const, Made, walk
 from pyro_fix.observation import Look, SiteLook
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 
 #: Families whose support depends on a total that is 1 by default: its position among their arguments.
 _TOTAL_COUNT = {"Multinomial": 0, "DirichletMultinomial": 1}
+#: What a comment speaks of that says why arguments are not validated: values between 0 and 1 for a Bernoulli, say.
+_REASONS = ("valid", "relax")
+_GREY = "may lie between 0 and 1, which validation would refuse; a run would tell"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -45,7 +49,9 @@ class ValidationDisabled(Transform):
     - the statement shares a line with another one;
     - the file switches validation on again elsewhere: it is off for a stretch, on purpose;
     - a multinomial's `total_count` is left at 1: its data may sum to more, which validation would refuse;
-    - a comment beside `validate_args=False` says why, unless the run shows what that hides.
+    - no run shows the data of a Bernoulli: grey pixels lie between 0 and 1, which validation would refuse;
+    - a comment beside `validate_args=False` says why, or one right above that speaks of validation or of relaxed
+      values, unless the run shows what that hides.
 
     A flag, `__debug__`, or a condition that decides are the user's own choice, and no finding.
 
@@ -89,6 +95,8 @@ class ValidationDisabled(Transform):
                         hidden = []
                     elif not hidden and _has_remark(part):
                         doubt = "a comment beside it says why"
+                    elif _may_be_grey(program, site, part):
+                        doubt = f"its data {_GREY}"
                     yield self._fix(program, part, hidden, change, doubt, "validate_args as it is by default")
 
     def _statement(self, program: Program, made: Made) -> Iterator[Proposal]:
@@ -107,6 +115,8 @@ class ValidationDisabled(Transform):
             doubt = f"line {again.node.lineno} switches it on again"
         elif change is None:
             doubt = "it is no statement with a line of its own"
+        elif _governs_distributions(made) and (grey := _grey(program)):
+            doubt = f"the data of {grey} {_GREY}"
         yield self._fix(program, made, _hidden(_looks(program)), change, doubt, "validation left on")
 
     def _fix(
@@ -134,12 +144,40 @@ def _counts_freely(made: Made) -> bool:
     return position is not None and made.argument(position, "total_count") is None
 
 
+def _may_be_grey(program: Program, site: Site, part: Made) -> bool:
+    """Whether a Bernoulli is given data that no run has shown: pixels, say, that are no zeros and ones."""
+    return site.observed and part.name.endswith(".distributions.Bernoulli") and not program.seen.site(site)
+
+
+def _grey(program: Program) -> str:
+    """The site of such data that validation would look at; nothing where there is none."""
+    for site in program.sites:
+        for part in walk(site.distribution) if site.distribution is not None else ():
+            if isinstance(part, Made) and "validate_args" not in part.keywords and _may_be_grey(program, site, part):
+                return f"site '{site.name}'" if site.name is not None else "a Bernoulli"
+    return ""
+
+
+def _governs_distributions(made: Made) -> bool:
+    """Whether a switch is, among others, one of the validation of distributions."""
+    if "settings" in made.name:
+        return any("distributions" in name for name in _settings(made))
+    return not made.name.startswith(("pyro.infer.", "pyro.poutine."))
+
+
 def _has_remark(made: Made) -> bool:
-    """Whether a comment follows ``validate_args=False`` on the lines of the call: a reason, which would be orphaned."""
+    """Whether a comment follows ``validate_args=False`` on the lines of the call: a reason, which would be orphaned.
+
+    Above the call, as far as no blank line parts them, a comment is about it when it speaks of such things.
+    """
     value = next(keyword.value for keyword in made.node.keywords if keyword.arg == "validate_args")
     lines = made.module.source.text.splitlines()
     rest = lines[(value.end_lineno or 1) - 1 : made.node.end_lineno]
-    return any("#" in line for line in [rest[0].encode()[value.end_col_offset or 0 :].decode(), *rest[1:]])
+    if any("#" in line for line in [rest[0].encode()[value.end_col_offset or 0 :].decode(), *rest[1:]]):
+        return True
+    above = itertools.takewhile(str.strip, reversed(lines[: value.lineno - 1]))
+    said = "".join(line.rpartition("#")[2].lower() for line in above if "#" in line)
+    return any(word in said for word in _REASONS)
 
 
 def _contexts(program: Program) -> Iterator[Made]:

@@ -14,7 +14,7 @@ from pyro_fix.analysis.values import Const, Function, Made, Value, options
 from pyro_fix.observation import Look
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._classes import renamed
-from pyro_fix_transforms._losses import Loss, family, losses, nodes
+from pyro_fix_transforms._losses import JIT, Loss, family, losses, nodes
 
 #: ELBOs that sample what could be enumerated, and what enumerates instead.
 ENUMERATING = {
@@ -88,6 +88,7 @@ class DiscreteLatentSampled(Transform):
       code expects one value;
     - the site is annotated with `infer=`, or a loop makes one site a round: enumerating those needs `pyro.markov`;
     - how deep the plates nest is not known, or the ELBO serves several `SVI` objects;
+    - a compiled ELBO's loss is called with model and guide: wrapped there, they would be compiled anew at every call;
     - no run is possible: only a run can tell that every shape survives the extra dimension.
 
     ## Promise
@@ -124,7 +125,7 @@ class DiscreteLatentSampled(Transform):
         few = f"the discrete latent{'s' * (len(found.names) > 1)} {names}"
         message = f"{few} could be summed over exactly, instead of sampled: no gradient flows through a sample"
         doubt = found.doubt or _doubt(program, svi, mine, found)
-        changes: list[Edit] | str = doubt or _changes(svi, mine, found)
+        changes: list[Edit] | str = doubt or _changes(program, svi, mine, found)
         if isinstance(changes, str):
             return self.finding(made.module, made.node, message, held_back=changes, source=source)
         exact = set(found.names) == set(found.in_guide) and not any("MeanField" in loss.kind for loss in mine)
@@ -239,6 +240,8 @@ def _doubt(program: Program, svi: Svi, mine: Sequence[Loss], found: _Discrete) -
         return "one ELBO serves several SVI objects"
     if svi.node(0, "model") is None or svi.node(1, "guide") is None:
         return "model and guide are not spelled at one call"
+    if svi.kind == "loss" and any(loss.kind.startswith(JIT) for loss in mine):
+        return "wrapped where the loss is called, model and guide would be compiled anew at every call"
     for value in (svi.model, svi.guide):
         one = side(program, value)
         for hazard in program.hazards:
@@ -255,7 +258,7 @@ def _has_nesting(made: Made) -> bool:
     return made.spread or any(made.argument(arguments.index(name), name) is not None for name in names)
 
 
-def _changes(svi: Svi, mine: Sequence[Loss], found: _Discrete) -> list[Edit] | str:
+def _changes(program: Program, svi: Svi, mine: Sequence[Loss], found: _Discrete) -> list[Edit] | str:
     """The edits, or why there are none."""
     there = imports.reference(svi.module, svi.scope, "pyro.infer.config_enumerate", svi.call)
     if there is None:
@@ -263,7 +266,7 @@ def _changes(svi: Svi, mine: Sequence[Loss], found: _Discrete) -> list[Edit] | s
     changes = list(there.edits)
     for loss in mine:
         made, kind = loss.made, ENUMERATING[loss.kind]
-        rename = renamed(made, f"pyro.infer.{kind}")
+        rename = renamed(program, made, f"pyro.infer.{kind}", tidy=len(mine) == 1)
         if rename is None:
             return f"the name {kind} is taken here"
         changes += rename

@@ -11,6 +11,7 @@ from pyro_fix.analysis.program import Program, Site, Step, Svi
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.values import Const, Function, Instance, Library, Made, Value, options, walk
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Threshold, Transform
+from pyro_fix_transforms._losses import JIT
 
 #: The keyword that hands the factor from the loop to model and guide.
 FACTOR = "annealing_factor"
@@ -67,6 +68,7 @@ class NoKlAnnealing(Transform):
     - model or guide is no plain function of the file, is used by anything but this one `SVI` call, or calls others that
       sample;
     - the loop is not `for step in range(num_steps)`, or stands elsewhere than round the one `svi.step`;
+    - the ELBO may be compiled (`JitTrace_ELBO` and its like): it would be compiled anew for every factor;
     - a statement samples a latent and data at once, or cannot be indented.
 
     It says nothing where a latent is scaled already.
@@ -176,6 +178,8 @@ def _loop(svi: Svi, share: float) -> _Loop | str:
     steps = {id(step.call): step for step in svi.steps}
     if len(steps) != 1 or svi.is_lowlevel:
         return "the one loop that steps the SVI object was not found"
+    if not all(isinstance(loss, Made) and "ELBO" in loss.name and JIT not in loss.name for loss in options(svi.loss)):
+        return "the ELBO may be one that is compiled, which would happen anew for every factor"
     (step,) = steps.values()
     node = step.loops[0].node if len(step.loops) == 1 else None
     if not isinstance(node, ast.For) or not any(inner is step.call for inner in ast.walk(node)):

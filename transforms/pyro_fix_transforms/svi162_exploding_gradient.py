@@ -68,7 +68,7 @@ class ExplodingGradient(Transform):
             message = f"{found[0]}, and Adam does not clip"
             options = options_of(made)
             doubt = options if isinstance(options, str) else _doubt(options)
-            rename = renamed(made)
+            rename = renamed(program, made)
             if not doubt and rename is None:
                 doubt = "the name ClippedAdam is taken here"
             if doubt or rename is None or isinstance(options, str):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pyro_fix.observation import Observation
 from pyro_fix.transform import Candidate, Promise
+from pyro_fix.verify import numeric
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import (
     better_start,
@@ -42,6 +43,40 @@ LOOKS: Mapping[Promise, int] = {
     Promise.LESS_VARIANCE: less_variance.SEEDS,
 }
 """Common seeds that a promise needs at step 0, where it needs more than four."""
+
+LIMITS: Mapping[Promise, Mapping[str, str]] = {
+    Promise.RUNS_CLEAN: {"patched": "nothing is wrong that was not so before"},
+    Promise.SAME_START: {
+        "relative error of values": f"<= {numeric.VALUE_TOLERANCE:g}",
+        "relative error of losses": f"<= {numeric.LOSS_TOLERANCE:g}, or {numeric.TERM_TOLERANCE:g} of the loss's terms",
+    },
+    Promise.SAME_OBJECTIVE: {
+        "constant": "> 0",
+        "relative error of gradients": f"<= {numeric.GRADIENT_TOLERANCE:g}",
+        "relative error of losses": f"<= {numeric.GRADIENT_TOLERANCE:g}, or as much of the loss's terms",
+    },
+    Promise.SAME_SITES_SLICED: {
+        "worst relative error": f"<= {same_sites_sliced.SLICE_TOLERANCE:g}",
+        "CPU seconds a particle, patched": f"<= {1 / same_sites_sliced.FASTER:g} times the original's",
+    },
+    Promise.SAME_EXPECTATION: {
+        "p": f">= {same_expectation.LEVEL:g}",
+        "standard error of the shift": f"<= {same_expectation.RESOLUTION:g} times the norm of the mean gradient",
+    },
+    Promise.LESS_VARIANCE: {
+        "95 % interval": f"upper end < {less_variance.NOTABLE:g}; where the random numbers are not aligned < 1",
+        "ratio of variances": f"where the random numbers are not aligned < {less_variance.UNALIGNED:.2g}",
+    },
+    Promise.DECLARED_RATE: {
+        "relative error of rates": f"<= {declared_rate.RATE_TOLERANCE:g}",
+        "relative error of losses": f"<= {numeric.LOSS_TOLERANCE:g}, or {numeric.TERM_TOLERANCE:g} of the loss's terms",
+        "relative error of gradients": f"<= {numeric.GRADIENT_TOLERANCE:g}",
+    },
+    Promise.STABLE: {"original": "goes wrong", "patched": "does not, and comes as far"},
+    Promise.NO_WORSE: {"95 % interval": f"upper end < margin, {no_worse.MARGIN:.0%} of the original's progress"},
+    Promise.BETTER_START: {"start, 95 % interval": "upper end < 0"},
+}
+"""What the numbers in a judgement's evidence have to be for the promise to be kept, in words, by their names there."""
 
 REFEREES: Mapping[Promise, Callable[[Sequence[no_worse.Pair]], Judgement]] = {
     Promise.NO_WORSE: no_worse.judge,
