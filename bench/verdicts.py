@@ -99,8 +99,8 @@ def report(counts: dict[Case, Counter[Status]], repetitions: int, steps: int, se
         numbers = (count[status] for status in (Status.VERIFIED, Status.REJECTED, Status.UNVERIFIED))
         print(f"| {' | '.join((*row, *map(str, numbers)))} |{' MISSED' if wrong > limit * repetitions else ''}")
     print(
-        f"\n{'MISSED' if missed else 'met'}: at most {REJECTED:.0%} of what is right rejected, at most {ACCEPTED:.0%} of"
-        f" what does harm verified; {repetitions} data sets, {steps} steps, {seconds / 60:.0f} minutes."
+        f"\n{'MISSED' if missed else 'met'}: at most {REJECTED:.0%} of what is right rejected, at most {ACCEPTED:.0%}"
+        f" of what does harm verified; {repetitions} data sets, {steps} steps, {seconds / 60:.0f} minutes."
     )
     return int(missed)
 
