@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -166,6 +167,7 @@ class Progress:
         self._timer.start()
 
     def _show(self) -> None:
+        _leave_signals_to_the_main_thread()
         with self._lock:
             if not self._open:
                 return
@@ -234,6 +236,15 @@ class Progress:
             self._timer.join()
         if self._live is not None:
             self._live.stop()
+
+
+def _leave_signals_to_the_main_thread() -> None:
+    """Ctrl-C that the kernel gives to this thread would not wake the one that has to act on it.
+
+    Threads that are started from here inherit it.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 def _moves() -> bool:

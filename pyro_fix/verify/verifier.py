@@ -9,7 +9,7 @@ moves on to its next candidate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -44,6 +44,10 @@ DATA_FREE = (
     | Promise.SAME_SITES_SLICED
     | Promise.SAME_EXPECTATION
 )
+
+
+#: Seconds between two looks of the main thread at what has been asked of it.
+WAKE = 0.5
 
 
 def _silent(event: Event) -> None:
@@ -174,6 +178,9 @@ class _Session:
         pool = ThreadPoolExecutor(2 * max(self._bench.options.jobs, 1))
         try:
             for done in [pool.submit(task, item) for item in items]:
+                # Ctrl-C may have gone to another thread, which does not wake this one.
+                while not wait([done], timeout=WAKE).done:
+                    pass
                 done.result()
         except BaseException:
             self._bench.lab.cancel()
