@@ -55,6 +55,16 @@ def _words(codes: Collection[str], files: Collection[Path], options: Options, cw
     words += ["--any-pyro-version"] * options.any_pyro_version
     words += ["--unverified"] * options.unverified
     words += ["--no-observe"] * (not options.observe)
+    words += ["--no-sandbox"] * (not options.sandbox)
+    for path in options.readable:
+        words += ["--readable", _shown(path, cwd)]
+    for path in options.writable:
+        words += ["--writable", _shown(path, cwd)]
+    words += ["--network"] * options.network
+    if options.memory is not None:
+        words += ["--memory", f"{options.memory}B"]
+    if options.processes != default.processes:
+        words += ["--processes", str(options.processes)]
     for command in options.run:
         words += ["--run", command]
     return [*words, *sorted(_shown(path, cwd) for path in files)]

@@ -106,12 +106,28 @@ def test_everything_that_decides_is_in_the_command() -> None:
         observe=False,
         python=Path("/opt/env/bin/python"),
         run=("train.py --name 'a b'",),
+        sandbox=False,
+        readable=(Path("/home/me/.secret"),),
+        writable=(Path("/data"),),
+        network=True,
+        memory=1 << 30,
+        processes=8,
         file=Path("/home/me/pyproject.toml"),
     )
     assert shlex.split(command(options, finding(Path("/home/me/train.py")))) == [
         *["pyro-fix", "--diff", "--no-cache", "--verify", "--config", "pyproject.toml", "--select", "SVI051"],
         *["--seeds", "3", "--steps", "7", "--timeout", "1.5", "--device", "cpu", "--python", "/opt/env/bin/python"],
-        *["--any-pyro-version", "--unverified", "--no-observe", "--run", "train.py --name 'a b'", "train.py"],
+        *[
+            "--any-pyro-version",
+            "--unverified",
+            "--no-observe",
+            "--no-sandbox",
+            "--readable",
+            ".secret",
+            "--writable",
+            "/data",
+        ],
+        *["--network", "--memory", "1073741824B", "--processes", "8", "--run", "train.py --name 'a b'", "train.py"],
     ]
 
 
