@@ -32,11 +32,6 @@ class Options:
         """The expression of an option; ``None`` when it is not given."""
         return _entry(self.node, key)
 
-    def is_off(self, key: str) -> bool:
-        """Whether an option is given as something false: ``amsgrad=False``."""
-        value = self.items.get(key)
-        return isinstance(value, Const) and not value.value
-
 
 def given_to_svi(program: Program) -> Iterator[Made]:
     """Every optimiser of ``pyro.optim`` that an SVI object uses, each once."""

@@ -105,8 +105,6 @@ def decode(kind: Any, value: Any) -> Any:
         if not isinstance(value, list):
             raise TypeError(f"{value!r} is no list")
         if len(arguments) == 2 and arguments[1] is Ellipsis:
-            if arguments[0] is float and all(type(item) is float for item in value):
-                return tuple(value)  # almost all of an observation: there is nothing to look into
             return tuple(decode(arguments[0], item) for item in value)
         return tuple(decode(argument, item) for argument, item in zip(arguments, value, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):

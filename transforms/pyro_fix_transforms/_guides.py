@@ -5,8 +5,14 @@ from __future__ import annotations
 import ast
 
 from pyro_fix.analysis.program import Program, Svi, functions_of
+from pyro_fix.analysis.roles import inherits
 from pyro_fix.analysis.scopes import Module
-from pyro_fix.analysis.values import Function
+from pyro_fix.analysis.values import Function, Instance, Value
+
+
+def is_pyro_module(value: Value | None) -> bool:
+    """Whether a guide is an object of a ``PyroModule`` class of the project."""
+    return isinstance(value, Instance) and inherits(value.cls, "pyro.nn.PyroModule")
 
 
 def linked(program: Program, svi: Svi, guide: Function) -> list[Module]:

@@ -12,13 +12,12 @@ from pyro_fix.analysis.health import unpaired
 from pyro_fix.analysis.pairing import Side, is_plain, side
 from pyro_fix.analysis.program import Program, Site, Svi
 from pyro_fix.analysis.reach import is_whole, surely_runs
-from pyro_fix.analysis.roles import inherits
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.supports import family
 from pyro_fix.analysis.values import Function, Instance, Made, Value, options
 from pyro_fix.observation import Look
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
-from pyro_fix_transforms._guides import read_by_name
+from pyro_fix_transforms._guides import is_pyro_module, read_by_name
 
 
 class LatentWithoutGuide(Transform):
@@ -224,7 +223,7 @@ def _doubt(program: Program, svi: Svi, missing: list[str]) -> str:
     if len(others) > 1:
         return "model or guide serve several SVI objects"
     value, node = _unscaled(svi.guide, svi.node(1, "guide"))
-    if isinstance(value, Instance) and inherits(value.cls, "pyro.nn.PyroModule"):
+    if is_pyro_module(value):
         if reader := read_by_name(program, svi, guide.functions[0]):
             return f"{reader}, and within an AutoGuideList a PyroModule's have other names"
     elif not isinstance(value, Function) or value.bound is not None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions, health
 from pyro_fix.analysis.program import Program, Svi, functions_of
-from pyro_fix.analysis.roles import inherits, parts_of
+from pyro_fix.analysis.roles import parts_of
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.analysis.values import Const, Function, Instance, Made, Value, options
 from pyro_fix.observation import Look, Trajectory
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 from pyro_fix_transforms._failures import of_values
-from pyro_fix_transforms._guides import linked, read_by_name
+from pyro_fix_transforms._guides import is_pyro_module, linked, read_by_name
 
 #: Exceptions that a guide's mathematics raises; a NameError or a TypeError is for its author to mend.
 MATHEMATICAL = frozenset({"ValueError", "RuntimeError", "ArithmeticError", "LinAlgError", "_LinAlgError"})
@@ -147,10 +147,7 @@ def _is_point(program: Program, svi: Svi, guide: Function) -> bool:
 
 def _custom(svi: Svi) -> tuple[Function | None, ast.expr | None]:
     """The hand-written guide of an SVI object, and the expression to put another in its place (within a scale)."""
-    value, node = svi.guide, svi.node(1, "guide")
-    while isinstance(value, Made) and value.name == SCALE:
-        value = value.argument(0, "fn")
-        node = _first(node, "fn")
+    value, node = _unwrapped(svi.guide, svi.node(1, "guide"), {SCALE})
     if isinstance(value, Instance):
         run = parts_of(value)[0].runs
         return (run, node) if isinstance(run, Function) else (None, None)
@@ -159,15 +156,20 @@ def _custom(svi: Svi) -> tuple[Function | None, ast.expr | None]:
 
 def _model(svi: Svi) -> str | None:
     """Source of the model without a scale: the autoguide is scaled from outside, as the guide was."""
-    value, node = svi.model, svi.node(0, "model")
-    while isinstance(value, Made) and value.name == SCALE:
-        value, node = value.argument(0, "fn"), _first(node, "fn")
-    inner, within = value, node
-    while isinstance(inner, Made) and inner.name in HANDLERS:
-        inner, within = inner.argument(0, "fn"), _first(within, "fn")
+    value, node = _unwrapped(svi.model, svi.node(0, "model"), {SCALE})
+    _, within = _unwrapped(value, node, HANDLERS)
     if node is None or not isinstance(within, (ast.Name, ast.Attribute)):
         return None
     return edits.text_of(svi.module, node)
+
+
+def _unwrapped(
+    value: Value | None, node: ast.expr | None, handlers: Collection[str]
+) -> tuple[Value | None, ast.expr | None]:
+    """What these handlers are put round, and its expression where that is spelled there."""
+    while isinstance(value, Made) and value.name in handlers:
+        value, node = value.argument(0, "fn"), _first(node, "fn")
+    return value, node
 
 
 def _first(node: ast.expr | None, keyword: str) -> ast.expr | None:
@@ -201,10 +203,7 @@ def _doubt(program: Program, svi: Svi, guide: Function, node: ast.expr | None) -
 
 def _is_module(svi: Svi) -> bool:
     """Whether the guide is a ``PyroModule``, which is called itself, and not a method of some object."""
-    value = svi.guide
-    while isinstance(value, Made) and value.name == SCALE:
-        value = value.argument(0, "fn")
-    return isinstance(value, Instance) and inherits(value.cls, "pyro.nn.PyroModule")
+    return is_pyro_module(_unwrapped(svi.guide, None, {SCALE})[0])
 
 
 def _argument_names(function: ast.AST) -> set[str]:
