@@ -123,6 +123,8 @@ _MEAN_FIELD = (("loss=Trace_ELBO()", "loss=TraceMeanField_ELBO()"),)
 _VECTORIZED = (("num_particles=4", "num_particles=4, vectorize_particles=True"),)
 _HOTTER = (('"lr": 0.01', '"lr": 1.0'),)
 _WRONG_SUPPORT = (("dist.LogNormal(k, t)", "dist.Normal(k, t)"),)
+#: What changes the optimiser alone promises.
+_OPTIMISER = Promise.SAME_START | Promise.NO_WORSE
 #: Seen from the parameter, the model's log-density falls where it should rise.
 _WRONG_SIGN = (
     ('pyro.sample("obs", dist.Normal(loc, sigma), obs=data)', 'pyro.sample("obs", dist.Normal(-loc, sigma), obs=data)'),
@@ -177,4 +179,6 @@ CASES: tuple[Case, ...] = (
     ),
     Case("a start 100 times as wide", PLAIN, Promise.NO_WORSE, _WIDE, True),
     Case("a gradient of the wrong sign", PLAIN, Promise.NO_WORSE, _WRONG_SIGN, True),
+    Case("another optimiser", PLAIN, _OPTIMISER, (("guide, Adam(", "guide, ClippedAdam("),), False),
+    Case("a scale on the model alone", PLAIN, _OPTIMISER, _scaled("1 / 50", ""), True),
 )

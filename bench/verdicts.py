@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = set(arguments.promise) - {str(promise.name) for promise in Promise}
     if unknown:
         parser.error(f"no such promise: {min(unknown)}; there are {', '.join(str(p.name) for p in Promise)}")
-    chosen = [case for case in CASES if not arguments.promise or case.promise.name in arguments.promise]
+    wanted = [Promise[name] for name in arguments.promise]
+    chosen = [case for case in CASES if not wanted or any(promise in case.promise for promise in wanted)]
     options = VerifyOptions(interpreter.find(arguments.python, Path.cwd()), steps=arguments.steps)
     counts: dict[Case, Counter[Status]] = {case: Counter() for case in chosen}
     started = time.monotonic()
@@ -94,7 +95,7 @@ def report(counts: dict[Case, Counter[Status]], repetitions: int, steps: int, se
     for case, count in counts.items():
         wrong, limit = (count[Status.VERIFIED], ACCEPTED) if case.harmful else (count[Status.REJECTED], REJECTED)
         missed |= wrong > limit * repetitions
-        name = str(case.promise.name).lower().replace("_", " ")
+        name = " and ".join(str(promise.name) for promise in case.promise).lower().replace("_", " ")
         row = (name, case.name, "harmful" if case.harmful else "right")
         numbers = (count[status] for status in (Status.VERIFIED, Status.REJECTED, Status.UNVERIFIED))
         print(f"| {' | '.join((*row, *map(str, numbers)))} |{' MISSED' if wrong > limit * repetitions else ''}")

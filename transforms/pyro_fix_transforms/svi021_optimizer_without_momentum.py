@@ -55,12 +55,13 @@ class OptimizerWithoutMomentum(Transform):
     - no run is possible: only a run can tell that the new rate is not too small for the number of steps.
 
     ## Promise
-    No worse: judged by the original program's objective, the new optimiser's parameters are not worse; where the
+    Same start: parameters, sites and losses of the first step are the original's, since another optimiser changes no
+    objective. No worse: judged by the original program's objective, the new optimiser's parameters are not worse; where the
     original diverged, the patched program does not.
     """
 
     code, name, tip = "SVI021", "optimizer-without-momentum", 2
-    promise = Promise.NO_WORSE
+    promise = Promise.SAME_START | Promise.NO_WORSE
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an optimiser."""

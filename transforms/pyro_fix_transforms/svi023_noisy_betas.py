@@ -48,12 +48,13 @@ class NoisyBetas(Transform):
     - the options are a function of the parameter, or put together at run time.
 
     ## Promise
-    No worse: judged by the original program's objective, the parameters that the patched program ends with are not
+    Same start: parameters, sites and losses of the first step are the original's, since other betas change no
+    objective. No worse: judged by the original program's objective, the parameters that the patched program ends with are not
     worse.
     """
 
     code, name, tip, default = "SVI023", "noisy-betas", 2, False
-    promise = Promise.NO_WORSE
+    promise = Promise.SAME_START | Promise.NO_WORSE
     after = ("SVI01", "SVI02", "SVI03", "SVI04", "SVI05", "SVI06", "SVI07", "SVI08", "SVI09", "SVI1")
     noise = Threshold(
         2.5,
