@@ -56,8 +56,8 @@ class OptimizerWithoutMomentum(Transform):
 
     ## Promise
     Same start: parameters, sites and losses of the first step are the original's, since another optimiser changes no
-    objective. No worse: judged by the original program's objective, the new optimiser's parameters are not worse; where the
-    original diverged, the patched program does not.
+    objective. No worse: judged by the original program's objective, the new optimiser's parameters are not worse;
+    where the original diverged, the patched program does not.
     """
 
     code, name, tip = "SVI021", "optimizer-without-momentum", 2

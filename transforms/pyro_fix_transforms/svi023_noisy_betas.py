@@ -49,8 +49,8 @@ class NoisyBetas(Transform):
 
     ## Promise
     Same start: parameters, sites and losses of the first step are the original's, since other betas change no
-    objective. No worse: judged by the original program's objective, the parameters that the patched program ends with are not
-    worse.
+    objective. No worse: judged by the original program's objective, the parameters that the patched program ends with
+    are not worse.
     """
 
     code, name, tip, default = "SVI023", "noisy-betas", 2, False
