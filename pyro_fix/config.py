@@ -98,6 +98,8 @@ class Options:
     """No progress, verdicts or summary on stderr; errors are still told."""
     listing: bool = False
     """Only list findings: fixes need not be composed.  Not a setting."""
+    refused: frozenset[str] = frozenset()
+    """Fingerprints of findings that people have refused: they are left out.  Not a setting."""
     root: Path = field(default_factory=Path.cwd)
     """The folder of the ``pyproject.toml`` that was read, else the working folder.  Not a setting."""
     file: Path | None = None

@@ -74,7 +74,7 @@ def header(path: Path, cwd: Path) -> str:
     """
     real, here = os.path.realpath(path), os.path.realpath(cwd)
     name, first = _relative(real, here), ""
-    top = _repository(here)
+    top = repository(here)
     if top and name.startswith(f"{_relative(here, top)}/"):
         name = _relative(real, top)
         first = f"diff --git {_quoted(f'a/{name}')} {_quoted(f'b/{name}')}\n"
@@ -83,8 +83,8 @@ def header(path: Path, cwd: Path) -> str:
 
 
 @lru_cache(maxsize=8)
-def _repository(folder: str) -> str:
-    """The top of the git repository that holds ``folder``; empty when there is none."""
+def repository(folder: str) -> str:
+    """The top of the git repository that holds ``folder`` (both absolute); empty when there is none."""
     at = Path(folder)
     return next((str(top) for top in (at, *at.parents) if (top / ".git").exists()), "")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from pyro_fix import catalogue, reproduce, rewrite, sources
+from pyro_fix import catalogue, fingerprint, reproduce, rewrite, sources
 from pyro_fix.analysis.join import join
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, of_concern
@@ -84,6 +84,7 @@ def _rounds(
         program, base = _analyse(state), _base(state)
         join(program, judge.observe(program, base))
         proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
+        proposals = [p for p in proposals if not options.refused or _known_by(p, state) not in options.refused]
         waited = [p for p in proposals if _identity(p, state) in heard]
         ready, early = _ordered(proposals, transforms, waited, judge.can_run)
         verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
@@ -286,7 +287,7 @@ def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _Sta
     said = _in_cells(verdict, program)
     if proposal.held_back and verdict.reason == proposal.held_back:
         said = replace(said, reason=shown.held_back)
-    return Finding(shown, said, diff, _included(verdict, options), cell)
+    return Finding(shown, said, diff, _included(verdict, options), cell, _known_by(proposal, state))
 
 
 def _in_cells(verdict: Verdict, program: Program) -> Verdict:
@@ -308,6 +309,11 @@ def _in_cells(verdict: Verdict, program: Program) -> Verdict:
 def _identity(proposal: Proposal, state: _State) -> tuple[str, Path, int]:
     """What a finding is known by from one round to the next, when lines may have moved."""
     return proposal.code, proposal.path, _home_line(proposal, state)
+
+
+def _known_by(proposal: Proposal, state: _State) -> str:
+    """The fingerprint of a finding, by the file as it is on disk."""
+    return fingerprint.of(proposal.code, state.original[proposal.path], _home_line(proposal, state))
 
 
 def _home_line(proposal: Proposal, state: _State) -> int:

@@ -21,6 +21,8 @@ class Finding:
     """Whether the fix is part of :attr:`Result.changes`."""
     cell: int | None = None
     """The cell of a notebook that ``proposal.line`` is a line of; None in a Python file."""
+    fingerprint: str = ""
+    """What the finding is known by when lines have moved (:mod:`pyro_fix.fingerprint`)."""
 
 
 @dataclass(frozen=True)

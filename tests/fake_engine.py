@@ -1,7 +1,7 @@
 """A stand-in for the engine, so that the shell's contract is tested without running Pyro programs.
 
-A line of a Python file that says ``fixme-STATUS`` is a finding with that verdict; the fix makes it ``fixed``.
-``fixme-none`` has no fix.  :data:`SITE` puts this module in the engine's place in a child process.
+A line of a Python file that says ``fixme-STATUS``, or ``fixme-STATUS-CODE``, is a finding with that verdict; the fix
+makes it ``fixed``.  ``fixme-none`` has no fix.  :data:`SITE` puts this module in the engine's place in a child process.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import time
 from pathlib import Path
 
-from pyro_fix import rewrite, sources, suppress, watch
+from pyro_fix import fingerprint, rewrite, sources, suppress, watch
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
 from pyro_fix.result import Change, Finding, Result, Skipped
@@ -50,7 +50,7 @@ def check(options: Options, progress: watch.Progress) -> Result:
             time.sleep(30)
         if "crash" in source.text:
             raise RuntimeError("two\nlines")
-        found = (_finding(source, match, options) for match in re.finditer(r"fixme-(\w+)", source.text))
+        found = (_finding(source, match, options) for match in re.finditer(r"fixme-(\w+)(?:-(SVI\d+))?", source.text))
         findings += (finding for finding in found if finding and not suppress.suppressed(source, finding.proposal))
     edits = [edit for f in findings if f.included and f.verdict.candidate for edit in f.verdict.candidate.edits]
     patch = rewrite.compose(read, edits)
@@ -60,11 +60,14 @@ def check(options: Options, progress: watch.Progress) -> Result:
 
 def _finding(source: sources.Source, match: re.Match[str], options: Options) -> Finding | None:
     line = source.line_of(match.start())
-    status = Status(match[1])
+    status, code = Status(match[1]), match[2] or "SVI051"
+    known = fingerprint.of(code, source, line)
+    if known in options.refused or (options.select and not code.startswith(options.select)):
+        return None
     edit = Edit(source.path, match.start(), match.end(), "fixed")
     candidate = Candidate((edit,), Promise.RUNS_CLEAN, "make it fixed")
     proposal = Proposal(
-        code="SVI051",
+        code=code,
         name="unconstrained-param",
         tip=5,
         path=source.path,
@@ -76,7 +79,7 @@ def _finding(source: sources.Source, match: re.Match[str], options: Options) -> 
         end_line=line,
     )
     if status is Status.NONE:
-        return Finding(proposal, Verdict(status, ""))
+        return Finding(proposal, Verdict(status, ""), fingerprint=known)
     if not options.verify:
         status = Status.UNVERIFIED
     included = status is Status.VERIFIED or (status is Status.UNVERIFIED and (options.unverified or not options.verify))
@@ -84,4 +87,4 @@ def _finding(source: sources.Source, match: re.Match[str], options: Options) -> 
     evidence = {"loss": float("nan"), "far": [float("inf"), 1.5], "file": source.path} if options.verify else {}
     new = rewrite.compose({source.path: source}, [edit]).texts[source.path]
     diff = unified(source.text, new, source.path, Path.cwd())
-    return Finding(proposal, Verdict(status, reason, evidence, candidate), diff, included)
+    return Finding(proposal, Verdict(status, reason, evidence, candidate), diff, included, fingerprint=known)

@@ -18,13 +18,14 @@ CATALOGUE = Path(pyro_fix_transforms.__file__).parent
 ORDER = (
     ("sources", "notebook", "observation", "watch"),
     ("transform", "analysis"),  # analysis knows transform for typing alone, and the other way round
-    ("result", "diffs", "rewrite", "edits", "imports", "suppress", "catalogue", "config"),
+    ("result", "diffs", "rewrite", "edits", "imports", "suppress", "fingerprint", "catalogue", "config"),
     ("runner",),
     ("verify",),
     ("plans",),
     ("judge", "reproduce"),
     ("engine",),
     ("report", "apply"),
+    ("bot",),
     ("cli",),
     ("__main__",),
 )

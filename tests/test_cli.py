@@ -15,6 +15,8 @@ from pathlib import Path
 import fake_engine
 import pytest
 
+from pyro_fix import fingerprint, sources
+
 pty = pytest.importorskip("pty", reason="needs POSIX terminals")
 resource = pytest.importorskip("resource")
 
@@ -247,6 +249,7 @@ def test_json(project: Project) -> None:
         "column": 1,
         "message": "scale [bold]needs[/x] to be positive",
         "source": "static",
+        "fingerprint": fingerprint.of("SVI051", sources.read(project.folder / "a.py"), 1),
         "fix": {
             "status": "verified",
             "reason": "reason of verified",

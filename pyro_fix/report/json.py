@@ -22,7 +22,7 @@ def document(result: Result, cwd: Path, applied: bool) -> str:
     statuses = Counter(finding.verdict.status for finding in result.findings)
     return dumps(
         {
-            "findings": [_finding(finding, cwd) for finding in result.findings],
+            "findings": [of_finding(finding, cwd) for finding in result.findings],
             "summary": {
                 "files": result.files,
                 "findings": len(result.findings),
@@ -38,7 +38,8 @@ def document(result: Result, cwd: Path, applied: bool) -> str:
     )
 
 
-def _finding(finding: Finding, cwd: Path) -> dict[str, object]:
+def of_finding(finding: Finding, cwd: Path) -> dict[str, object]:
+    """One finding as plain data."""
     proposal, verdict = finding.proposal, finding.verdict
     return {
         "code": proposal.code,
@@ -50,6 +51,7 @@ def _finding(finding: Finding, cwd: Path) -> dict[str, object]:
         "column": proposal.column,
         "message": proposal.message,
         "source": proposal.source,
+        "fingerprint": finding.fingerprint,
         "fix": {
             "status": verdict.status.value,
             "reason": verdict.reason or proposal.held_back,
