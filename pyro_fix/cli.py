@@ -32,7 +32,7 @@ class UserError(Exception):
 
 
 _EPILOG = """
-pyro-fix rules lists the transforms, pyro-fix explain CODE explains one.
+pyro-fix rules lists the transforms, pyro-fix explain CODE explains one, pyro-fix bot opens pull requests.
 
 Exit codes: 0 nothing to do, or all applied; 1 findings or diffs remain; 2 an error; 3 --apply held fixes back,
 because verification refused them or could not run. --exit-zero turns 1 into 0.
@@ -227,9 +227,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: list[str]) -> Action:
     """Only the first argument can name a sub-command: anywhere else, and as ``./rules``, it is a path."""
+    if arguments[:1] == ["bot"]:
+        from pyro_fix.bot import commands
+
+        return commands.parse(arguments[1:], _bot_options)
     app = _CATALOGUE if arguments[:1] in (["rules"], ["explain"]) else _APP
     outcome: Any = typer.main.get_command(app).main(arguments, prog_name="pyro-fix", standalone_mode=False)
     return outcome if callable(outcome) else lambda: int(outcome or OK)
+
+
+def _bot_options(arguments: list[str]) -> config.Options:
+    """What the bot's plan looks at, and how: options of pyro-fix itself."""
+    action: Any = typer.main.get_command(_APP).main(arguments, prog_name="pyro-fix bot", standalone_mode=False)
+    if not isinstance(action, partial):  # --help and --version were answered
+        raise SystemExit(OK)
+    given, file, mode, _, page = action.args
+    wrong = [name for name in ("--diff", "--apply", "--report") if name in arguments]
+    if wrong or mode != "list" or page is not None or given["format"] is not None:
+        raise UserError(f"{' '.join(wrong) or '--format'}: has no meaning for pyro-fix bot, which writes a plan")
+    if given["verify"] is False:
+        raise UserError("--no-verify: pyro-fix bot offers nothing that was not run")
+    options = _options(given, file, "diff")
+    _mind_sandbox(options)
+    return replace(options, verify=True)
 
 
 def _page(name: str) -> Path:
@@ -453,12 +473,15 @@ def _tell(message: str) -> None:
 def _one_line(error: Exception) -> str:
     """The user's errors speak for themselves; anything else is ours, and says so."""
     from pyro_fix.apply import ApplyError
+    from pyro_fix.bot.forge import ForgeError
+    from pyro_fix.bot.plan import PlanError
     from pyro_fix.runner.devices import DeviceError
     from pyro_fix.runner.executor import ExecutorError
     from pyro_fix.runner.interpreter import InterpreterError
     from pyro_fix.sources import SourceError
 
-    ours = (UserError, config.ConfigError, SourceError, ApplyError, DeviceError, ExecutorError, InterpreterError)
+    ours: tuple[type[Exception], ...] = (UserError, config.ConfigError, SourceError, ApplyError, ForgeError, PlanError)
+    ours += (DeviceError, ExecutorError, InterpreterError)
     if isinstance(error, ours):
         message = str(error)
     elif hasattr(error, "format_message"):  # Click's, which newer Typers keep to themselves.

@@ -98,6 +98,8 @@ class Options:
     """No progress, verdicts or summary on stderr; errors are still told."""
     listing: bool = False
     """Only list findings: fixes need not be composed.  Not a setting."""
+    bot: Mapping[str, object] = field(default_factory=dict)
+    """``[tool.pyro-fix.bot]``, which only the bot reads (:mod:`pyro_fix.bot.settings`)."""
     refused: frozenset[str] = frozenset()
     """Fingerprints of findings that people have refused: they are left out.  Not a setting."""
     root: Path = field(default_factory=Path.cwd)
@@ -300,6 +302,12 @@ def _thresholds(value: object, _: Path) -> dict[str, dict[str, float]]:
     return {code: {name.replace("-", "_"): float(number) for name, number in t.items()} for code, t in value.items()}
 
 
+def _table(value: object, _: Path) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a table, not {value!r}")
+    return value
+
+
 _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "paths": _paths,
     "exclude": _strings,
@@ -330,4 +338,5 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "format": _choice("text", "json"),
     "exit_zero": _boolean,
     "quiet": _boolean,
+    "bot": _table,
 }

@@ -74,4 +74,4 @@ def _shown(path: Path, cwd: Path) -> str:
     """The path as it is typed in the working folder; never mistaken for a sub-command or an option."""
     absolute = Path(os.path.normpath(cwd / path))
     name = str(absolute.relative_to(cwd)) if absolute.is_relative_to(cwd) else str(absolute)
-    return f"./{name}" if name in ("rules", "explain") or name.startswith("-") else name
+    return f"./{name}" if name in ("rules", "explain", "bot") or name.startswith("-") else name

@@ -18,7 +18,7 @@ def write(folder: Path, table: str) -> Path:
 
 
 def test_every_setting_has_a_check() -> None:
-    assert set(config._CHECKS) == {f.name for f in fields(Options)} - {"root", "file", "listing"}
+    assert set(config._CHECKS) == {f.name for f in fields(Options)} - {"root", "file", "listing", "refused"}
 
 
 def test_no_file_means_defaults(tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ def read(body: str) -> Memory | None:
         return None
 
 
+def forgotten(body: str) -> str:
+    """The body without memory: a pull request that is closed with it refuses nothing."""
+    return f"{_COMMENT.sub('', body).rstrip()}\n\n{spelled(Memory())}"
+
+
 def refused(pulls: Iterable[Pull]) -> frozenset[str]:
     """Fingerprints of the fixes that people have refused by closing a pull request."""
     memories = (read(pull.body) for pull in pulls if pull.state == "closed")

@@ -89,7 +89,7 @@ class Group:
     fixes: tuple[Fix, ...]
     files: tuple[File, ...]
     patch: bytes = b""
-    """The change of all files, for people."""
+    """The change of all files, for people; nothing is made of it."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,9 @@ class Plan:
 
 def write(plan: Plan, folder: Path) -> None:
     """Write ``plan`` to ``folder``, which may hold an older plan and nothing else; raises :class:`PlanError`."""
+    check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not (folder / "plan.json").is_file():
-            raise PlanError(f"{folder}: holds other files than a plan: name a new folder")
         (folder / "plan.json").unlink(missing_ok=True)  # first out, last in: half a plan is none
         for old in [*folder.glob("*.patch"), *folder.glob("files/*")]:
             old.unlink()
@@ -119,11 +118,23 @@ def write(plan: Plan, folder: Path) -> None:
         for number, group in enumerate(plan.groups, 1):
             for file in group.files:
                 (folder / "files" / file.blob).write_bytes(file.data)
-            name = re.sub(r"[^\w.-]+", "-", group.key, flags=re.ASCII)[-80:].strip("-.")
-            (folder / f"{number}-{name}.patch").write_bytes(group.patch)
+            (folder / _patch_name(number, group.key)).write_bytes(group.patch)
         (folder / "plan.json").write_text(dumps(_document(plan)) + "\n", encoding="utf-8")
     except OSError as error:
         raise PlanError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Raise :class:`PlanError` where ``folder`` is a file, or holds something else than a plan."""
+    try:
+        if folder.exists() and any(folder.iterdir()) and not (folder / "plan.json").is_file():
+            raise PlanError(f"{folder}: holds other files than a plan: name a new folder")
+    except OSError as error:
+        raise PlanError(f"{folder}: cannot hold a plan: {error.strerror or error}") from error
+
+
+def _patch_name(number: int, key: str) -> str:
+    return f"{number}-{re.sub('[^A-Za-z0-9_.-]+', '-', key)[-80:].strip('-.')}.patch"
 
 
 def _document(plan: Plan) -> dict[str, object]:
@@ -166,19 +177,23 @@ def _plan(told: dict[str, Any], folder: Path) -> Plan:
         raise ValueError(f"schema {told['schema']!r}, not {SCHEMA}")
     if told["group by"] not in GROUPINGS:
         raise ValueError(f"group by {told['group by']!r}")
-    groups = tuple(_group(_typed(group, dict), folder) for group in _typed(told["groups"], list))
+    listed = enumerate(_typed(told["groups"], list), 1)
+    groups = tuple(_group(number, _typed(group, dict), folder) for number, group in listed)
     if len({group.key for group in groups}) < len(groups):
         raise ValueError("two groups of one name")
     found = {_hexadecimal(key, 24): _typed(value, str) for key, value in _typed(told["found"], dict).items()}
     return Plan(_hexadecimal(told["base"]), told["group by"], groups, found, _typed(told["version"], str))
 
 
-def _group(told: dict[str, Any], folder: Path) -> Group:
+def _group(number: int, told: dict[str, Any], folder: Path) -> Group:
     files = tuple(_file(_typed(file, dict), folder) for file in _typed(told["files"], list))
     fixes = tuple(_fix(_typed(fix, dict)) for fix in _typed(told["fixes"], list))
     if not files or not fixes or len({file.path for file in files}) < len(files):
         raise ValueError("a group without fixes or files, or with a file twice")
-    return Group(_typed(told["key"], str), fixes, files)
+    key = _typed(told["key"], str)
+    patch = folder / _patch_name(number, key)
+    shown = patch.is_file() and not patch.is_symlink() and patch.stat().st_size <= MOST_FILE
+    return Group(key, fixes, files, patch.read_bytes() if shown else b"")
 
 
 def _file(told: dict[str, Any], folder: Path) -> File:
