@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +61,7 @@ class Commit:
     committer: str
     committer_email: str
     date: str
+    committed: str
     message: str
 
 
@@ -114,6 +115,13 @@ class Bare:
 
     def git(self, *arguments: str, data: bytes = b"", environment: Mapping[str, str] | None = None) -> str:
         """What a git command prints; raises ``subprocess.CalledProcessError`` where it fails."""
+        return self._run(arguments, data, environment).decode("utf-8", "replace")
+
+    def content(self, blob: str) -> bytes:
+        """The bytes of a blob."""
+        return self._run(("cat-file", "blob", blob))
+
+    def _run(self, arguments: Sequence[str], data: bytes = b"", environment: Mapping[str, str] | None = None) -> bytes:
         done = subprocess.run(
             ["git", "--git-dir", str(self.folder), *arguments],
             input=data,
@@ -123,7 +131,7 @@ class Bare:
         )
         if done.returncode:
             raise subprocess.CalledProcessError(done.returncode, arguments, done.stdout, done.stderr)
-        return done.stdout.decode("utf-8", "replace")
+        return done.stdout
 
     def asked(self, *arguments: str) -> str | None:
         """What a git command prints, stripped; None where it fails."""
@@ -214,7 +222,7 @@ class Bare:
 
         ``author`` is ``NAME <ADDRESS>``; ``seconds`` its date.  Names ending in ``.sh`` are made executable.
         """
-        words = message.encode()
+        words = f"{message}\n".encode()
         rows = [
             f"commit refs/heads/{branch}\nauthor {author} {seconds} +0000\n".encode(),
             f"committer {author} {seconds} +0000\ndata {len(words)}\n".encode() + words + b"\n",
@@ -236,7 +244,7 @@ class Bare:
         who = {f"GIT_{role}_NAME": name.partition(" <")[0] for role, name in names.items()}
         who |= {f"GIT_{role}_EMAIL": name.partition(" <")[2].rstrip(">") for role, name in names.items()}
         options = [word for parent in parents for word in ("-p", parent)]
-        return self.git("commit-tree", tree, *options, data=message.encode(), environment=who).strip()
+        return self.git("commit-tree", tree, *options, data=f"{message}\n".encode(), environment=who).strip()
 
     def set_ref(self, name: str, commit: str) -> None:
         """Let a ref such as ``refs/heads/main`` stand at a commit."""
@@ -251,15 +259,15 @@ class Bare:
         (self.folder / "protected").write_text("".join(f"refs/heads/{branch}\n" for branch in branches))
 
 
-_LOG = ("-z", "--format=%H%n%P%n%T%n%an%n%ae%n%cn%n%ce%n%aI%n%B")
+_LOG = ("-z", "--format=%H%n%P%n%T%n%an%n%ae%n%cn%n%ce%n%aI%n%cI%n%B")
 
 
 def _commits(listed: str) -> list[Commit]:
     found = []
     for entry in filter(None, listed.split("\0")):
-        sha, parents, tree, author, email, committer, address, date, message = entry.split("\n", 8)
+        sha, parents, tree, author, email, committer, address, date, committed, message = entry.split("\n", 9)
         names = (author, email, committer, address)
-        found.append(Commit(sha, tuple(parents.split()), tree, *names, date, message.rstrip("\n")))
+        found.append(Commit(sha, tuple(parents.split()), tree, *names, date, committed, message.rstrip("\n")))
     return found
 
 

@@ -425,12 +425,15 @@ class Model:
         """A repository with one commit, or with none."""
         assert name.lower() not in self.repositories and re.fullmatch(r"[\w.-]+/[\w.-]+", name)
         folder = self.folder / f"{name}.git"
-        repo = Repo(self, name, Bare.create(folder, default_branch), default_branch, parent)
+        repo = self._repo(name, Bare.create(folder, default_branch), default_branch, parent)
         self.repositories[name.lower()] = repo
         self.numbers[name] = itertools.count(1)
         if files is not None:
             repo.commit(default_branch, files, message="Start")
         return repo
+
+    def _repo(self, name: str, git: Bare, default_branch: str, parent: Repo | None) -> Repo:
+        return Repo(self, name, git, default_branch, parent)
 
     def forget(self) -> None:
         """Remove everything, the folder too."""

@@ -137,6 +137,9 @@ class ForgeServer(Model):
 
     # --- for tests
 
+    def needs(self, *what: str) -> None:
+        """Skip the test where the forge lacks something (``emulate.GAPS``); this one lacks nothing."""
+
     def writes(self) -> list[Request]:
         """The requests that changed something or tried to; ``log.clear()`` forgets them."""
         return [request for request in self.log if request.writes]
