@@ -23,7 +23,7 @@ from pyro_fix.bot.plan import File
 NAME, EMAIL = "pyro-fix[bot]", "pyro-fix[bot]@users.noreply.github.com"
 #: Seconds that git may take to reach the forge.
 PATIENCE = 600
-_REJECTED = re.compile(r"stale info|fetch first|non-fast-forward|cannot lock ref|reference already exists|\[rejected\]")
+_OVERTAKEN = re.compile(r"stale info|fetch first|non-fast-forward|cannot lock ref|reference already exists")
 
 
 class Raced(Exception):
@@ -115,12 +115,12 @@ class Remote:
             self._git("update-index", "--cacheinfo", f"{modes[file.path]},{blob},{file.path}", more=index)
         tree = self._git("write-tree", more=index).strip()
         (self._folder / "index").unlink()
-        date = self._git("show", "--no-patch", "--format=%ct", base).strip() + " +0000"
+        date = f"@{self._git('show', '--no-patch', '--format=%ct', base).strip()} +0000"
         return self._commit(tree, base, message, date)
 
     def merged(self, old: str, base: str, head: str) -> str:
         """The tree that ``base`` would have with what lies between ``old`` and ``head``; empty where they conflict."""
-        date = "0 +0000"
+        date = "@0 +0000"
         # Commits of our own stand for the history between, which was not fetched.
         root = self._commit(self.tree(old), "", "", date)
         sides = [self._commit(self.tree(commit), root, "", date) for commit in (base, head)]
@@ -150,7 +150,7 @@ class Remote:
         if done.returncode == 0:
             return
         said = (done.stdout + done.stderr).decode(errors="replace")
-        if _REJECTED.search(said) and "[remote rejected]" not in said:
+        if _OVERTAKEN.search(said):
             raise Raced(branch)
         raise self._error("push", done)
 

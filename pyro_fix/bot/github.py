@@ -49,7 +49,7 @@ def as_app(name: str, app: str, key: str, base_url: str = "", patience: float = 
             raise ForgeError(f"the App {app} is not installed on {name}") from error
         raise ForgeError(f"the App {app}: {_explained(error)}") from error
     except requests.RequestException as error:
-        raise ForgeError(f"GitHub cannot be reached: {type(error).__name__}") from error
+        raise ForgeError(_unreached(error)) from error
     except (ValueError, TypeError) as error:
         raise ForgeError("--private-key: holds no private key that can sign (PEM, RSA)") from error
 
@@ -206,23 +206,23 @@ class GitHub:
         """The bot's own comments that stand at no line."""
         with self._told(f"reading comments of pull request {number}"):
             me = self._me()
-            listed = self._repository.get_issue(number).get_comments()
+            listed = self._repository.get_pull(number).get_issue_comments()
             return [Comment(c.id, c.body or "") for c in listed if _by(c.user, me)]
 
     def comment(self, number: int, body: str) -> None:
         """Comment on a pull request."""
         with self._told(f"commenting on pull request {number}"):
-            self._repository.get_issue(number).create_comment(body)
+            self._repository.get_pull(number).create_issue_comment(body)
 
     def edit_comment(self, number: int, comment: int, body: str) -> None:
         """Change a comment."""
         with self._told(f"changing a comment on pull request {number}"):
-            self._repository.get_issue(number).get_comment(comment).edit(body)
+            self._repository.get_pull(number).get_issue_comment(comment).edit(body)
 
     def delete_comment(self, number: int, comment: int) -> None:
         """Delete a comment."""
         with self._told(f"deleting a comment on pull request {number}"):
-            self._repository.get_issue(number).get_comment(comment).delete()
+            self._repository.get_pull(number).get_issue_comment(comment).delete()
 
     # --- reviews
 
@@ -307,12 +307,20 @@ class GitHub:
         except github.GithubException as error:
             raise ForgeError(f"{doing} ({self._name}): {_explained(error)}") from error
         except requests.RequestException as error:
-            raise ForgeError(f"{doing} ({self._name}): GitHub cannot be reached: {type(error).__name__}") from error
+            raise ForgeError(f"{doing} ({self._name}): {_unreached(error)}") from error
 
 
 def _by(user: NamedUser | Organization | None, me: str) -> bool:
     """Whether a comment is the bot's own: by its login, or, where an app is not told its own, by being an app's."""
     return user is not None and (user.login == me if me else user.type == "Bot")
+
+
+def _unreached(error: Exception) -> str:
+    """Why there is no answer at all, after all tries."""
+    status = re.search(r"too many (\d+) error responses", str(error))
+    if status is not None:
+        return f"GitHub answered {status[1]} again and again: try again later"
+    return f"GitHub cannot be reached ({type(error).__name__}): check --base-url and the network"
 
 
 def _explained(error: Any) -> str:

@@ -116,4 +116,5 @@ def _programs(fix: Fix) -> set[str]:
     """What tells whether two fixes ran in one program: its command, and the sources that it read."""
     files = fix.evidence.get("files")
     known = {str(file) for file in files} if isinstance(files, list) else set()
-    return known | {str(fix.evidence.get("command")), fix.path}
+    command = fix.evidence.get("command")
+    return known | {fix.path} | ({str(command)} if command else set())
