@@ -172,9 +172,18 @@ class EmulatedForge(ForgeServer):
         kept = ("Authorization", "Content-Type", "Accept")
         headers = {name: request.headers[name] for name in kept if request.headers.get(name)}
         path = re.sub(r"^/api(/v3)?", "", request.target)
+        if path.endswith("/access_tokens") and request.body == {"permissions": {}}:
+            request.data = b""  # to GitHub that is all permissions, to emulate none
+        issue = request.method == "GET" and re.search(r"/issues/\d+$", path) is not None
+        if issue:
+            path = path.replace("/issues/", "/pulls/")  # to emulate no pull request is an issue
         status, told, data = self._passed(request.method, path, headers, request.data)
+        if issue and status == 200:
+            pull = json.loads(data)
+            data = json.dumps(pull | {"url": pull["issue_url"]}).encode()
         # Git lies beside the API here; emulate knows one address.
         data = re.sub(rb'/api/v3/([^/"]+/[^/"]+\.git)"', rb'/\1"', data)
+        data = data.replace(b"/git/ref/heads/", b"/git/refs/heads/")  # the address that is deleted
         deleted = re.fullmatch(r"/repos/([^/]+/[^/]+)/git/refs/heads/(.+)", path)
         if request.method == "DELETE" and deleted and status == 204:
             self.repositories[deleted[1].lower()].git.delete(deleted[2])
