@@ -275,6 +275,12 @@ class EmulatedRepo(Repo):
     def reopen(self, number: int) -> None:
         self._ask("PATCH", f"/pulls/{number}", {"state": "open"})
 
+    def edit(self, number: int, **fields: str) -> None:
+        self._ask("PATCH", f"/pulls/{number}", fields)
+
+    def label(self, number: int, *names: str) -> None:
+        self._ask("POST", f"/issues/{number}/labels", {"labels": list(names)})
+
     def comment(self, number: int, body: str, by: str = "ann") -> Note:
         told = self._ask("POST", f"/issues/{number}/comments", {"body": body}, by)
         return Note(told["id"], self.forge.user(by), body, now(), now())
