@@ -26,10 +26,11 @@ def repo(forge: ForgeServer) -> Repo:
 
 
 @pytest.fixture(scope="session")
-def emulate_package(request: pytest.FixtureRequest) -> Path:
+def emulate_package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that has the npm package ``emulate``; skips where it is not to be had."""
+    cache = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
     try:
-        return emulate.install(request.config.cache.mkdir("emulate"))
+        return emulate.install(cache.mkdir("emulate") if cache else tmp_path_factory.mktemp("emulate"))
     except emulate.Missing as missing:
         pytest.skip(str(missing))
 

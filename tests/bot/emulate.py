@@ -172,9 +172,18 @@ class EmulatedForge(ForgeServer):
         kept = ("Authorization", "Content-Type", "Accept")
         headers = {name: request.headers[name] for name in kept if request.headers.get(name)}
         path = re.sub(r"^/api(/v3)?", "", request.target)
+        if path.endswith("/access_tokens") and request.body == {"permissions": {}}:
+            request.data = b""  # to GitHub that is all permissions, to emulate none
+        issue = request.method == "GET" and re.search(r"/issues/\d+$", path) is not None
+        if issue:
+            path = path.replace("/issues/", "/pulls/")  # to emulate no pull request is an issue
         status, told, data = self._passed(request.method, path, headers, request.data)
+        if issue and status == 200:
+            pull = json.loads(data)
+            data = json.dumps(pull | {"url": pull["issue_url"]}).encode()
         # Git lies beside the API here; emulate knows one address.
         data = re.sub(rb'/api/v3/([^/"]+/[^/"]+\.git)"', rb'/\1"', data)
+        data = data.replace(b"/git/ref/heads/", b"/git/refs/heads/")  # the address that is deleted
         deleted = re.fullmatch(r"/repos/([^/]+/[^/]+)/git/refs/heads/(.+)", path)
         if request.method == "DELETE" and deleted and status == 204:
             self.repositories[deleted[1].lower()].git.delete(deleted[2])
@@ -265,6 +274,12 @@ class EmulatedRepo(Repo):
 
     def reopen(self, number: int) -> None:
         self._ask("PATCH", f"/pulls/{number}", {"state": "open"})
+
+    def edit(self, number: int, **fields: str) -> None:
+        self._ask("PATCH", f"/pulls/{number}", fields)
+
+    def label(self, number: int, *names: str) -> None:
+        self._ask("POST", f"/issues/{number}/labels", {"labels": list(names)})
 
     def comment(self, number: int, body: str, by: str = "ann") -> Note:
         told = self._ask("POST", f"/issues/{number}/comments", {"body": body}, by)

@@ -471,10 +471,7 @@ def _pull_labels(call: Call) -> Answer:
 def _label_pull(call: Call) -> Answer:
     told = {"labels": call.body} if isinstance(call.body, list) else call.body
     pull = call.pull
-    for name in bodies.check(told, bodies.LABELS)["labels"]:
-        call.repo.add_label(name)
-        if name not in pull.labels:
-            pull.labels.append(name)
+    call.repo.label(pull.number, *bodies.check(told, bodies.LABELS)["labels"])
     return Answer([shapes.label(call.repo, name) for name in pull.labels])
 
 

@@ -165,6 +165,7 @@ class Repo:
         self.forge, self.name, self.git, self.default_branch, self.parent = forge, name, git, default_branch, parent
         self.owner, _, self.short = name.partition("/")
         self.id = next(forge.ids)
+        self.made = now()
         self.private = False
         self.drafts = True
         """Whether drafts may be opened: private repositories of free plans have none."""
@@ -313,6 +314,20 @@ class Repo:
             if pull.merged or why:
                 raise _custom(f"state cannot be changed. {why}".strip(), field="state")
             pull.state, pull.closed, pull.updated = "open", None, now()
+
+    def edit(self, number: int, **fields: str) -> None:
+        """Change ``title`` or ``body`` of a pull request."""
+        pull = self.pull(number)
+        pull.title, pull.body = fields.get("title", pull.title), fields.get("body", pull.body)
+        pull.updated = now()
+
+    def label(self, number: int, *names: str) -> None:
+        """Put labels on a pull request."""
+        pull = self.pull(number)
+        for name in names:
+            self.add_label(name)
+            if name not in pull.labels:
+                pull.labels.append(name)
 
     def comment(self, number: int, body: str, by: str = "ann") -> Note:
         """Comment on a pull request."""

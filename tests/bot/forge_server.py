@@ -159,8 +159,9 @@ class ForgeServer(Model):
         self._faults.append(fault)
         return fault
 
-    def limit(self, method: str, target: str, times: int = 1, seconds: int | None = 1, primary: bool = False) -> Fault:
-        """Refuse requests by a rate limit, the secondary one unless told; ``seconds`` is when to try again."""
+    def limit(self, method: str, target: str, times: int = 1, seconds: int | None = 0, primary: bool = False) -> Fault:
+        """Refuse requests by a rate limit, the secondary one unless told; ``seconds`` (None: not said) is when to try
+        again."""
         headers = {} if seconds is None else {"Retry-After": str(seconds)}
         headers |= {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"} if primary else {}
         return self.fail(method, target, 403, times, headers, {"message": _PRIMARY if primary else _SECONDARY})

@@ -66,6 +66,9 @@ def repository(repo: Repo, permissions: dict[str, bool] | None = None) -> Shape:
         "allow_merge_commit": True,
         "allow_squash_merge": True,
         "delete_branch_on_merge": False,
+        "created_at": when(repo.made),
+        "updated_at": when(repo.made),
+        "pushed_at": when(repo.made),
     }
     return shape | ({"permissions": permissions} if permissions is not None else {})
 

@@ -83,6 +83,21 @@ def test_faults_reach_either(either: ForgeServer) -> None:
     assert [p.title for p in repo.pulls.values()] == ["T"] and [w.status for w in either.writes()] == [502]
 
 
+def test_what_people_do(either: ForgeServer) -> None:
+    repo = _made(either)
+    repo.open("fix", title="T", by="bob")
+    repo.edit(1, body="of a person")
+    repo.label(1, "new")
+    repo.comment(1, "words", by="bob")
+    repo.close(1)
+    pull = reached(either, repo).get_pull(1)
+    assert (pull.title, pull.body, pull.state, pull.merged) == ("T", "of a person", "closed", False)
+    assert ([label.name for label in pull.labels], pull.user.login) == (["new"], "bob")
+    assert [c.user.login for c in pull.get_issue_comments()] == ["bob"]
+    repo.reopen(1)
+    assert repo.pull(1).state == "open" and either.writes() == []
+
+
 def _head_moves(forge: ForgeServer, repo: Repo) -> bool:
     repo.open("fix")
     moved = repo.commit("fix", {"a.py": "a = 1\n"})

@@ -273,9 +273,10 @@ def test_labels(forge: ForgeServer, repo: Repo) -> None:
         assert said in refusal(error)[1]
     pull = asked.get_pull(1)
     pull.add_to_labels("pyro-fix", "made of nothing")
-    assert [label.name for label in asked.get_pull(1).labels] == ["pyro-fix", "made of nothing"]
+    repo.label(1, "of a person", "pyro-fix")
+    assert [label.name for label in asked.get_pull(1).labels] == ["pyro-fix", "made of nothing", "of a person"]
     pull.remove_from_labels("made of nothing")
-    assert [label.name for label in pull.get_labels()] == ["pyro-fix"]
+    assert [label.name for label in pull.get_labels()] == ["pyro-fix", "of a person"]
     with pytest.raises(github.GithubException, match="Label does not exist"):
         pull.remove_from_labels("made of nothing")
     assert {label.name: label.color for label in asked.get_labels()}["pyro-fix"] == "ee4c2c"
