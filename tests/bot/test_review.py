@@ -21,7 +21,9 @@ OLD = "".join(f"# line {n}\n" for n in range(1, 31)) + "z  # fixme-before\n"
 @pytest.fixture
 def repo(forge: ForgeServer) -> Repo:
     made = forge.make("ann/demo", {"a.py": OLD})
-    made.commit("work", {"a.py": OLD.replace("# line 10\n", "x  # fixme-here\n"), "new.py": "# fixme-two\n# fixme-three\n"})
+    made.commit(
+        "work", {"a.py": OLD.replace("# line 10\n", "x  # fixme-here\n"), "new.py": "# fixme-two\n# fixme-three\n"}
+    )
     made.open("work", title="Ann's work")
     return made
 
@@ -70,7 +72,9 @@ def test_a_suggestion_taken_gives_the_fix(repo: Repo) -> None:
 def test_own_old_ones_are_brought_up_to_date(forge: ForgeServer, repo: Repo) -> None:
     _review(repo)
     here = repo.tree("work")
-    repo.commit("work", {"a.py": here["a.py"].replace("x  # fixme-here", "# done"), "new.py": "# top\n" + here["new.py"]})
+    repo.commit(
+        "work", {"a.py": here["a.py"].replace("x  # fixme-here", "# done"), "new.py": "# top\n" + here["new.py"]}
+    )
     plan = _plan(repo)
     group = plan.groups[0]
     reasoned = tuple(replace(fix, reason="other words") if "three" in fix.message else fix for fix in group.fixes)
