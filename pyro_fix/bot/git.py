@@ -192,7 +192,7 @@ class Remote:
             said = said.replace(secret, "…")
         if re.search(r"\b401\b|Authentication failed|could not read Username|terminal prompts disabled", said):
             return ForgeError(f"git {what}: the token is not accepted by {self._url}")
-        if re.search(r"\b403\b|Permission to .* denied|protected branch|not allowed to push", said):
+        if re.search(r"\b403\b|permission to .* denied|protected branch|not allowed to push", said, re.IGNORECASE):
             return ForgeError(f"git {what}: the token may not write to {self._url} (contents: write): {said}")
         if re.search(r"\b404\b|Repository not found|repository .* not found", said, re.IGNORECASE):
             return ForgeError(f"git {what}: there is no {self._url}, or the token may not see it")

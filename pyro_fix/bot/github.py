@@ -37,6 +37,7 @@ def as_app(name: str, app: str, key: str, base_url: str = "", patience: float = 
     """The repository ``name`` as the GitHub App ``app``, whose private key ``key`` is (PEM)."""
     _installed()
     import github
+    import jwt
     import requests
 
     try:
@@ -50,7 +51,7 @@ def as_app(name: str, app: str, key: str, base_url: str = "", patience: float = 
         raise ForgeError(f"the App {app}: {_explained(error)}") from error
     except requests.RequestException as error:
         raise ForgeError(_unreached(error)) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, jwt.PyJWTError) as error:
         raise ForgeError("--private-key: holds no private key that can sign (PEM, RSA)") from error
 
 
@@ -73,7 +74,12 @@ class GitHub:
 
         logging.getLogger("github").setLevel(logging.ERROR)  # it tells of every try again
         retry = github.GithubRetry(
-            total=TRIES, backoff_factor=patience, secondary_rate_wait=60 * patience, max_rate_limit_wait=LONGEST_WAIT
+            total=TRIES,
+            connect=2,
+            allowed_methods=None,  # all of them: what was carried out twice is found and mended by the next run
+            backoff_factor=patience,
+            secondary_rate_wait=60 * patience,
+            max_rate_limit_wait=LONGEST_WAIT,
         )
         self._name = name
         self._auth = auth

@@ -113,7 +113,7 @@ def test_settings_of_the_repository(forge: ForgeServer, repo: Repo, checkout: Pa
     )
     done = run(checkout, "run", "--repo", "ann/demo", "--unverified", token=forge.token())
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["opened", "left alone"]
-    assert [b for b in repo.branches() if b != "main"][0].startswith("fixes/file-a-py-")
+    assert next(b for b in repo.branches() if b != "main").startswith("fixes/file-a-py-")
     assert "svi" in repo.pulls[1].labels
 
 
