@@ -21,7 +21,7 @@ from pyro_fix.transform import Transform
 #: Characters of a title; of a path, sentence or diff of which more would only be in the way.
 LONGEST_TITLE, LONGEST_PATH, LONGEST_WORDS, LONGEST_DIFF = 120, 60, 400, 8000
 _REST = re.compile(r"<!-- pyro-fix: rest \d+ -->")
-_SIGNATURE = re.compile(r"<!-- pyro-fix: fix ([0-9a-f]{24}-\d+-\d+) -->")
+_SIGNATURE = re.compile(r"<!-- pyro-fix: fix ([0-9a-f]{24}-\d+-\d+) -->\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def signature(key: str) -> str:
 
 def signed(comment: str) -> str | None:
     """The key of a comment at lines; None in one that the bot did not make."""
-    found = _SIGNATURE.findall(comment)
-    return found[-1] if found else None
+    found = _SIGNATURE.search(comment)
+    return found[1] if found is not None else None
 
 
 # --- parts of a body
@@ -216,7 +216,7 @@ def _run(run: Run) -> Iterator[str]:
     if any(line for _, line in lines):
         yield escape.block("\n".join(f"{name:9} {line}" for name, line in lines if line)) + "\n"
     if run.noise is not None:
-        before, after = (_number(value) for value in run.noise)
+        before, after = (f"{value:.3g}" for value in run.noise)
         yield (
             f"Noise of the gradient at step 0 (its standard deviation over the seeds, by the length of its mean): "
             f"{before} before, {after} after.\n"

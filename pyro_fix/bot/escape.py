@@ -15,12 +15,14 @@ _GAP = "\u200b"
 _SIGNS = re.compile(
     r"([@#!$&~%^])(?=[\w\"{\[/])|(\bGH-)(?=\d)|(\b[\w.+-]+:)(?=//)|(\bwww)(?=\.)|(\bmailto:)", re.IGNORECASE
 )
-_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~$&=:/])")
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>#!|~$&])")
+#: What begins a list, a heading or, on GitLab, a command where it begins a line.
+_BEGINNING = re.compile(r"\A(?=[-+=/:]|\d+[.)])")
 
 
 def text(words: str) -> str:
     """Running text, in one line."""
-    return _PUNCTUATION.sub(r"\\\1", _apart(_line(words)))
+    return _BEGINNING.sub(_GAP, _PUNCTUATION.sub(r"\\\1", _apart(_line(words))))
 
 
 def html(words: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from pyro_fix.bot.added import added
 from pyro_fix.bot.forge import Comment, ForgeError, Pull, Remark, Repository, State
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 API = "https://api.github.com"
 #: Tries of one request (rate limits and 5xx), and seconds that a rate limit is waited for at most.
 TRIES, LONGEST_WAIT = 6, 900.0
-_HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 _COLOURS = {"unverified": "fbca04"}
 
 
@@ -236,7 +236,7 @@ class GitHub:
         """Path -> lines that are added or changed; files whose diff GitHub does not show are left out."""
         with self._told(f"reading the files of pull request {number}"):
             files = self._repository.get_pull(number).get_files()
-            return {file.filename: frozenset(_added(file.patch)) for file in files if file.patch}
+            return {file.filename: frozenset(added(file.patch)) for file in files if file.patch}
 
     def remarks(self, number: int) -> list[Comment]:
         """The bot's own comments at lines."""
@@ -347,17 +347,3 @@ def _explained(error: Any) -> str:
     if error.status >= 500:
         return f"GitHub answered {error.status} again and again: try again later"
     return f"GitHub answered {error.status}: {words}"
-
-
-def _added(patch: str) -> Iterator[int]:
-    """The lines of the new file that a patch adds."""
-    line = 0
-    for row in patch.split("\n"):
-        start = _HUNK.match(row)
-        if start is not None:
-            line = int(start[1])
-        elif row.startswith("+"):
-            yield line
-            line += 1
-        elif not row.startswith(("-", "\\")):
-            line += 1

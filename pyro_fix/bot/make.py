@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,8 +93,19 @@ def _fix(finding: Finding, top: Path) -> Fix:
         verified=verdict.status is Status.VERIFIED,
         reason=verdict.reason,
         diff=finding.diff,
-        evidence=told["fix"]["evidence"],
+        evidence={key: _from_top(value, f"{top}{os.sep}") for key, value in told["fix"]["evidence"].items()},
     )
+
+
+def _from_top(value: object, top: str) -> object:
+    """A value of the evidence, with paths below the repository's top as everybody has them."""
+    if isinstance(value, str):
+        return value.replace(top, "")
+    if isinstance(value, Mapping):
+        return {key: _from_top(item, top) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_from_top(item, top) for item in value]
+    return value
 
 
 def _relative(path: Path, top: Path) -> str:

@@ -12,6 +12,8 @@ from pyro_fix.bot.runs import Run, Trajectory
 POINTS, LETTERS = 40, 24
 #: One axis shows two lines where neither spans less than this share of it.
 _SHARE = 1 / 12
+#: What can be added and drawn.
+_FINITE = 1e300
 _BARS = "▁▂▃▄▅▆▇█"
 _GREY, _RED = "#8b949e", "#d1442f"
 
@@ -62,15 +64,15 @@ def _sides(run: Run) -> list[tuple[str, str, Sequence[Trajectory]]]:
 
 
 def _median(side: Sequence[Trajectory], points: int = POINTS) -> list[tuple[int, float]]:
-    """Step and median of the seeds that came so far, as long as all of it is finite; thinned."""
+    """Step and median of the seeds that came so far, as long as that is half of them; thinned."""
     steps = max((trajectory.steps for trajectory in side), key=len, default=())
     found = []
     for index, step in enumerate(steps):
         losses = [t.losses[index] for t in side if index < len(t.losses) and t.steps[index] == step]
-        median = statistics.median(losses) if losses else math.nan
-        if not math.isfinite(median) or abs(median) > 1e300:
+        finite = [loss for loss in losses if abs(loss) < _FINITE]  # NaN is not
+        if 2 * len(finite) < len(side):
             break
-        found.append((step, median))
+        found.append((step, statistics.median(finite)))
     if len(found) <= points:
         return found
     return [found[round(n * (len(found) - 1) / (points - 1))] for n in range(points)]
