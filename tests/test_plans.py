@@ -96,6 +96,8 @@ def line(path: Path, text: str) -> int:
         ("ci.sh", "python -u examples/fit.py \\\n  --num-steps 3 \\\n  --fast\n", ["--num-steps", "3", "--fast"]),
         ("Makefile", "smoke:\n\tpython examples/fit.py --out $(OUT)\n", []),
         ("Makefile", "smoke:\n\tpython examples/fit.py --cuda\n", []),
+        ("Makefile", "smoke:\n\tpython examples/fit.py --horovod\n", []),
+        ("ci.sh", "python examples/fit.py --no-horovod --no-cuda\n", ["--no-horovod", "--no-cuda"]),
         ("Makefile", "smoke:\n\tpython other/fit.py --num-steps 3\n", []),
         ("Makefile", "smoke:\n\tpython examples/fit.py --data missing.csv\n", []),
         # What a script does without arguments is what it does by default: documents are not asked then.

@@ -36,7 +36,9 @@ _END = re.compile(r"[`;&|>#)\"'\n]|\s#")
 #: Placeholders, variables and globs: only a person or a shell knows what they stand for.
 _OPEN = re.compile(r"[<{}$\[\]*]|\.\.\.|…")
 #: Machines and downloads that a short run on the user's machine should not ask for.
-_UNWANTED = re.compile(r"--?(?:cuda|gpus?|tpu|jit|horovod|download|help|version)\b|\bcuda\b|(?:^| )-h\b")
+_UNWANTED = re.compile(
+    r"(?<!\S)--?(?:cuda|gpus?|tpu|jit|horovod|download|help|version)\b|(?<!-no-)\bcuda\b|(?:^| )-h\b"
+)
 #: A script that cannot do without arguments, as far as its text tells.
 _NEEDS = re.compile(
     rb"sys\.argv\[|required\s*=\s*True|add_argument\(\s*['\"][^-'\"]|docopt\(|fire\.Fire\(|@hydra\.main"

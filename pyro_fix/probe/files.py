@@ -104,7 +104,8 @@ class View:
         """Whether what is written to the absolute ``path`` lands in the scratch folder."""
         if not self._everywhere:
             return self.in_project(path)
-        return not os.path.join(path, "").startswith((*self._free, *_DEVICES)) and not self.libraries.owns(path)
+        # Libraries too: some keep their data beside their code, as ``pyro.contrib.examples`` does.
+        return not os.path.join(path, "").startswith((*self._free, *_DEVICES))
 
     def note(self, path: str) -> None:
         """Report a file of the project that the program depends on."""

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+import pyro
 import pytest
 
 from pyro_fix.probe import landlock, reach, seccomp
@@ -372,6 +373,27 @@ def test_a_program_with_workers_files_and_children_runs(project, normal):
     wanted = ["3.0 again.pt", "3.0 None None", "[1, 2]", "42", "3", "drawn"]
     assert [line for line in project.output if line in wanted] == wanted
     assert [path.name for path in project.folder.iterdir()] == ["p.py"]
+
+
+@locked
+def test_a_library_may_keep_data_beside_its_code(project, normal):
+    """As ``pyro.contrib.examples`` does, which makes a folder there when it is imported."""
+    folder = Path(pyro.__file__).parent / f"data-{project.folder.parent.name}"
+    project.write(
+        "p.py",
+        normal
+        + f"""
+import os
+os.mkdir({str(folder)!r})
+open({str(folder / "a.txt")!r}, "w").write("kept")
+print(open({str(folder / "a.txt")!r}).read(), os.listdir({str(folder)!r}), os.path.exists({str(folder / "b.txt")!r}))
+SVI(model, guide, Adam({{"lr": 0.01}}), Trace_ELBO()).step(data)
+""",
+    )
+    seen = project.run("p.py")
+    assert seen.failure is None, project.output
+    assert "kept ['a.txt'] False" in project.output
+    assert not folder.exists()
 
 
 @locked
