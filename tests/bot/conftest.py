@@ -35,7 +35,7 @@ def emulate_package(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
         pytest.skip(str(missing))
 
 
-@pytest.fixture(params=["forge", "emulate"])
+@pytest.fixture(params=["forge", pytest.param("emulate", marks=pytest.mark.slow)])
 def either(request: pytest.FixtureRequest) -> Iterator[ForgeServer]:
     """The test forge, and the test forge with emulate's API; a test says what it ``needs`` of the latter's gaps."""
     if request.param == "forge":

@@ -78,7 +78,7 @@ def test_what_a_body_says() -> None:
         "| 1 | 90 | ValueError at step 3 | 99 | 50 |",
         "0.5 before, 0.25 after",
         "xychart-beta",
-        "original  █",
+        "original  ",
         "ran `python src/a.py`; seeds 0, 1; 30 steps; python 3.11.7, torch 2.13.0, pyro 1.9.2; cpu",
         "```console\npyro-fix --diff --no-cache src/a.py\n```",
         "```diff\n--- a/src/a.py",
