@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyro_fix.bot.forge import Forge
     from pyro_fix.bot.plan import Plan
     from pyro_fix.bot.settings import Settings
+    from pyro_fix.result import Result
 
 Action = Callable[[], int]
 #: Turns options of pyro-fix itself, and paths, into what a run is asked to do.
@@ -178,12 +179,14 @@ def review(
 
 def _plan(options_of: OptionsOf, rest: list[str], out: Path, group_by: str | None, refused: str | None) -> int:
     from pyro_fix.bot import plan as plans
+    from pyro_fix.report import html
 
     options = options_of(rest)
     chosen = _settings(options.bot, {"group_by": group_by})
     plans.check_folder(out)  # before anything is run
-    made = _make(options, chosen, _read_refused(refused) if refused is not None else frozenset())
+    made, result = _make(options, chosen, _read_refused(refused) if refused is not None else frozenset())
     plans.write(made, out)
+    html.write(out / "report.html", html.document(result, Path.cwd(), "diff", True))
     print(f"{out}: {_counted(made)}, at {made.base[:12]}")
     return 0
 
@@ -210,24 +213,23 @@ def _run(
     options = options_of(rest)
     chosen = _settings(options.bot, given)
     if dry_run:
-        return _bring(_make(options, chosen, frozenset()), access, chosen, dry_run)
+        return _bring(_make(options, chosen, frozenset())[0], access, chosen, dry_run)
     forge = access()
     for names in TOKENS.values():  # what runs now has no use for it
         for name in names:
             os.environ.pop(name, None)
-    made = _make(options, chosen, memory.refused(forge.pulls(chosen.branch_prefix)))
+    made, _ = _make(options, chosen, memory.refused(forge.pulls(chosen.branch_prefix)))
     return _bring(made, lambda: forge, chosen, dry_run)
 
 
-def _make(options: Options, chosen: Settings, refused: frozenset[str]) -> Plan:
+def _make(options: Options, chosen: Settings, refused: frozenset[str]) -> tuple[Plan, Result]:
     from dataclasses import replace
 
     from pyro_fix.bot.make import make
     from pyro_fix.report.progress import Progress
 
     with Progress(shown=not options.quiet) as progress:
-        made, _ = make(replace(options, refused=refused), chosen.group_by, progress)
-    return made
+        return make(replace(options, refused=refused), chosen.group_by, progress)
 
 
 def _bring(plan: Plan, access: Callable[[], Forge], chosen: Settings, dry_run: bool) -> int:

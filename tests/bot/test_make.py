@@ -62,6 +62,7 @@ def test_a_plan_of_everything(checkout: Path, run: Run, tmp_path: Path) -> None:
     assert {file.path: file.data for file in group.files}["src/a.py"] == b"# fixed\r\n# fixed\r\n"
     assert group.files[0].old == git(checkout, "rev-parse", "HEAD:src/a.py")
     assert sorted(plan.found.values()) == ["none", "rejected", "unverified", "verified", "verified", "verified"]
+    assert "unconstrained-param" in (out / "report.html").read_text()
     git(checkout, "apply", str(out / "1-all.patch"))
     assert (checkout / "src" / "a.py").read_bytes() == b"# fixed\r\n# fixed\r\n"
 
