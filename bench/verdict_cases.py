@@ -116,6 +116,10 @@ def _scaled(model: str, guide: str) -> tuple[tuple[str, str], ...]:
     return (("SVI(model, guide", f"SVI({one('model', model)}, {one('guide', guide)}"),)
 
 
+def _start(value: str) -> tuple[tuple[str, str], ...]:
+    return (('pyro.param("m", torch.tensor(0.0))', f'pyro.param("m", {value})'),)
+
+
 _SAME = (('"lr": 0.01', '"lr": 0.010'),)
 _POSITIVE = "torch.tensor(0.3), constraint=constraints.positive)"
 _WIDE = (("torch.tensor(0.5)", "torch.tensor(50.0)"),)
@@ -179,6 +183,8 @@ CASES: tuple[Case, ...] = (
     ),
     Case("a start 100 times as wide", PLAIN, Promise.NO_WORSE, _WIDE, True),
     Case("a gradient of the wrong sign", PLAIN, Promise.NO_WORSE, _WRONG_SIGN, True),
+    Case("a start at the data's mean", PLAIN, Promise.BETTER_START, _start("data.mean()"), False),
+    Case("a start far off", PLAIN, Promise.BETTER_START, _start("torch.tensor(-20.0)"), True),
     Case("another optimiser", PLAIN, _OPTIMISER, (("guide, Adam(", "guide, ClippedAdam("),), False),
     Case("a scale on the model alone", PLAIN, _OPTIMISER, _scaled("1 / 50", ""), True),
 )

@@ -67,7 +67,7 @@ class Ending:
             seed=recorder.replicas.seed,
             svi=entry.ordinal,
             reason=reason,
-            ranges={name: list(extent_) for name, extent_ in entry.ranges.items()},
+            ranges={name: list(extent_) for name, extent_ in entry.params.ranges.items()},
             seconds=recorder.quietly(recorder.meter.seconds, entry.ordinal) or [],
         )
         entry.batches = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +37,6 @@ class Entry:
         self.last: Any = None
         """What the last real step returned."""
         self.params = Params()
-        self.ranges: dict[str, tuple[float, float]] = {}
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.batches: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         """The distinct arguments of its steps."""
@@ -73,8 +73,8 @@ def same_batch(a: Any, b: Any) -> bool:
     (args, kwargs), (known, known_kwargs) = a, b
     return (
         len(args) == len(known)
+        and all(map(operator.is_, args, known))
         and kwargs.keys() == known_kwargs.keys()
-        and all(x is y for x, y in zip(args, known))  # noqa: B905
         and all(kwargs[key] is known_kwargs[key] for key in kwargs)
     )
 

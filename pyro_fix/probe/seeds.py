@@ -7,6 +7,8 @@ import random
 import sys
 from typing import Any
 
+_MASK = 2**64 - 1
+
 
 def derive(*parts: Any) -> int:
     """A seed below 2**63 that depends on nothing but ``parts``."""
@@ -16,7 +18,26 @@ def derive(*parts: Any) -> int:
 
 def align(*parts: Any) -> None:
     """Seed torch, numpy and random from ``parts``."""
-    seed = derive(*parts)
+    _seed(derive(*parts))
+
+
+class Stream:
+    """The seeds of one SVI object's steps, each of which depends on its name and the step alone."""
+
+    def __init__(self, *parts: Any) -> None:
+        """``parts`` tell this stream from others."""
+        self._start = derive(*parts)
+
+    def align(self, step: int) -> None:
+        """The same as the function, for a step."""
+        # A hash a step would cost more than the seeding: Weyl's sequence, mixed as in SplitMix64.
+        mixed = (self._start + (step + 1) * 0x9E3779B97F4A7C15) & _MASK
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+        _seed((mixed ^ (mixed >> 31)) >> 1)
+
+
+def _seed(seed: int) -> None:
     random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None:

@@ -13,7 +13,7 @@ from pyro import poutine
 
 from . import replicas, seeds, states
 from .entries import Entry, Step, number, optimizer_name, same_batch
-from .params import extent, norm
+from .params import norm
 
 if TYPE_CHECKING:
     from .record import Recorder
@@ -30,6 +30,7 @@ class Steps:
         self._recorder = recorder
         self._split = False
         self._capture: Any = None
+        self._streams: dict[tuple[str, int, int], seeds.Stream] = {}
 
     def make(self, svi: Any, real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``svi.step(*args, **kwargs)``, where ``real`` is the bound method that Pyro wrote."""
@@ -40,7 +41,8 @@ class Steps:
         entry.model, entry.guide = svi.model, svi.guide
         entry.loss, entry.loss_and_grads = svi.loss, svi.loss_and_grads
         entry.args, entry.kwargs = args, kwargs
-        recorder.describe(entry, optimizer_name(svi.optim))
+        if not entry.described:
+            recorder.describe(entry, optimizer_name(svi.optim))
         self.prepare(entry)
         if entry.done:
             return recorder.ending.skip(entry)
@@ -84,7 +86,15 @@ class Steps:
         if time.time() > recorder.replicas.deadline:
             recorder.ending.stop("time")
         if not entry.done:
-            seeds.align("step", recorder.replicas.seed, entry.ordinal, entry.made)
+            self._align("step", entry, entry.made)
+
+    def _align(self, what: str, entry: Entry, step: int) -> None:
+        """Seed what comes next from nothing but what it is, the run's seed, the SVI object and the step."""
+        key = what, self._recorder.replicas.seed, entry.ordinal
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = seeds.Stream(*key)
+        stream.align(step)
 
     def _fork(self) -> None:
         recorder = self._recorder
@@ -130,7 +140,7 @@ class Steps:
             entry.saved = True
             if self._capture is not None:
                 entry.params.update(self._capture.trace)
-            _widen(entry)
+            entry.params.widen()
             states.save(self._recorder, entry, "first")
 
     def after_update(self, step: Step, optimizers: Any) -> None:
@@ -158,9 +168,8 @@ class Steps:
         recorder, entry = self._recorder, step.entry
         spent = time.process_time() - step.started
         loss = number(step.loss)
-        broken = _widen(entry)
-        recorder.journal.write(
-            "step",
+        broken = entry.params.widen()
+        recorder.journal.step(
             seed=recorder.replicas.seed,
             svi=entry.ordinal,
             step=step.index,
@@ -176,7 +185,7 @@ class Steps:
         entry.made = step.index + 1
         recorder.ending.made_a_step()
         # What the program draws until its next step is common as well, however much this step has drawn.
-        seeds.align("between", recorder.replicas.seed, entry.ordinal, step.index)
+        self._align("between", entry, step.index)
 
     def failed(self, step: Step, error: BaseException) -> None:
         """A step raised something."""
@@ -197,25 +206,6 @@ class Steps:
                 return True
             chain = chain.__cause__ or chain.__context__
         return False
-
-
-def _widen(entry: Entry) -> str:
-    """Take the parameters' values into their ranges; returns the first that is not finite, empty if all are."""
-    broken = ""
-    for name, param in entry.params:
-        low, high = extent(param.value())
-        if not (broken or (math.isfinite(low) and math.isfinite(high))):
-            broken = name
-        if name in entry.ranges:
-            least, most = entry.ranges[name]
-            low, high = _least(low, least), -_least(-high, -most)
-        entry.ranges[name] = low, high
-    return broken
-
-
-def _least(a: float, b: float) -> float:
-    """The lesser; NaN if one is."""
-    return a if math.isnan(a) or a < b else b
 
 
 def _warm_up() -> None:

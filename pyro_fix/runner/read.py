@@ -8,7 +8,8 @@ import os
 import signal
 import stat
 import statistics
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from pyro_fix.observation import (
     SviObservation,
     Trajectory,
 )
+from pyro_fix.probe.journal import TAIL
 from pyro_fix.runner.model import RunRequest
 
 if TYPE_CHECKING:
@@ -33,28 +35,46 @@ if TYPE_CHECKING:
 
 #: More than that a program has written itself.
 _LONGEST_JOURNAL = 1 << 28
+#: Processes of a run that made steps; there are as many as seeds.
+_MOST_TAILS = 10_000
 #: Reasons for which an SVI object ends before it has made its steps through no doing of its own.
 _CUT_SHORT = frozenset({"time", "skipped"})
 
 
 def events(journal: Path) -> list[dict[str, Any]]:
     """The events of a journal; a line that a kill has cut in two is left out."""
+    found = list(_events(_bytes(journal, _LONGEST_JOURNAL)))
+    steps = {_step(event) for event in found if event["event"] == "step"}
+    for tail in sorted(journal.parent.glob(f"{journal.name}.*"))[:_MOST_TAILS]:
+        data = _bytes(tail, TAIL)
+        used = int.from_bytes(data[:8], sys.byteorder)
+        # A process that was killed while it wrote them down has left its last steps in both places.
+        found += [e for e in _events(data[8 : 8 + used]) if e["event"] == "step" and _step(e) not in steps]
+    return found
+
+
+def _step(event: Mapping[str, Any]) -> str:
+    return f"{event.get('seed')} {event.get('svi')} {event.get('step')}"
+
+
+def _bytes(path: Path, most: int) -> bytes:
     try:
         # The program could have put a pipe or a link in its place.
-        descriptor = os.open(journal, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
-        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
-            lines = file.read(_LONGEST_JOURNAL).splitlines() if stat.S_ISREG(os.fstat(descriptor).st_mode) else []
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
     except OSError:
-        return []
-    found = []
-    for line in lines:
+        return b""
+
+
+def _events(data: bytes) -> Iterator[dict[str, Any]]:
+    for line in data.decode("utf-8", "replace").splitlines():
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(event, dict) and isinstance(event.get("event"), str):
-            found.append(event)
-    return found
+            yield event
 
 
 def broken(request: RunRequest, failure: Failure) -> Observation:

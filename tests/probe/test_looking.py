@@ -105,6 +105,64 @@ def test_aligned_programs_draw_the_same():
     assert all(x != y for x, y in zip(draw(), first, strict=True))
 
 
+def test_a_stream_gives_each_step_its_own_seed():
+    def drawn(stream, step):
+        stream.align(step)
+        return torch.rand(1).item()
+
+    one, other = seeds.Stream("step", 0, 0), seeds.Stream("step", 0, 1)
+    first = [drawn(one, step) for step in range(300)]
+    assert len({*first, *(drawn(other, step) for step in range(300))}) == 600
+    torch.rand(7)  # whatever is drawn meanwhile
+    assert drawn(seeds.Stream("step", 0, 0), 250) == first[250]
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        constraints.real,
+        constraints.positive,
+        constraints.unit_interval,
+        constraints.interval(-3.0, 2.0),
+        constraints.greater_than(0.5),
+        constraints.less_than(0.5),
+        dist.constraints.softplus_positive,
+        constraints.simplex,
+        constraints.lower_cholesky,
+        dist.constraints.ordered_vector,
+    ],
+    ids=str,
+)
+def test_ranges_are_those_of_the_values(constraint):
+    """Where only unconstrained ends are kept, and where values are looked at whole."""
+    torch.manual_seed(0)
+    leaf = torch.zeros(3, 3, requires_grad=True)
+    found = params.Params()
+    found._found["x"] = param = params.Param(leaf, constraint)
+    low, high = math.inf, -math.inf
+    for step in range(20):
+        with torch.no_grad():
+            leaf.copy_(torch.randn(3, 3) * (step + 1))
+        assert found.widen() == ""
+        low, high = min(low, param.value().min().item()), max(high, param.value().max().item())
+        if step == 10:
+            assert found.ranges["x"] == pytest.approx((low, high), rel=1e-6)
+    assert found.ranges["x"] == pytest.approx((low, high), rel=1e-6)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1000.0])
+def test_what_is_not_finite_is_found_at_its_step(bad):
+    leaf = torch.zeros(2, requires_grad=True)
+    found = params.Params()
+    found._found["x"] = params.Param(leaf, constraints.positive)
+    assert found.widen() == ""
+    with torch.no_grad():
+        leaf[1] = bad  # exp(1000) is infinite
+    assert found.widen() == "x"
+    low, high = found.ranges["x"]
+    assert math.isnan(high) if math.isnan(bad) else (low, high) == (1.0, math.inf)
+
+
 def test_the_norm_of_gradients():
     x, y = torch.tensor([3.0], requires_grad=True), torch.tensor([1.0], requires_grad=True)
     (2 * x.sum() ** 2 / 4 + 4 * y.sum()).backward()

@@ -74,12 +74,13 @@ seeds.align("program", 3)
 {head}
 svi = SVI(model, guide, Adam({{"lr": 0.01}}), Trace_ELBO())
 losses, times = [], []
+step, between = seeds.Stream("step", 3, 0), seeds.Stream("between", 3, 0)
 for i in range(20):
-    seeds.align("step", 3, 0, i)
+    step.align(i)
     start = time.process_time()
     losses.append(svi.step(data))
     times.append(time.process_time() - start)
-    seeds.align("between", 3, 0, i)
+    between.align(i)
 print(json.dumps([losses, times]))
 """
 
