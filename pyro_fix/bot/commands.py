@@ -243,7 +243,9 @@ def _bring(plan: Plan, access: Callable[[], Forge], chosen: Settings, dry_run: b
         words += f": {outcome.words}" if outcome.words else ""
         print(f"{words} {outcome.url}".rstrip(), flush=True)
 
-    told = publishing.publish(plan, access(), chosen, tell)
+    forge = access()
+    print("looking at the pull requests and branches that are there", file=sys.stderr, flush=True)
+    told = publishing.publish(plan, forge, chosen, tell)
     if not told:
         print("nothing to do")
     return 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pyro_fix import engine
@@ -17,6 +20,9 @@ from pyro_fix.report.text import label
 from pyro_fix.result import Change, Finding, Result
 from pyro_fix.transform import Status
 from pyro_fix.watch import Progress
+
+_HEADER = re.compile(r"^--- a/.*\n\+\+\+ b/.*\n(?=@@ )", re.MULTILINE)
+_NAME = re.compile(r"^(--- a/|\+\+\+ b/)([^\t\n]*)(\t?)$", re.MULTILINE)
 
 
 def make(options: Options, group_by: GroupBy, progress: Progress) -> tuple[Plan, Result]:
@@ -92,9 +98,18 @@ def _fix(finding: Finding, top: Path) -> Fix:
         label=label(finding),
         verified=verdict.status is Status.VERIFIED,
         reason=verdict.reason,
-        diff=finding.diff,
+        diff=_rooted(finding.diff, top),
         evidence={key: _from_top(value, f"{top}{os.sep}") for key, value in told["fix"]["evidence"].items()},
     )
+
+
+def _rooted(diff: str, top: Path) -> str:
+    """A diff whose names are relative to the repository's top, whatever the working folder is."""
+    here = os.path.relpath(Path.cwd(), top).replace(os.sep, "/")
+    if here == "." or diff.startswith("diff --git "):  # which is relative to the top already
+        return diff
+    name = partial(re.sub, _NAME, lambda found: f"{found[1]}{posixpath.normpath(f'{here}/{found[2]}')}{found[3]}")
+    return _HEADER.sub(lambda found: name(found[0]), diff)
 
 
 def _from_top(value: object, top: str) -> object:

@@ -58,7 +58,7 @@ def test_plan_then_publish_without_a_checkout(
     (tmp_path / "empty").mkdir()
     publish = ("publish", plan, "--repo", "ann/demo")
     done = run(tmp_path / "empty", *publish, token=forge.token())
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "looking at the pull requests and branches that are there\n")
     assert done.stdout.startswith("opened: pyro-fix/all http")
     assert repo.tree("pyro-fix/all") == {**FILES, "a.py": "# fixed\n"}
     done = run(tmp_path / "empty", *publish, token=forge.token())

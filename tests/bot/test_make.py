@@ -88,6 +88,7 @@ def test_options_of_pyro_fix_itself_and_a_subfolder(checkout: Path, run: Run, tm
     assert done.returncode == 0, done.stderr
     (group,) = plans.read(out).groups
     assert [(fix.path, fix.verified) for fix in group.fixes] == [("src/b.py", True), ("src/b.py", False)]
+    assert group.fixes[0].diff.startswith("--- a/src/b.py\n+++ b/src/b.py\n@@ ")
     git(checkout, "apply", "--check", str(out / "1-all.patch"))
 
 

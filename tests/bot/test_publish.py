@@ -283,6 +283,24 @@ def test_a_token_that_may_only_read(either: ForgeServer, repo: Repo, bot: Bot) -
     assert not repo.pulls
 
 
+def test_the_token_of_actions(forge: ForgeServer) -> None:
+    """Which is told no user, and may be forbidden to open pull requests."""
+    repo = forge.make("ann/actions", FILES | {f"m{n}.py": f"# fixme-{'long' * 90}{n}\n" * 40 for n in range(9)})
+    token = forge.token("github-actions[bot]", installation=True)
+    client = github.with_token(repo.name, token, forge.api, patience=0.01)
+    repo.actions_may_open = False
+    with pytest.raises(ForgeError, match="GitHub Actions is not permitted to create or approve pull requests"):
+        publish(plan_of(repo), client, Settings(), lambda _: None)
+    repo.actions_may_open = True
+    assert publish(plan_of(repo), client, Settings(), lambda _: None)[0].what == "opened"
+    notes = len(repo.pulls[1].notes)
+    assert notes
+    repo.comment(1, repo.pulls[1].notes[0].body, by="bob")  # somebody quotes the bot
+    repo.commit(files={"a.py": "# another line\n" + TEXT + "# fixme-three\n"})
+    assert publish(plan_of(repo), client, Settings(), lambda _: None)[0].what == "updated"
+    assert len(repo.pulls[1].notes) == notes + 1
+
+
 def test_a_repository_that_is_not_there(either: ForgeServer) -> None:
     with pytest.raises(ForgeError, match=r"no such thing, or the token may not see it \(404\)"):
         github.with_token("ann/nowhere", either.token(), either.api, 0.01)

@@ -1,0 +1,84 @@
+"""Whether verdicts are the same in another run: another process, order, interpreter or machine.
+
+    python bench/same.py examples/ab_test.py examples/growth.py                       # twice here: 2 jobs, then 1
+    python bench/same.py --python OTHER/bin/python examples/                          # here, and in another environment
+    pyro-fix --diff --no-cache --format json examples/ > here.json                    # on each of two machines, then
+    python bench/same.py --compare here.json there.json
+
+Compared are verdicts, reasons, what was measured, and every loss of both programs, to its last digit.
+Exit codes: 0 the same, 1 something differs, 2 a run failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+#: What tells where and on what a verdict was come to, and says nothing of what it is.
+PLACES = frozenset({"reproduce", "command", "python", "files", "versions", "device", "referee, not gating"})
+#: CPU time: the one thing that is measured and cannot be the same.
+TIMES = ("seconds", "CPU", "times the", "x the CPU")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run twice, or compare two outputs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", help="what to look at")
+    parser.add_argument("--python", default=sys.executable, help="the second run's interpreter, which has pyro-fix too")
+    parser.add_argument("--compare", nargs=2, metavar="FILE", help="compare two JSON outputs; nothing is run")
+    options = parser.parse_args(argv)
+    try:
+        if options.compare:
+            first, second = (json.loads(Path(name).read_bytes()) for name in options.compare)
+        else:
+            first = run(sys.executable, options.paths, "2")
+            second = run(options.python, options.paths, "1")
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        print(f"bench/same.py: {error}", file=sys.stderr)
+        return 2
+    return report(first, second)
+
+
+def run(python: str, paths: Sequence[str], jobs: str) -> dict[str, Any]:
+    """What pyro-fix says, without remembering anything."""
+    with tempfile.TemporaryFile() as errors:
+        command = [python, "-m", "pyro_fix", "--diff", "--no-cache", "--exit-zero", "--format", "json", "--jobs", jobs]
+        done = subprocess.run([*command, "--python", python, *paths], stdout=subprocess.PIPE, stderr=errors, check=True)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def report(first: dict[str, Any], second: dict[str, Any]) -> int:
+    """Print what differs, and how much was compared."""
+    one, other = (list(told(document)) for document in (first, second))
+    differing = [(a, b) for a, b in zip(one, other, strict=False) if a != b]
+    losses = sum(isinstance(value, float) for _, value in one)
+    for (where, a), (_, b) in differing[:20]:
+        print(f"{where}: {a!r} became {b!r}", file=sys.stderr)
+    same = not differing and len(one) == len(other)
+    verdicts = len(first["findings"])
+    print(f"{'the same' if same else 'DIFFERENT'}: {verdicts} findings, {len(one)} values, {losses} of them numbers")
+    return 0 if same and verdicts else 1
+
+
+def told(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of a document that should be the same, with its way from the top."""
+    if isinstance(value, dict):
+        for key in sorted(value):
+            if key not in PLACES and not any(word in key for word in TIMES):
+                yield from told(value[key], f"{where}/{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from told(item, f"{where}/{index}")
+    else:
+        yield where, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
