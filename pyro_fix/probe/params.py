@@ -215,8 +215,8 @@ def norm(tensors: Any) -> float:
     for tensor in tensors:
         grad = getattr(tensor, "grad", None)
         if grad is not None:
-            values = grad.detach().coalesce().values() if grad.is_sparse else grad.detach()
-            length = values.item() if values.numel() == 1 else torch.linalg.vector_norm(values).item()
+            values = grad.detach().coalesce().values() if grad.is_sparse else grad
+            length = values.item() if values.numel() == 1 else torch.linalg.vector_norm(values.detach()).item()
             squares.append(abs(length) ** 2)
     total = sum(sorted(squares))
     return math.sqrt(total) if total >= 0 else total

@@ -98,13 +98,13 @@ class _Optim:
         return call
 
     def before_torch(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        pending = self._pending
+        pending = None if self._optimizing else self._pending
         if pending is not None:
             params = [param for group in optimizer.param_groups for param in group["params"]]
             self._recorder.quietly(self._recorder.steps.before_update, pending, params)
 
     def after_torch(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        pending = self._pending
+        pending = None if self._optimizing else self._pending
         if pending is not None:
             self._recorder.quietly(self._recorder.steps.after_update, pending, [optimizer])
             self._recorder.lower_level.finish(type(optimizer).__name__)
@@ -112,8 +112,7 @@ class _Optim:
     @property
     def _pending(self) -> Any:
         """The step of the lower-level pattern that a torch optimiser of the user's is about to end."""
-        free = not self._optimizing and self._recorder.current is None
-        return self._recorder.lower_level.pending if free else None
+        return self._recorder.lower_level.pending if self._recorder.current is None else None
 
 
 def _watch_warnings(recorder: Recorder) -> None:
