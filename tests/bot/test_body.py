@@ -11,7 +11,7 @@ import pytest
 from bot_fixes import FIX, OTHER
 from markdown_it import MarkdownIt
 
-from pyro_fix.bot import body, escape, memory, plot, runs
+from pyro_fix.bot import body, escape, memory
 from pyro_fix.bot.plan import Fix, Group
 
 KEPT = memory.of([FIX, OTHER], "1" * 40)
@@ -191,15 +191,3 @@ def test_escaping_of_code() -> None:
     assert escape.code("`a") == "`` `a ``"
     assert escape.code("a|b", cell=True) == "`a\\|b`"
     assert escape.block("```\nx", "diff") == "````diff\n```\nx\n````"
-
-
-def test_plots() -> None:
-    (run,) = runs.of(EVIDENCE)
-    chart = plot.mermaid(run)
-    assert chart.count("    line [") == 2 and "grey: the original program; red: the patched one" in chart
-    assert 'x-axis "step" 0 --> 29' in chart
-    assert plot.sparkline(run.patched)[0] == "█" and plot.sparkline(run.patched)[-1] == "▁"
-    worse = [replace(t, losses=tuple(1e6 * loss for loss in t.losses)) for t in run.original]
-    assert plot.mermaid(replace(run, original=tuple(worse))).count("    line [") == 1
-    assert plot.mermaid(replace(run, original=(), patched=())) == ""
-    assert plot.sparkline(()) == ""
