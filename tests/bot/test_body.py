@@ -11,7 +11,7 @@ import pytest
 from bot_fixes import FIX, OTHER
 from markdown_it import MarkdownIt
 
-from pyro_fix.bot import body, escape, memory
+from pyro_fix.bot import body, memory
 from pyro_fix.bot.plan import Fix, Group
 
 KEPT = memory.of([FIX, OTHER], "1" * 40)
@@ -130,7 +130,8 @@ def _is_harmless(markdown: str) -> None:
         for child in token.children or []:
             if child.type == "link_open":
                 assert str(child.attrs["href"]).startswith(("https://pyro.ai/", "https://pypi.org/")), child.attrs
-            assert child.type not in ("image", "html_inline", "strong_open_evil", "s_open"), child
+            assert child.type not in ("image", "s_open"), child
+            assert child.type != "html_inline" or child.content in ("<span>", "</span>"), child  # of a dollar sign
             if child.type == "text":
                 _mentions_nobody(child.content)
         assert token.type != "heading_open" or token.markup in ("-", "="), token  # "---" closes nothing of theirs
@@ -184,10 +185,3 @@ def test_titles_and_messages_hold_nothing_of_the_repositorys() -> None:
     assert body.commit_message(_group(*both)) == body.commit_message(
         _group(*(replace(f, reason="other") for f in both))
     )
-
-
-def test_escaping_of_code() -> None:
-    assert escape.code("a`b``c") == "```a`b``c```"
-    assert escape.code("`a") == "`` `a ``"
-    assert escape.code("a|b", cell=True) == "`a\\|b`"
-    assert escape.block("```\nx", "diff") == "````diff\n```\nx\n````"
