@@ -31,7 +31,7 @@ _PUNCTUATION = re.compile(r"[\\`*_{}<>#!~^]|(?<==)=|(?<=\+)\+")
 _ENTITIES = {"&": "&amp;", "[": "&#91;", "]": "&#93;", "|": "&#124;", "$": "<span>&#36;</span>"}
 _TABLE = str.maketrans(_ENTITIES)
 #: What begins a list, a task, a heading or, on GitLab, a command where it begins a line.
-_BEGINNING = re.compile(r"\A(?=[-+=/:\[]|\d+[.)])")
+_BEGINNING = re.compile(r"\A(?=[-+=/:\[]|\d+[.)](?:\s|\Z))")
 #: The bot's own comments begin so, and are looked for in the text as it is written.
 _OWN = re.compile(r"<!--(?=\s*pyro-fix)", re.IGNORECASE)
 
