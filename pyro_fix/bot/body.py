@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from pyro_fix.transform import Transform
 
 #: Characters of a title; of a path, sentence or diff of which more would only be in the way.
 LONGEST_TITLE, LONGEST_PATH, LONGEST_WORDS, LONGEST_DIFF = 120, 60, 400, 8000
+#: Comments beside a body: each is a mail to everybody who watches.
+MOST_REST = 10
 _REST = re.compile(r"<!-- pyro-fix: rest \d+ -->")
 _SIGNATURE = re.compile(r"<!-- pyro-fix: fix ([0-9a-f]{24}-\d+-\d+) -->\s*\Z")
 
@@ -43,7 +44,7 @@ def title(group: Group) -> str:
         what = f"{codes[0]} {group.fixes[0].name}"
         return f"pyro-fix: {what}: {count} in {_many(len(paths), 'file')}"[:LONGEST_TITLE]
     if len(paths) == 1:
-        path = re.sub(r"[^\w./-]+", "_", paths[0], flags=re.ASCII)
+        path = re.sub(r"[^\w./-]+|(?<=GH)-(?=\d)", "_", paths[0], flags=re.ASCII | re.IGNORECASE)
         path = path if len(path) <= LONGEST_PATH else f"...{path[-LONGEST_PATH:]}"
         return f"pyro-fix: {count} in {path}"[:LONGEST_TITLE]
     return f"pyro-fix: {count} in {_many(len(paths), 'file')}"[:LONGEST_TITLE]
@@ -57,9 +58,8 @@ def commit_message(group: Group) -> str:
         for (code, name, tip), count in sorted(counts.items())
     ]
     files = _many(len(group.files), "file")
-    intro = "Found, fixed and verified by runs of the program with pyro-fix; the pull request has the evidence."
-    words = "\n".join(textwrap.wrap(intro, 72))
-    return f"Fix {_many(len(group.fixes), 'SVI problem')} in {files}\n\n{words}\n\n" + "\n".join(lines) + "\n"
+    intro = "Found and fixed with pyro-fix; the pull request has the evidence."
+    return f"Fix {_many(len(group.fixes), 'SVI problem')} in {files}\n\n{intro}\n\n" + "\n".join(lines) + "\n"
 
 
 def body(group: Group, version: str, kept: Memory, longest: int) -> Body:
@@ -77,18 +77,22 @@ def body(group: Group, version: str, kept: Memory, longest: int) -> Body:
     if shown < len(rows):
         text += f"\n… and {_many(len(rows) - shown, 'more fix', 'more fixes')}.\n"
     rest: list[str] = []
-    open_body = True
-    for fix in group.fixes:
+    open_body, left = True, 0
+    for index, fix in enumerate(group.fixes):
         part = _within(_details(fix), longest - 200)
         if open_body and len(text) + len(part) < budget:
             text += part
             continue
         open_body = False
         if not rest or len(rest[-1]) + len(part) > longest - 100:
+            if len(rest) == MOST_REST:
+                left = len(group.fixes) - index
+                break
             rest.append(f"<!-- pyro-fix: rest {len(rest) + 1} -->\nMore of what was found:\n")
         rest[-1] += part
     if rest:
-        text += f"\nThe other details are in {_many(len(rest), 'comment')} below.\n"
+        beyond = f", and those of {_many(left, 'fix', 'fixes')} in the plan's report alone" if left else ""
+        text += f"\nThe other details are in {_many(len(rest), 'comment')} below{beyond}.\n"
     return Body(text + foot, tuple(rest))
 
 
@@ -112,11 +116,15 @@ def remark(fix: Fix, change: str, part: int, parts: int) -> str:
     """A comment at lines; ``change`` is Markdown that shows or suggests the change."""
     if part > 1:
         return f"{escape.code(fix.code)}, part {part} of {parts}: take all of them together.\n\n{change}"
-    said = f"**{_status(fix)}**: {escape.text(_cut(fix.reason))}."
+    said = f"**{_status(fix).capitalize()}**: {escape.text(_cut(fix.reason))}."
     lines = [f"{escape.code(fix.code)} {escape.text(_cut(fix.message))} ({_tip(fix)}).", "", said]
     if parts > 1:
         lines += ["", f"Part 1 of {parts}: take all of them together."]
-    return "\n".join([*lines, "", change])
+    lines += ["", change]
+    command = runs.words(fix.evidence.get("reproduce"))
+    if command and len(command) <= LONGEST_WORDS:
+        lines += ["", f"To come to this verdict again: {escape.code(command)}"]
+    return "\n".join(lines)
 
 
 def diff(fix: Fix) -> str:
@@ -146,10 +154,11 @@ def _head(group: Group) -> str:
     fixes = group.fixes
     unverified = sum(not fix.verified for fix in fixes)
     files = len({fix.path for fix in fixes})
+    ran = "ran the program as it is and with the fixes, briefly and with the same seeds, and compared the two."
     lines = [
         f"[pyro-fix](https://pypi.org/project/pyro-fix/) has found {_many(len(fixes), 'place')} in "
         f"{_many(files, 'file')} that go against [Pyro's tips for SVI]({rules.TUTORIAL}), and fixes them here. "
-        "It ran the program as it is and with the fixes, briefly and with the same seeds, and compared the two.",
+        f"{'Where it could, it' if unverified else 'It'} {ran}",
     ]
     if unverified:
         which = "None of the fixes is" if unverified == len(fixes) else f"{unverified} of {len(fixes)} fixes are not"
@@ -193,7 +202,8 @@ def _judgements(fix: Fix) -> Iterator[str]:
         answer = runs.table(judgement).get("kept")
         kept = "kept" if answer is True else "not kept" if answer is False else "cannot tell"
         reason = runs.words(runs.table(judgement).get("reason"))
-        lines.append(f"- {escape.text(_cut(str(name)))}: {kept}; {escape.text(_cut(reason))}")
+        more = "" if reason in ("", name) else f"; {escape.text(_cut(reason.removeprefix(f'{name}: ')))}"
+        lines.append(f"- {escape.text(_cut(name))}: {kept}{more}")
     if lines:
         yield "What the fix promises, and what was measured:\n\n" + "\n".join(lines[:20]) + "\n"
 
@@ -230,11 +240,13 @@ def _facts(fix: Fix) -> str:
     """Program, seeds, steps, versions and device in one line."""
     evidence = fix.evidence
     seeds, steps = evidence.get("seeds"), evidence.get("steps")
-    versions = [f"{name} {version}" for name, version in runs.table(evidence.get("versions")).items()]
+    seeds = ", ".join(str(seed) for seed in seeds if runs.whole(seed)) if isinstance(seeds, list) else ""
+    versions = [f"{name} {runs.words(version)}" for name, version in runs.table(evidence.get("versions")).items()]
+    command = runs.words(evidence.get("command"))
     parts = [
-        f"ran {escape.code(_cut(runs.words(evidence.get('command'))))}" if evidence.get("command") else "",
-        f"seeds {escape.text(_cut(', '.join(map(str, seeds))))}" if isinstance(seeds, list) and seeds else "",
-        f"{steps} steps" if isinstance(steps, int) else "",
+        f"ran {escape.code(_cut(command))}" if command else "",
+        f"seeds {_cut(seeds)}" if seeds else "",
+        f"{steps} steps" if runs.whole(steps) else "",
         escape.text(_cut(", ".join(versions))),
         escape.text(_cut(runs.words(evidence.get("device")))),
     ]

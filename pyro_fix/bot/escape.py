@@ -12,22 +12,39 @@ from pyro_fix.report.markup import visible
 
 #: Both forges look for mentions and references in the text as it is shown, where a backslash or an entity is gone.
 _GAP = "\u200b"
+#: After each of these comes a gap.  All are short: one must not swallow the beginning of another.
 _SIGNS = re.compile(
-    r"([@#!$&~%^])(?=[\w\"{\[/])|(\bGH-)(?=\d)|(\b[\w.+-]+:)(?=//)|(\bwww)(?=\.)|(\bmailto:)", re.IGNORECASE
+    "|".join(
+        (
+            r"[@#!$&~%^](?=[\w\"{\[/])",  # mentions and references
+            r"(?<=[a-z][a-z0-9_])-(?=\d)",  # GH-1, and the keys of other trackers
+            r"[0-9a-f]{6}(?=[0-9a-f])",  # commits
+            r":(?=//)|www(?=\.)|mailto:",  # links
+            r":(?=[\w+-]+:)",  # emoji
+            r"\[(?=[a-z_]+:)|\*(?=iteration:)|[{\[](?=[+-])",  # GitLab's references, added and removed words
+        )
+    ),
+    re.IGNORECASE,
 )
-_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>#!|~$&])")
-#: What begins a list, a heading or, on GitLab, a command where it begins a line.
-_BEGINNING = re.compile(r"\A(?=[-+=/:]|\d+[.)])")
+_PUNCTUATION = re.compile(r"[\\`*_{}<>#!~^]|(?<==)=|(?<=\+)\+")
+#: A backslash before these begins a formula for some parsers, or ends no cell; a dollar sign wants a tag of its own.
+_ENTITIES = {"&": "&amp;", "[": "&#91;", "]": "&#93;", "|": "&#124;", "$": "<span>&#36;</span>"}
+_TABLE = str.maketrans(_ENTITIES)
+#: What begins a list, a task, a heading or, on GitLab, a command where it begins a line.
+_BEGINNING = re.compile(r"\A(?=[-+=/:\[]|\d+[.)](?:\s|\Z))")
+#: The bot's own comments begin so, and are looked for in the text as it is written.
+_OWN = re.compile(r"<!--(?=\s*pyro-fix)", re.IGNORECASE)
 
 
 def text(words: str) -> str:
     """Running text, in one line."""
-    return _BEGINNING.sub(_GAP, _PUNCTUATION.sub(r"\\\1", _apart(_line(words))))
+    apart = _BEGINNING.sub(_GAP, _apart(_line(words)))
+    return _PUNCTUATION.sub(r"\\\g<0>", apart).translate(_TABLE)
 
 
 def html(words: str) -> str:
     """The same where Markdown is not read: in a line that begins with an HTML tag."""
-    return escape(_apart(_line(words)))
+    return escape(_apart(_line(words))).replace("$", _ENTITIES["$"])
 
 
 def code(words: str, cell: bool = False) -> str:
@@ -42,17 +59,21 @@ def code(words: str, cell: bool = False) -> str:
 
 def block(words: str, language: str = "") -> str:
     """A block of code."""
-    shown = "\n".join(visible(line.removesuffix("\r")) for line in words.rstrip("\n").split("\n"))
+    shown = "\n".join(_visible(line.removesuffix("\r")) for line in words.rstrip("\n").split("\n"))
     fence = "`" * max(_longest(shown) + 1, 3)
     return f"{fence}{language}\n{shown}\n{fence}"
 
 
 def _line(words: str) -> str:
-    return " ".join(visible(words).split())
+    return " ".join(_visible(words).split())
 
 
-def _apart(words: str) -> str:
-    return _SIGNS.sub(lambda found: f"{found[0]}{_GAP}", words)
+def _visible(words: str) -> str:
+    return _apart(visible(words), _OWN)
+
+
+def _apart(words: str, signs: re.Pattern[str] = _SIGNS) -> str:
+    return signs.sub(lambda found: f"{found[0]}{_GAP}", words)
 
 
 def _longest(words: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyro_fix.bot.runs import Run, Trajectory
 
@@ -12,8 +12,8 @@ from pyro_fix.bot.runs import Run, Trajectory
 POINTS, LETTERS = 40, 24
 #: One axis shows two lines where neither spans less than this share of it.
 _SHARE = 1 / 12
-#: What can be added and drawn.
-_FINITE = 1e300
+#: What can be added and drawn, and what is none.
+_FINITE, _TINY = 1e299, 1e-290
 _BARS = "▁▂▃▄▅▆▇█"
 _GREY, _RED = "#8b949e", "#d1442f"
 
@@ -29,8 +29,10 @@ def mermaid(run: Run) -> str:
     count = min(len(points) for _, _, points in lines)
     lines = [(name, colour, points[:count]) for name, colour, points in lines]
     values = [loss for _, _, points in lines for _, loss in points]
-    low, high = min(values), max(values)
-    room = (high - low) * 0.05 or max(abs(high), 1.0) * 0.05
+    low, high, peak = min(values), max(values), max(map(abs, values))
+    flat = high - low <= max(1e-9 * peak, _TINY)
+    room = 0.05 * (high - low if not flat else peak if peak > _TINY else 1.0)
+    spell, unit = _spelling(high - low + 2 * room, peak)
     first, last = lines[0][2][0][0], lines[0][2][-1][0]
     colours = ", ".join(colour for _, colour, _ in lines)
     rows = [
@@ -38,8 +40,8 @@ def mermaid(run: Run) -> str:
         f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{colours}"}}}}}}}}%%',
         "xychart-beta",
         f'    x-axis "step" {first} --> {last}',
-        f'    y-axis "loss" {low - room:.6g} --> {high + room:.6g}',
-        *(f"    line [{', '.join(f'{loss:.6g}' for _, loss in points)}]" for _, _, points in lines),
+        f'    y-axis "loss{unit}" {spell(low - room)} --> {spell(high + room)}',
+        *(f"    line [{', '.join(spell(loss) for _, loss in points)}]" for _, _, points in lines),
         "```",
     ]
     named = {_GREY: "grey: the original program", _RED: "red: the patched one"}
@@ -57,6 +59,13 @@ def sparkline(side: Sequence[Trajectory]) -> str:
     low, high = min(losses), max(losses)
     scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(_BARS[round((loss - low) * scale)] for loss in losses)
+
+
+def _spelling(span: float, peak: float) -> tuple[Callable[[float], str], str]:
+    """How numbers are written so that ``span`` has some four digits, and the unit: Mermaid reads no exponents."""
+    power = 0 if peak <= _TINY or 1e-3 <= peak < 1e6 else math.floor(math.log10(peak))
+    digits = min(max(3 - math.floor(math.log10(span) - power), 0), 15)
+    return lambda value: f"{value / 10.0**power:.{digits}f}", f" / 1e{power}" if power else ""
 
 
 def _sides(run: Run) -> list[tuple[str, str, Sequence[Trajectory]]]:

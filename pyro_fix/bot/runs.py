@@ -30,8 +30,10 @@ class Trajectory:
 
     @property
     def last(self) -> float:
-        """The median of the last ten losses."""
-        return statistics.median(self.losses[-FEW:])
+        """The median of the last ten losses; the last one where that is not finite."""
+        if not math.isfinite(self.losses[-1]):
+            return self.losses[-1]
+        return statistics.median(filter(math.isfinite, self.losses[-FEW:]))
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def of(evidence: Mapping[str, Any]) -> list[Run]:
     rows = evidence.get("runs")
     found = []
     for row in rows if isinstance(rows, list) else []:
-        if isinstance(row, dict) and _whole(row.get("svi")):
+        if isinstance(row, dict) and whole(row.get("svi")):
             sides = [tuple(_trajectories(row.get(side))) for side in ("original", "patched")]
             found.append(Run(row["svi"], sides[0], sides[1], _noise(row.get("gradient at step 0"))))
     return found
@@ -66,13 +68,18 @@ def table(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def whole(value: object) -> bool:
+    """Whether a value of the evidence is a whole number of a sensible size."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
 def _trajectories(side: object) -> Iterator[Trajectory]:
     told = table(side).get("trajectories")
     for row in told if isinstance(told, list) else []:
-        if not isinstance(row, dict) or not isinstance(row.get("losses"), list) or not _whole(row.get("seed")):
+        if not isinstance(row, dict) or not isinstance(row.get("losses"), list) or not whole(row.get("seed")):
             continue
         every, losses = row.get("every", 1), [_number(loss) for loss in row["losses"]]
-        if not losses or not _whole(every) or every < 1:
+        if not losses or not whole(every) or every < 1:
             continue
         yield Trajectory(row["seed"], tuple(range(0, len(losses) * every, every)), tuple(losses), words(row.get("end")))
 
@@ -88,7 +95,3 @@ def _number(value: object) -> float:
         return float(value) if isinstance(value, (int, float, str)) else math.nan
     except (ValueError, OverflowError):
         return math.nan
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
