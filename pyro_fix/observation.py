@@ -49,6 +49,9 @@ class Trajectory:
     """What was not finite first, at step ``first_nonfinite``: ``loss``, or a parameter's name."""
     clock: str = "CPU"
     """What :attr:`step_seconds` were measured by: ``CPU`` time, or events on the ``device``."""
+    own: int | None = None
+    """How many steps the program made by itself, where it ended before there were enough and its calls were made again:
+    what depends on how far training has come, as a decaying rate does, means little beyond them."""
 
 
 @dataclass(frozen=True)

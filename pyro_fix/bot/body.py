@@ -15,6 +15,7 @@ from pyro_fix.bot.plan import Fix, Group
 from pyro_fix.bot.runs import Run
 from pyro_fix.report import rules
 from pyro_fix.report.chart import number
+from pyro_fix.report.curves import beyond
 from pyro_fix.transform import Transform
 
 #: Characters of a title; of a path, sentence or diff of which more would only be in the way.
@@ -217,11 +218,14 @@ def _run(run: Run) -> Iterator[str]:
             cells = []
             for side in (run.original, run.patched):
                 own = next((t for t in side if t.seed == seed), None)
-                ended = escape.text(_cut(own.end)) if own is not None and own.end else ""
-                cells += [_number(own.first), ended or _number(own.last)] if own is not None else ["", ""]
+                broke = escape.text(_cut(own.end)) if own is not None and own.end else ""
+                cells += [_number(own.first), broke or _number(own.last)] if own is not None else ["", ""]
             rows.append(f"| {seed} | {' | '.join(cells)} |")
         yield f"SVI object {run.svi}. Losses are -ELBO; the end is the median of the last {runs.FEW} steps.\n"
         yield "\n".join(rows) + "\n"
+    ended = [t.own for t in (*run.original, *run.patched) if t.own is not None]
+    if ended:
+        yield f"Mind that {beyond(min(ended))}.\n"
     lines = [(name, plot.sparkline(side)) for name, side in (("original", run.original), ("patched", run.patched))]
     if any(line for _, line in lines):
         yield escape.block("\n".join(f"{name:9} {line}" for name, line in lines if line)) + "\n"

@@ -22,6 +22,8 @@ class Trajectory:
     """Minus the ELBO at ``steps``, in nats times the scale that the program gives it; NaN and infinity included."""
     end: str
     """How it broke; empty where it did not."""
+    own: int | None = None
+    """How many steps the program made by itself, where its calls were made again after that."""
 
     @property
     def first(self) -> float:
@@ -81,7 +83,8 @@ def _trajectories(side: object) -> Iterator[Trajectory]:
         every, losses = row.get("every", 1), [_number(loss) for loss in row["losses"]]
         if not losses or not whole(every) or every < 1:
             continue
-        yield Trajectory(row["seed"], tuple(range(0, len(losses) * every, every)), tuple(losses), words(row.get("end")))
+        steps, own = tuple(range(0, len(losses) * every, every)), row.get("own")
+        yield Trajectory(row["seed"], steps, tuple(losses), words(row.get("end")), own if whole(own) else None)
 
 
 def _noise(gradients: object) -> tuple[float, float] | None:

@@ -69,6 +69,7 @@ class Ending:
             reason=reason,
             ranges={name: list(extent_) for name, extent_ in entry.params.ranges.items()},
             seconds=recorder.quietly(recorder.meter.seconds, entry.ordinal) or [],
+            own=entry.own,
         )
         entry.batches = []
 
@@ -86,6 +87,8 @@ class Ending:
         for entry in self._recorder.entries:
             if not entry.made or not entry.calls or not entry.params.alive:
                 continue
+            if not entry.done:
+                entry.own = entry.made
             while not entry.done and not self.ended:
                 step, args, kwargs = entry.calls[entry.made % len(entry.calls)]
                 step(*args, **kwargs)

@@ -33,6 +33,8 @@ class Entry:
         self.described = False
         self.made = 0
         """How many steps were made."""
+        self.own: int | None = None
+        """How many of them the program made by itself, where it ended before there were enough."""
         self.done = False
         self.last: Any = None
         """What the last real step returned."""

@@ -94,6 +94,9 @@ def _captions(row: Mapping[str, object], series: Sequence[Series], sides: Sequen
         about = f"{told['elbo']}{particles}, {told['optimizer']}, guide "
         at = f", built at {plain(told['where'])}" if told["where"] else ""
         yield f"<b>{side.kind}</b>: {plain(about)}<code>{plain(told['guide'])}</code>{at}"
+        ended = [trajectory["own"] for trajectory in told["trajectories"] if "own" in trajectory]
+        if ended:
+            yield f"<b>{side.kind}</b>: {plain(beyond(min(ended)))}"
         ends: dict[str, list[int]] = {}
         for curve in s.curves:
             if curve.end:
@@ -102,6 +105,14 @@ def _captions(row: Mapping[str, object], series: Sequence[Series], sides: Sequen
             which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
             cross = "" if end.startswith("the loss") else "&times; "
             yield f"{cross}<b>{side.kind}</b>, {which}: {plain(end)}"
+
+
+def beyond(own: int) -> str:
+    """What it means that a program ended before enough was seen of it."""
+    return (
+        f"the program ended after {own} step{'s' * (own != 1)}, and its calls were made again: "
+        "a rate that decays over as many is at its end there"
+    )
 
 
 def _noise(told: object) -> str:

@@ -187,6 +187,7 @@ def _trajectory(
         ranges={name: (low, high) for name, (low, high) in ends[-1]["ranges"].items()} if ends else {},
         finished=bool(ends) and reason not in _CUT_SHORT,
         clock="device" if on_device else "CPU",
+        own=ends[-1].get("own") if ends else None,
     )
 
 

@@ -121,6 +121,8 @@ def _trajectory(trajectory: Trajectory) -> dict[str, object]:
         "end": bad[1] if bad else "the loss diverges" if diverged(trajectory) else "",
         "losses": [_rounded(loss) for loss in losses[::every]],
     }
+    if trajectory.own is not None and trajectory.own < len(losses):
+        row["own"] = trajectory.own
     if every > 1:
         row |= {"every": every, "last": _rounded(losses[-1])}
     return row

@@ -113,6 +113,15 @@ def test_a_loss_that_is_lost_is_not_hidden_by_a_median() -> None:
     assert "| 1 | 90 | ValueError at step 3 | 99 | 51 |" in text
 
 
+def test_a_program_that_ended_early_is_told() -> None:
+    evidence = json.loads(json.dumps(EVIDENCE))
+    assert "made again" not in body.body(_group(replace(FIX, evidence=evidence)), "0.1.0", KEPT, 65_536).text
+    for side in ("original", "patched"):
+        evidence["runs"][0][side]["trajectories"][0]["own"] = 3
+    text = body.body(_group(replace(FIX, evidence=evidence)), "0.1.0", KEPT, 65_536).text
+    assert "Mind that the program ended after 3 steps, and its calls were made again" in text
+
+
 def test_what_is_unverified_is_said_first() -> None:
     text = body.body(_group(FIX, replace(OTHER, verified=False)), "0.1.0", KEPT, 65_536).text
     assert "1 of 2 fixes are not verified" in text.split("| where")[0]

@@ -240,6 +240,8 @@ print("ended")
     seen = only(shared.run("smoke.py", steps=7, seeds=(0, 1)))
     assert [len(t.losses) for t in seen.trajectories] == [7, 7]
     assert all(t.finished for t in seen.trajectories)
+    assert [t.own for t in seen.trajectories] == [2, 2]
+    assert [t.own for t in only(shared.run("smoke.py", steps=2)).trajectories] == [None]
 
 
 def test_a_program_that_clears_its_parameters_is_not_stepped_on(shared):
