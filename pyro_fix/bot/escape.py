@@ -17,11 +17,11 @@ _SIGNS = re.compile(
     "|".join(
         (
             r"[@#!$&~%^](?=[\w\"{\[/])",  # mentions and references
-            r"(?<=[a-z][a-z0-9_])-(?=\d)",  # GH-1, and the keys of other trackers
+            r"(?<=\w)(?<!\de)-(?=\d)",  # GH-1, and the keys of other trackers; not 1e-05
             r"[0-9a-f]{6}(?=[0-9a-f])",  # commits
             r":(?=//)|www(?=\.)|mailto:",  # links
-            r":(?=[\w+-]+:)",  # emoji
-            r"\[(?=[a-z_]+:)|\*(?=iteration:)|[{\[](?=[+-])",  # GitLab's references, added and removed words
+            r":(?=[\w+-]+(?::|\Z))",  # emoji; what comes after may begin with a colon
+            r"\[(?=[a-z_]+(?::|\Z))|\*(?=iteration:)|[{\[](?=[+-])",  # GitLab's references, added and removed words
         )
     ),
     re.IGNORECASE,
@@ -31,7 +31,7 @@ _PUNCTUATION = re.compile(r"[\\`*_{}<>#!~^]|(?<==)=|(?<=\+)\+")
 _ENTITIES = {"&": "&amp;", "[": "&#91;", "]": "&#93;", "|": "&#124;", "$": "<span>&#36;</span>"}
 _TABLE = str.maketrans(_ENTITIES)
 #: What begins a list, a task, a heading or, on GitLab, a command where it begins a line.
-_BEGINNING = re.compile(r"\A(?=[-+=/:\[]|\d+[.)](?:\s|\Z))")
+_BEGINNING = re.compile(r"\A(?=[-+=/:\[]|\d+(?:[.)]\s|[.)]?\Z))")
 #: The bot's own comments begin so, and are looked for in the text as it is written.
 _OWN = re.compile(r"<!--(?=\s*pyro-fix)", re.IGNORECASE)
 

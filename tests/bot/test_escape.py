@@ -15,13 +15,13 @@ GAP = "\u200b"
 MARKS = (
     "` `` ``` | || \\ < <!-- --> <b> </details> @ann #1 !5 &6 %7 $x$ $ ~ ~~ ~l * ** _ __ [ ] ( ) ![ [a](b) [^1] :tada: == ++ "
     "^x^ > - + 1. 1) # --- === a b1 &amp; &lt; &#64; {+ +} [- -] [vulnerability:1] [x] %% ::: 0 é “ . : / /close h "
-    "http://a.bc www.a.bc a@b.cc mailto:a@b.cc ftp://x.yz :// GH-1 AB2-3 ann/demo#1 0123456789abcdef org/x@0123456 "
+    "http://a.bc www.a.bc a@b.cc mailto:a@b.cc ftp://x.yz :// GH-1 AB2-3 ann/demo#1 7 0123456789abcdef org/x@0123456 "
     "*iteration:1 %{x} $` `$ <span> \u200b \u2028 \u202e \x0b"
 )
 PIECES = [*re.split(" ", MARKS), "\n", "\r", "\r\n", "\t", " ", "    ", "[a]: b\n", "\n\n"]
 #: What a forge finds in text that is shown.
 FOUND = re.compile(
-    r"@\w|(?<![&\w])#\d|\b[a-z][a-z0-9_]+-\d|[!~&%$]\w|://|www\.|mailto:\w|[0-9a-f]{7}|:[\w+-]+:|[{\[][+-]|\[[a-z_]+:"
+    r"@\w|(?<![&\w])#\d|\w(?<!\de)-\d|[!~&%$]\w|://|www\.|mailto:\w|[0-9a-f]{7}|:[\w+-]+:|[{\[][+-]|\[[a-z_]+:"
     r"|\*iteration:|%\{|~\"",
     re.IGNORECASE,
 )
@@ -37,7 +37,7 @@ def _document(words: str) -> tuple[str, dict[str, int]]:
     text, code, cell = escape.text(words), escape.code(words), escape.code(words, cell=True)
     lines = (
         f"x {text} y", f"| a | b |\n| --- | --- |\n| {text} | {cell} |\n| {code and cell} {text} | x |",
-        f"**Z**: {text}.", f"- {text}", text, f"x {code} y", code, escape.block(words, "diff"),
+        f"**Z**: {text}.", f"- {text}: x", text, f"{text}.", f"x {code} y", code, escape.block(words, "diff"),
         f"<details>\n<summary>{escape.html(words)}</summary>\n\nend\n\n</details>",
     )  # fmt: skip
     codes = 4 if code else 0
@@ -85,7 +85,7 @@ def test_text_is_shown_as_it_is(seed: int) -> None:
 def test_readable_words_stay_readable() -> None:
     said = "param 's' has no constraint, but it is Normal's scale (0.5 <= 1e-05, loss -12.3 at step 3)."
     assert escape.text(said) == said.replace("<", "\\<")
-    assert escape.html("src/a.py:3") == "src/a.py:3"
+    assert escape.html("src/a-b.py, line 3") == "src/a-b.py, line 3"
     assert escape.code("src/a_b.py:3") == "`src/a_b.py:3`"
 
 
