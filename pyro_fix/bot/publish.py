@@ -21,6 +21,8 @@ from pyro_fix.bot.settings import Settings
 from pyro_fix.bot.without import without
 
 UNVERIFIED = "unverified"
+#: Characters that a body needs besides its memory.
+ROOM = 4000
 CLOSING = "Nothing of this is left to fix on the base branch, so this is closed. It counts as no refusal."
 
 What = Literal["opened", "updated", "unchanged", "closed", "left alone"]
@@ -125,6 +127,9 @@ class _Run:
         pull = self._open.get(branch)
         if pull is None and self._count >= self._settings.limit:
             return Outcome("left alone", branch, f"{self._count} pull requests are open already, as many as may be")
+        if len(memory.spelled(memory.of(left.fixes, onto))) > self._forge.longest_body - ROOM:
+            why = f"{len(left.fixes)} fixes are too many for one pull request: plan with --group-by file"
+            return Outcome("left alone", branch, why)
         commit = self._git.commit(onto, left.files, body.commit_message(left))
         if tip is not None and self._still_right(tip, commit, onto, pull):
             commit = tip.commit

@@ -265,6 +265,15 @@ def test_a_plan_may_not_make_files_or_change_links(repo: Repo, bot: Bot) -> None
     assert not repo.pulls
 
 
+def test_more_fixes_than_a_body_can_remember(repo: Repo, bot: Bot) -> None:
+    plan = plan_of(repo)
+    (group,) = plan.groups
+    many = tuple(replace(group.fixes[0], fingerprint=f"{n:024x}") for n in range(3000))
+    said = bot(replace(plan, groups=(replace(group, fixes=many),)))
+    assert said == ["left alone: pyro-fix/all: 3000 fixes are too many for one pull request: plan with --group-by file"]
+    assert repo.branches() == ["main"]
+
+
 # --- faults
 
 
