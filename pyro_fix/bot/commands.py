@@ -41,7 +41,6 @@ APP = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     epilog=_EPILOG,
     help="Keep a repository's Pyro code healthy by pull requests.",
 )
@@ -83,7 +82,7 @@ Refused = Annotated[
 def parse(arguments: list[str], options_of: OptionsOf) -> Action:
     """What the command line asks for; Click's errors for what it cannot mean."""
     outcome: Any = typer.main.get_command(APP).main(
-        arguments, prog_name="pyro-fix bot", standalone_mode=False, obj=options_of
+        arguments or ["--help"], prog_name="pyro-fix bot", standalone_mode=False, obj=options_of
     )
     return outcome if callable(outcome) else lambda: int(outcome or 0)
 

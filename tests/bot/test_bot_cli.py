@@ -173,6 +173,7 @@ def test_errors_are_one_line(
 
 def test_help_teaches(checkout: Path, run: Run) -> None:
     said = run(checkout, "--help").stdout
+    assert run(checkout).stdout == said
     for name in ("plan", "publish", "run", "refused", "review"):
         assert name in said
         assert run(checkout, name, "--help").returncode == 0
