@@ -1,14 +1,13 @@
 """The child's record: one JSON object a line, so that a kill loses nothing.
 
-Events are appended to the journal by a single write each.  Steps are too many for that where they are short: their
-lines lie in a piece of memory that is a file beside the journal, and go into the journal together, ten times a second.
+Events are appended to the journal by a single write each.  Steps are too many for that where they are short: they lie,
+packed, in a piece of memory that is a file beside the journal, and go into the journal together, ten times a second.
 What is in such a file when its process is killed is there all the same, and ``runner/read.py`` reads it.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import mmap
 import os
 import struct
@@ -24,6 +23,10 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _CLOEXEC
 _encode = json.JSONEncoder(default=str).encode
 #: Bytes of the memory, of which the first eight say how many of the others are in use.
 TAIL, _HEAD = 1 << 16, 8
+_USED = struct.Struct("=Q")
+#: A step: seed, SVI object, step; loss, norm, CPU seconds; whether the norm is known; rates, and how many they are.
+_RATES = 3
+_STEP = struct.Struct(f"=qqqddd?B{_RATES}d")
 #: Seconds after which steps go into the journal.
 _PAUSE = 0.1
 
@@ -57,28 +60,27 @@ class Journal:
         nonfinite: str,
     ) -> None:
         """The same for a step, at a fraction of the cost."""
-        line = (
-            f'{{"event": "step", "seed": {seed}, "svi": {svi}, "step": {step}, "loss": {_number(loss)}, '
-            f'"rates": [{", ".join(map(_number, rates))}], "norm": {_number(norm)}, "cpu": {_number(cpu)}, '
-            f'"nonfinite": {_encode(nonfinite) if nonfinite else _EMPTY}}}\n'
-        ).encode("ascii")
         tail = self._tail or self._new_tail()
-        if tail is None or len(line) > TAIL - _HEAD:
-            self._append(line)
+        count = len(rates)
+        if tail is None or nonfinite or count > _RATES:
+            told = {"seed": seed, "svi": svi, "step": step, "loss": loss, "rates": rates, "norm": norm, "cpu": cpu}
+            self.write("step", **told, nonfinite=nonfinite)
             return
-        if self._used + len(line) > TAIL or _now() - self._written > _PAUSE:
+        if self._used + _STEP.size > TAIL or _now() - self._written > _PAUSE:
             self.flush()
-        tail[self._used : self._used + len(line)] = line
-        self._used += len(line)
-        struct.pack_into("Q", tail, 0, self._used - _HEAD)
+        known = norm is not None
+        padded = (*rates, 0.0, 0.0, 0.0)[:_RATES]
+        _STEP.pack_into(tail, self._used, seed, svi, step, loss, norm or 0.0, cpu, known, count, *padded)
+        self._used += _STEP.size
+        _USED.pack_into(tail, 0, self._used - _HEAD)
 
     def flush(self) -> None:
         """Put the steps into the journal.  Who is killed between the two lines leaves them in both places."""
         self._written = _now()
         if self._tail is not None and self._used > _HEAD:
-            self._append(self._tail[_HEAD : self._used])
+            self._append(lines(self._tail[: self._used]))
             self._used = _HEAD
-            struct.pack_into("Q", self._tail, 0, 0)
+            _USED.pack_into(self._tail, 0, 0)
 
     def _append(self, data: bytes) -> None:
         try:
@@ -110,10 +112,15 @@ class Journal:
         self._tail = None
 
 
-_EMPTY = '""'
+def lines(tail: bytes) -> bytes:
+    """The steps that a piece of memory holds, as the journal has them."""
+    used = min(_USED.unpack_from(tail)[0], len(tail) - _HEAD) if len(tail) >= _HEAD else 0
+    whole = tail[_HEAD : _HEAD + used - used % _STEP.size]
+    return "".join(_line(*step) for step in _STEP.iter_unpack(whole)).encode("ascii")
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "null"
-    return repr(value) if math.isfinite(value) else _encode(value)
+def _line(
+    seed: int, svi: int, step: int, loss: float, norm: float, cpu: float, known: bool, count: int, *rates: float
+) -> str:
+    told = {"event": "step", "seed": seed, "svi": svi, "step": step, "loss": loss, "rates": rates[:count]}
+    return _encode({**told, "norm": norm if known else None, "cpu": cpu, "nonfinite": ""}) + "\n"

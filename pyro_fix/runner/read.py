@@ -8,7 +8,6 @@ import os
 import signal
 import stat
 import statistics
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from pyro_fix.observation import (
     SviObservation,
     Trajectory,
 )
-from pyro_fix.probe.journal import TAIL
+from pyro_fix.probe.journal import TAIL, lines
 from pyro_fix.runner.model import RunRequest
 
 if TYPE_CHECKING:
@@ -46,10 +45,8 @@ def events(journal: Path) -> list[dict[str, Any]]:
     found = list(_events(_bytes(journal, _LONGEST_JOURNAL)))
     steps = {_step(event) for event in found if event["event"] == "step"}
     for tail in sorted(journal.parent.glob(f"{journal.name}.*"))[:_MOST_TAILS]:
-        data = _bytes(tail, TAIL)
-        used = int.from_bytes(data[:8], sys.byteorder)
         # A process that was killed while it wrote them down has left its last steps in both places.
-        found += [e for e in _events(data[8 : 8 + used]) if e["event"] == "step" and _step(e) not in steps]
+        found += [event for event in _events(lines(_bytes(tail, TAIL))) if _step(event) not in steps]
     return found
 
 

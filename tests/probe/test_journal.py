@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pyro_fix.probe.journal import Journal
+from pyro_fix.probe.journal import Journal, lines
 from pyro_fix.runner import read
 
 STEP = {"svi": 0, "loss": 1.25, "rates": [0.01, 0.1], "norm": 2.0, "cpu": 1e-3, "nonfinite": ""}
@@ -25,6 +25,10 @@ def test_a_step_is_told_as_any_other_event_is(tmp_path: Path) -> None:
     one, other = Journal(str(tmp_path / "one")), Journal(str(tmp_path / "other"))
     odd = {**STEP, "loss": math.inf, "rates": [], "norm": None, "cpu": math.nan, "nonfinite": 'a "b" \u00e4'}
     for number, fields in enumerate((STEP, odd)):
+        one.step(seed=3, step=number, **fields)  # type: ignore[arg-type]
+        other.write("step", seed=3, step=number, **fields)
+    many = {**STEP, "rates": [0.1, 0.2, 0.3, 0.4]}
+    for number, fields in enumerate((STEP, many, {**STEP, "rates": [0.1, 0.2, 0.3]}), 2):
         one.step(seed=3, step=number, **fields)  # type: ignore[arg-type]
         other.write("step", seed=3, step=number, **fields)
     told = [[sorted(event.items()) for event in read.events(tmp_path / name)] for name in ("one", "other")]
@@ -45,7 +49,7 @@ def test_a_kill_loses_no_step(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     child = f"""
 import os, signal
-from pyro_fix.probe.journal import Journal
+from pyro_fix.probe.journal import Journal, lines
 journal = Journal({str(path)!r})
 for number in range(1000):
     journal.step(seed=0, svi=0, step=number, loss=1.0, rates=[0.01], norm=1.0, cpu=0.1, nonfinite="")
@@ -62,7 +66,7 @@ def test_a_kill_between_the_two_places_tells_no_step_twice(tmp_path: Path) -> No
     journal = Journal(str(path))
     journal.step(seed=0, step=0, **STEP)  # type: ignore[arg-type]
     assert journal._tail is not None
-    journal._append(journal._tail[8 : journal._used])
+    journal._append(lines(journal._tail[:]))
     assert _steps(path) == [0]
 
 
