@@ -108,12 +108,9 @@ class Meter:
 
     def mark(self) -> Any:
         """A mark in the queue of the device; None where there is no device in use."""
-        kind_in_use = in_use()
-        if not kind_in_use:
-            return None
         import torch
 
-        module: Any = {"cuda": torch.cuda, "mps": getattr(torch, "mps", None)}.get(kind_in_use)
+        module: Any = {"cuda": torch.cuda, "mps": getattr(torch, "mps", None)}.get(in_use())
         kind = getattr(module, "Event", None)
         if kind is None:
             return None
@@ -123,10 +120,7 @@ class Meter:
 
     def step(self, ordinal: int, began: Any) -> None:
         """A step of an SVI object is over that began at the mark ``began``."""
-        kind = in_use()
-        if not kind:
-            return
-        if kind == "mps":
+        if in_use() == "mps":
             import torch
 
             self._most = max(self._most, torch.mps.current_allocated_memory())

@@ -201,10 +201,11 @@ def extent(value: torch.Tensor) -> tuple[float, float]:
     """Least and greatest element; NaN if any element is."""
     if value.numel() == 0:
         return 0.0, 0.0
-    value = value.real if value.is_complex() else value
     if value.numel() == 1:
-        only = float(value.item())
+        only = value.item()
+        only = float(only.real if isinstance(only, complex) else only)
         return only, only
+    value = value.real if value.is_complex() else value
     low, high = torch.aminmax(value.detach())
     return float(low), float(high)
 

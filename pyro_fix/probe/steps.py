@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pyro import poutine
 
 from . import replicas, seeds, states
+from .devices import in_use
 from .entries import Entry, Step, number, optimizer_name, same_batch
 from .params import norm
 
@@ -49,7 +50,7 @@ class Steps:
         if len(entry.calls) < MOST_CALLS:
             entry.calls.append((svi.step, args, kwargs))
         step = recorder.current = Step(entry)
-        step.mark = recorder.quietly(recorder.meter.mark)
+        step.mark = recorder.quietly(recorder.meter.mark) if in_use() else None
         recorder.inside = True
         try:
             step.loss = self.traced(entry, functools.partial(real, *args, **kwargs))
@@ -156,7 +157,8 @@ class Steps:
     def finish(self, step: Step) -> None:
         """A step was made: tell of it, and see whether that was the last one."""
         recorder, entry = self._recorder, step.entry
-        recorder.quietly(recorder.meter.step, entry.ordinal, step.mark)
+        if in_use():
+            recorder.quietly(recorder.meter.step, entry.ordinal, step.mark)
         recorder.quietly(self._tell, step)
         entry.last = step.loss
         recorder.quietly(states.judge, recorder, entry, False)
