@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 from pyro_fix import catalogue, fingerprint, reproduce, rewrite, sources
@@ -27,6 +25,8 @@ from pyro_fix.watch import Progress, Round
 #: A fix can bring another finding to light (a constraint that tip 16 wants tighter); after this many rounds it stops.
 MAX_ROUNDS = 8
 TOO_EARLY = "waits until the other fixes are in: it may not be needed then"
+#: Code, file, and line and column as the file is on disk.
+_Identity = tuple[str, Path, int, int]
 IN_TEST = "a test may rely on what the program does now; name the file itself to have it fixed"
 
 
@@ -36,6 +36,8 @@ class _State:
 
     original: dict[Path, Source] = field(default_factory=dict)
     current: dict[Path, Source] = field(default_factory=dict)
+    ways: dict[Path, list[rewrite.Way]] = field(default_factory=dict)
+    """The way back from a current text to the original one, a round after the other."""
     skipped: dict[Path, str] = field(default_factory=dict)
     tests: set[Path] = field(default_factory=set)
     """Files of tests, but for those that the user asked for by name."""
@@ -75,8 +77,8 @@ def _rounds(
     options: Options, transforms: Sequence[Transform], state: _State, judge: Judge, progress: Progress
 ) -> list[Finding]:
     """Find, judge and compose until a round changes nothing."""
-    settled: set[tuple[str, Path, int]] = set()
-    heard: set[tuple[str, Path, int]] = set()
+    settled: set[_Identity] = set()
+    heard: set[_Identity] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
     for number in range(1, MAX_ROUNDS + 1):
@@ -243,6 +245,7 @@ def _apply(state: _State, program: Program, included: Sequence[Finding]) -> list
     for path, text in patch.texts.items():
         state.original.setdefault(path, texts[path])
         state.current[path] = sources.from_bytes(path, texts[path].encode(text))
+        state.ways.setdefault(path, []).append(rewrite.Way(patch.edits[path]))
     return applied
 
 
@@ -275,11 +278,13 @@ def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _Sta
             unified(texts[path].raw(texts[path].text), texts[path].raw(text), path, Path.cwd())
             for path, text in patch.texts.items()
         )
-    cell, line = state.original[proposal.path].place(_home_line(proposal, state))
+    home, column = _home(proposal, state)
+    cell, line = state.original[proposal.path].place(home)
     source = program.texts[proposal.path]
     shown = replace(
         proposal,
         line=line,
+        column=column,
         end_line=proposal.end_line + line - proposal.line,
         message=source.told(program.located(proposal.message)),
         held_back=source.told(program.located(proposal.held_back)),
@@ -306,32 +311,26 @@ def _in_cells(verdict: Verdict, program: Program) -> Verdict:
     return replace(verdict, reason=program.located(verdict.reason), evidence=evidence)
 
 
-def _identity(proposal: Proposal, state: _State) -> tuple[str, Path, int]:
-    """What a finding is known by from one round to the next, when lines may have moved."""
-    return proposal.code, proposal.path, _home_line(proposal, state)
+def _identity(proposal: Proposal, state: _State) -> _Identity:
+    """What a finding is known by from one round to the next, when texts have moved: one line may hold several."""
+    return proposal.code, proposal.path, *_home(proposal, state)
 
 
 def _known_by(proposal: Proposal, state: _State) -> str:
     """The fingerprint of a finding, by the file as it is on disk."""
-    return fingerprint.of(proposal.code, state.original[proposal.path], _home_line(proposal, state))
+    return fingerprint.of(proposal.code, state.original[proposal.path], *_home(proposal, state))
 
 
-def _home_line(proposal: Proposal, state: _State) -> int:
-    """The line of the file on disk that a line of the current text came from."""
+def _home(proposal: Proposal, state: _State) -> tuple[int, int]:
+    """The line and column of the file on disk that a finding in the current text came from."""
     old, new = state.original[proposal.path], state.current[proposal.path]
     if old is new:
-        return proposal.line
-    for i1, i2, j1, j2 in _matches(old, new):
-        if j1 <= proposal.line - 1 < j2:
-            return min(i1 + proposal.line - 1 - j1, max(i2 - 1, i1)) + 1
-    return proposal.line
-
-
-@lru_cache(maxsize=256)
-def _matches(old: Source, new: Source) -> tuple[tuple[int, int, int, int], ...]:
-    """Which lines (from, to) of a file became which; found once a round for all findings of the file."""
-    matcher = difflib.SequenceMatcher(None, old.lines, new.lines, autojunk=False)
-    return tuple(opcode[1:] for opcode in matcher.get_opcodes())
+        return proposal.line, proposal.column
+    offset = new.offset(proposal.line, 0) + proposal.column - 1
+    for way in reversed(state.ways[proposal.path]):
+        offset = way.back(offset)
+    line = old.line_of(offset)
+    return line, offset - old.offset(line, 0) + 1
 
 
 def _result(state: _State, findings: Sequence[Finding]) -> Result:

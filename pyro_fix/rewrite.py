@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,31 @@ class Patch:
     texts: Mapping[Path, str]
     lines: Mapping[Path, tuple[int, ...]]
     """1-based lines of the new text on which an edit begins: what has to run for a verdict to count."""
+    edits: Mapping[Path, tuple[Edit, ...]]
+    """What was done to each file, in the order of places."""
+
+
+class Way:
+    """The way back from a text that edits have made to the one that they were made in."""
+
+    def __init__(self, edits: Sequence[Edit]) -> None:
+        """``edits`` of one file, as :attr:`Patch.edits` has them."""
+        self._edits = edits
+        self._starts: list[int] = []
+        shift = 0
+        for edit in edits:
+            self._starts.append(edit.start + shift)
+            shift += len(edit.replacement) - (edit.end - edit.start)
+
+    def back(self, offset: int) -> int:
+        """Where the character at ``offset`` was before; one that is new has the place of what it replaced."""
+        at = bisect_right(self._starts, offset) - 1
+        if at < 0:
+            return offset
+        edit, into = self._edits[at], offset - self._starts[at]
+        if into >= len(edit.replacement):
+            return edit.end + into - len(edit.replacement)
+        return edit.start + min(into, max(edit.end - edit.start - 1, 0))
 
 
 class Composer:
@@ -65,12 +90,13 @@ def compose(sources: Mapping[Path, Source], edits: Iterable[Edit]) -> Patch:
         by_path.setdefault(edit.path, set()).add(edit)
     texts: dict[Path, str] = {}
     lines: dict[Path, tuple[int, ...]] = {}
-    for path, group in by_path.items():
-        texts[path], lines[path] = _apply(sources[path].text, sorted(group, key=lambda e: (e.start, e.end)))
-    return Patch(texts, lines)
+    ordered = {path: tuple(sorted(group, key=lambda e: (e.start, e.end))) for path, group in by_path.items()}
+    for path, group in ordered.items():
+        texts[path], lines[path] = _apply(sources[path].text, group)
+    return Patch(texts, lines, ordered)
 
 
-def _apply(text: str, edits: list[Edit]) -> tuple[str, tuple[int, ...]]:
+def _apply(text: str, edits: Iterable[Edit]) -> tuple[str, tuple[int, ...]]:
     pieces: list[str] = []
     starts: list[int] = []
     at = length = 0
