@@ -10,6 +10,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from pyro_fix.analysis.scopes import Module
+from pyro_fix.analysis.values import LARGEST_NUMBER
 from pyro_fix.sources import Source
 from pyro_fix.transform import Edit
 
@@ -30,9 +31,11 @@ def text_of(module: Module, node: ast.expr) -> str:
 
 
 def literal_number(node: ast.expr | None) -> float | None:
-    """The number that an expression literally is."""
+    """The number that an expression literally is; ``None`` where it is larger than any that means something."""
     value = node.value if isinstance(node, ast.Constant) else None
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or abs(value) > LARGEST_NUMBER:
+        return None
+    return float(value)
 
 
 def replace(module: Module, node: ast.expr, text: str) -> Edit:

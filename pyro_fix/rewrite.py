@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import tokenize
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +75,75 @@ class Composer:
             spans.insert(at, span)
             added.append((spans, span))
         return True
+
+
+def doubt(sources: Mapping[Path, Source], edits: Sequence[Edit]) -> str:
+    """Why edits would do more than change what they say; empty where they are sound.
+
+    Raises :class:`Conflict` or an IndexError where they cannot be made at all.
+    """
+    if not Composer().add(edits):
+        raise Conflict("edits of one fix overlap")
+    by_path: dict[Path, list[Edit]] = {}
+    for edit in edits:
+        if not 0 <= edit.start <= edit.end <= len(sources[edit.path].text):
+            raise IndexError(f"an edit from {edit.start} to {edit.end}")
+        by_path.setdefault(edit.path, []).append(edit)
+    for path, group in by_path.items():
+        source = sources[path]
+        lost = any("#" in source.text[edit.start : edit.end] for edit in group)
+        if lost or source.encoding not in PLAIN_ENCODINGS:
+            patch = compose(sources, group)
+            if lost and _loses_a_comment(source.text, patch.texts[path]):
+                return "a comment that stands in it would be lost"
+            if source.encoding not in PLAIN_ENCODINGS and not survives(source, patch.edits[path]):
+                return f"in its encoding, {source.encoding}, other bytes would change as well"
+    return ""
+
+
+#: Each character has bytes of its own, whatever stands before it.
+PLAIN_ENCODINGS = frozenset({"utf-8", "utf-8-sig", "ascii", "iso-8859-1", "iso-8859-15", "cp1252"})
+
+
+def survives(source: Source, edits: Sequence[Edit]) -> bool:
+    """Whether all bytes outside of ``edits`` (in the order of places) stay as they are.
+
+    An encoding may say something in one place that holds for the next, so each piece is written by itself.
+    """
+    pieces: list[bytes] = []
+    new: list[bytes] = []
+    at = 0
+    try:
+        for edit in edits:
+            kept = source.encode(source.text[at : edit.start])
+            pieces += [kept, source.encode(source.text[edit.start : edit.end])]
+            new += [kept, source.encode(edit.replacement)]
+            at = edit.end
+        rest = source.encode(source.text[at:])
+        text = _apply(source.text, edits)[0]
+        written = b"".join([*new, rest])
+        return (
+            b"".join([*pieces, rest]) == source.data
+            and written == source.encode(text)
+            and written.decode(source.encoding) == text
+        )
+    except (UnicodeError, ValueError):
+        return False
+
+
+def _loses_a_comment(old: str, new: str) -> bool:
+    """Whether a comment of ``old`` is none of ``new`` any more; two may have become one."""
+    before, after = Counter(_comments(old)), list(_comments(new))
+    return any(sum(comment.count(words) for comment in after) < times for words, times in before.items())
+
+
+def _comments(text: str) -> Iterator[str]:
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
+            if token.type == tokenize.COMMENT:
+                yield token.string.rstrip()
+    except (tokenize.TokenError, SyntaxError):
+        return
 
 
 def _meet(left: tuple[int, int, str], right: tuple[int, int, str]) -> bool:

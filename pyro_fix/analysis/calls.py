@@ -24,6 +24,7 @@ from pyro_fix.analysis.values import (
     SviValue,
     Value,
     join,
+    literal,
     options,
 )
 
@@ -355,7 +356,7 @@ def _number(run: Interpreter, made: Made) -> Value:
     """``int(x)`` and ``float(x)`` of a literal are literals; of a sample they leave torch."""
     inner = made.arguments[0] if len(made.arguments) == 1 else None
     if isinstance(inner, Const) and isinstance(inner.value, (int, float)):
-        return Const(int(inner.value) if made.name == "builtins.int" else float(inner.value))
+        return literal(int(inner.value) if made.name == "builtins.int" else float(inner.value))
     if inner is not None and flow.reaches(inner, SiteValue):
         run.hazard(made.node, f"{made.name.rpartition('.')[2]}() of a sampled value")
     return made

@@ -10,6 +10,7 @@ from pyro_fix.analysis import flow
 from pyro_fix.analysis.program import Program, Step, Svi
 from pyro_fix.analysis.scopes import Scope
 from pyro_fix.analysis.values import (
+    LARGEST_NUMBER,
     Applied,
     Argument,
     Arithmetic,
@@ -22,6 +23,10 @@ from pyro_fix.analysis.values import (
     Value,
 )
 
+#: A value whose source would have more parts than this is not spelled ...
+MOST_WORDS = 100
+#: ... nor a number of steps that are made in more places.
+MOST_PLACES = 16
 _OPERATORS = {"Add": "+", "Sub": "-", "Mult": "*", "FloorDiv": "//", "Div": "/"}
 
 
@@ -30,44 +35,53 @@ def spell(value: Value, scope: Scope, known: Mapping[Value, Value] | None = None
 
     A name wins over a literal.  ``known`` says what a function's arguments are in that scope.
     """
-    visible = {name: v for name, v in scope.visible().items() if name.isidentifier() and not name.startswith("__")}
-    try:
-        return _spell(value, visible, known or {})
-    except RecursionError:  # a value that hundreds of statements built up
-        return None
+    return _Speller(scope, known or {}).spell(value)
 
 
-def _spell(value: Value, visible: Mapping[str, Value], known: Mapping[Value, Value]) -> str | None:
-    if isinstance(value, Argument) and value in known:
-        return _spell(known[value], visible, known)
-    for name, other in visible.items():
-        if other is value:
-            return name
-    if isinstance(value, Const) and isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
-        return repr(value.value)
-    if isinstance(value, Attribute):
-        base = _spell(value.base, visible, known)
-        return f"{base}.{value.name}" if base else None
-    if isinstance(value, Item):
-        base, index = _spell(value.base, visible, known), _spell(value.index, visible, known)
-        return f"{base}[{index}]" if base and index else None
-    if isinstance(value, Arithmetic) and value.operator in _OPERATORS and len(value.operands) == 2:
-        left, right = (_spell(operand, visible, known) for operand in value.operands)
-        return f"({left} {_OPERATORS[value.operator]} {right})" if left and right else None
-    if isinstance(value, Applied):
-        if isinstance(value.callee, Library) and value.callee.name == "builtins.len":
-            inner = _spell(value.arguments[0], visible, known)
+class _Speller:
+    """Writes one value; what would take more than ``MOST_WORDS`` is nothing that a person would read."""
+
+    def __init__(self, scope: Scope, known: Mapping[Value, Value]) -> None:
+        self._known = known
+        self._names: dict[int, str] = {}
+        for name, value in scope.visible().items():
+            if name.isidentifier() and not name.startswith("__"):
+                self._names.setdefault(id(value), name)
+        self._words = 0
+
+    def spell(self, value: Value) -> str | None:
+        self._words += 1
+        if self._words > MOST_WORDS:
+            return None
+        if isinstance(value, Argument) and value in self._known:
+            return self.spell(self._known[value])
+        if id(value) in self._names:
+            return self._names[id(value)]
+        if isinstance(value, Const) and isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
+            return repr(value.value)
+        if isinstance(value, Attribute):
+            base = self.spell(value.base)
+            return f"{base}.{value.name}" if base else None
+        if isinstance(value, Item):
+            base, index = self.spell(value.base), self.spell(value.index)
+            return f"{base}[{index}]" if base and index else None
+        if isinstance(value, Arithmetic) and value.operator in _OPERATORS and len(value.operands) == 2:
+            left, right = map(self.spell, value.operands)
+            return f"({left} {_OPERATORS[value.operator]} {right})" if left and right else None
+        if isinstance(value, Applied):
+            if isinstance(value.callee, Library) and value.callee.name == "builtins.len":
+                inner = self.spell(value.arguments[0])
+                return f"len({inner})" if inner else None
+            if isinstance(value.callee, Attribute) and value.callee.name == "size" and not value.keywords:
+                parts = [self.spell(a) for a in (value.callee.base, *value.arguments)]
+                return f"{parts[0]}.size({', '.join(map(str, parts[1:]))})" if all(parts) else None
+        if isinstance(value, Made) and value.name == "builtins.range" and not value.spread and not value.keywords:
+            parts = [self.spell(argument) for argument in value.arguments]
+            return f"range({', '.join(map(str, parts))})" if all(parts) else None
+        if isinstance(value, Made) and value.name == "builtins.len" and len(value.arguments) == 1:
+            inner = self.spell(value.arguments[0])
             return f"len({inner})" if inner else None
-        if isinstance(value.callee, Attribute) and value.callee.name == "size" and not value.keywords:
-            parts = [_spell(a, visible, known) for a in (value.callee.base, *value.arguments)]
-            return f"{parts[0]}.size({', '.join(map(str, parts[1:]))})" if all(parts) else None
-    if isinstance(value, Made) and value.name == "builtins.range" and not value.spread and not value.keywords:
-        parts = [_spell(argument, visible, known) for argument in value.arguments]
-        return f"range({', '.join(map(str, parts))})" if all(parts) else None
-    if isinstance(value, Made) and value.name == "builtins.len" and len(value.arguments) == 1:
-        inner = _spell(value.arguments[0], visible, known)
-        return f"len({inner})" if inner else None
-    return None
+        return None
 
 
 @dataclass(frozen=True)
@@ -106,6 +120,8 @@ def steps_of(program: Program, svi: Svi, scope: Scope) -> StepCount:
     doubt = _doubt(program, svi)
     if doubt:
         return StepCount(None, doubt)
+    if len(svi.steps) > MOST_PLACES:
+        return StepCount(None, "the SVI object is stepped in too many places to count")
     counts = [_steps_at(step, scope) for step in svi.steps]
     for count in counts:
         if count.source is None:
@@ -162,5 +178,6 @@ def _steps_at(step: Step, scope: Scope) -> StepCount:
         factors.append(text)
         number = count.value if isinstance(count, Const) else None
         literal = literal * number if literal is not None and isinstance(number, int) else None
+        literal = literal if literal is not None and abs(literal) <= LARGEST_NUMBER else None
     source = factors[0] if len(factors) == 1 else f"({' * '.join(factors)})"
     return StepCount(source if factors else "1", literal=literal)

@@ -5,7 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pyro_fix.analysis.values import Applied, Arithmetic, Attribute, Collection, Const, Join, Made, Value, same
+from pyro_fix.analysis.values import (
+    Applied,
+    Arithmetic,
+    Attribute,
+    Collection,
+    Const,
+    Join,
+    Made,
+    Value,
+    is_small,
+    same,
+)
 
 
 @dataclass(frozen=True)
@@ -51,9 +62,10 @@ def _is_uniform(value: Arithmetic) -> bool:
 def extent(value: Value | None) -> Extent | None:
     """The extent of ``value``; ``None`` when it cannot be read from the source."""
     try:
-        return _extent(value)
+        known = _extent(value) if is_small(value) else None
     except RecursionError:  # a value that hundreds of statements built up
         return None
+    return None if known is None or math.isnan(known.low) or math.isnan(known.high) else known
 
 
 def _extent(value: Value | None) -> Extent | None:
