@@ -4,6 +4,7 @@ become an :class:`~pyro_fix.transform.Edit`, so that everything else stays as it
 from __future__ import annotations
 
 import ast
+import io
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
@@ -28,6 +29,14 @@ def text_of(module: Module, node: ast.expr) -> str:
     """The source of ``node``."""
     start, end = span(module.source, node)
     return module.source.text[start:end]
+
+
+def comments_of(module: Module, node: ast.expr) -> dict[int, str]:
+    """The comments within an expression, by their lines."""
+    start, end = span(module.source, node)
+    first = iter(io.StringIO(f"({module.source.text[start:end]})", newline="").readline, "")
+    tokens = tokenize.generate_tokens(lambda: next(first, ""))
+    return {node.lineno - 1 + t.start[0]: t.string for t in tokens if t.type == tokenize.COMMENT}
 
 
 def literal_number(node: ast.expr | None) -> float | None:
