@@ -65,13 +65,15 @@ class View:
         scratch: str,
         journal: Journal,
         *,
+        kept: Iterable[str] = (),
         free: Iterable[str] = (),
         shared: bool = False,
         everywhere: bool = False,
     ) -> None:
         """``overlay``: real path of a source -> file with the text to show; ``roots``: the project's folders.
 
-        ``free``: folders that are written to all the same.  ``shared``: other processes may have written already.
+        ``kept``: folders that the recorder fills, and no part of the project.  ``free``: folders that the program may
+        write to all the same.  ``shared``: other processes may have written already.
         ``everywhere``: nothing else can be written to, below the roots or not.
         """
         self.overlay = overlay
@@ -79,13 +81,16 @@ class View:
         self._suffixes = tuple({os.path.splitext(path)[1] for path in overlay}) or ("\0",)
         self._roots = tuple(os.path.join(root, "") for root in roots)
         self._scratch = os.path.join(os.path.realpath(scratch), "")
-        self._free = (self._scratch, *(os.path.join(os.path.realpath(folder), "") for folder in free))
+        self._ours = (self._scratch, *(os.path.join(os.path.realpath(folder), "") for folder in kept))
+        self._free = (*self._ours, *(os.path.join(os.path.realpath(folder), "") for folder in free))
         self._everywhere = everywhere
         self._layers = [os.path.join(self._scratch, "written")]
         self.touched = shared
         self._removed: set[str] = set()
         self._journal = journal
         self._loaded: set[str] = set()
+        self._made: set[str] = set()
+        """What the program wrote before it read it: it depends on nothing that was there."""
         self.noting = True
         """Whether reads are the program's own doing."""
 
@@ -96,20 +101,22 @@ class View:
         return (
             os.path.join(path, "").startswith(self._roots)
             and not os.path.basename(path).startswith("<")  # code that has no file
-            and not os.path.join(path, "").startswith(self._free)
+            and not os.path.join(path, "").startswith(self._ours)
             and not self.libraries.owns(path)
         )
 
     def redirects(self, path: str) -> bool:
         """Whether what is written to the absolute ``path`` lands in the scratch folder."""
-        if not self._everywhere:
-            return self.in_project(path)
+        if os.path.join(path, "").startswith(self._free):
+            return False
         # Libraries too: some keep their data beside their code, as ``pyro.contrib.examples`` does.
-        return not os.path.join(path, "").startswith((*self._free, *_DEVICES))
+        return not os.path.join(path, "").startswith(_DEVICES) if self._everywhere else self.in_project(path)
 
     def note(self, path: str) -> None:
         """Report a file of the project that the program depends on."""
-        if self.noting and path not in self._loaded and not (self.libraries.owns(path) and path not in self.overlay):
+        if path in self._loaded or path in self._made:
+            return
+        if self.noting and not (self.libraries.owns(path) and path not in self.overlay):
             self._loaded.add(path)
             self._journal.write("loaded", path=path)
 
@@ -142,6 +149,7 @@ class View:
         """
         real = os.path.realpath(path)
         if not self.redirects(real):
+            self._writes(real, keeps)
             return None
         current = self.existing(real)
         if current is not None and not stat.S_ISREG(_stat(current).st_mode):
@@ -155,6 +163,13 @@ class View:
         self._removed.discard(real)
         self.touched = True
         return target
+
+    def _writes(self, real: str, keeps: bool) -> None:
+        """A write that lands where it is meant to: what was there before counts if it is read, or added to."""
+        if keeps and self.in_project(real) and os.path.isfile(real):
+            self.note(real)
+        else:
+            self._made.add(real)
 
     def existing(self, real: str) -> str | None:
         """The file or folder that the program has at ``real``: what it wrote itself, or the user's own."""

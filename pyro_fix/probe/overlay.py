@@ -30,7 +30,8 @@ class Overlay:
             spec["roots"],
             spec["scratch"],
             self.journal,
-            free=[*([spec["save_states"]] if spec["save_states"] else []), *(sandbox["writable"] if sandbox else [])],
+            kept=[spec["save_states"]] if spec["save_states"] else [],
+            free=sandbox["writable"] if sandbox else [],
             shared=not first,
             everywhere=sandbox is not None,
         )

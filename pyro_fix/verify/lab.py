@@ -14,7 +14,7 @@ from types import TracebackType
 
 from pyro_fix.observation import Observation
 from pyro_fix.runner import journals
-from pyro_fix.runner.identity import digest, engine_hash, interpreter_hash
+from pyro_fix.runner.identity import changed_since, digest, engine_hash, file_clock, interpreter_hash
 from pyro_fix.runner.model import Referee, RunRequest
 from pyro_fix.verify.cache import FORMAT, Cache
 from pyro_fix.verify.options import VerifyOptions
@@ -124,6 +124,7 @@ class Lab:
                 self.runs += 1
                 number = self.runs
             self._progress(RunBegan(number, what, _steps(request)))
+            began = file_clock()
             try:
                 with journals.followed(lambda journal: self._progress(RunWrites(number, journal))):
                     observation = self._run(replace(request, save_states=folder))
@@ -132,8 +133,10 @@ class Lab:
         if folder is not None:
             self._states[key] = folder
         if self._cache is not None and _repeatable(observation):
-            loaded = {request.target.cwd / name for name in observation.loaded}
-            self._cache.put(key, observation, sorted(loaded - request.overlay.keys()))
+            files = {request.target.cwd / name for name in observation.loaded} - request.overlay.keys()
+            # What it read is gone where the program itself, or somebody at an editor, has written there meanwhile.
+            if not any(changed_since(path, began) for path in files):
+                self._cache.put(key, observation, sorted(files))
         return observation
 
     def _new_folder(self) -> Path:

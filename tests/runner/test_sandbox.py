@@ -821,3 +821,14 @@ def test_the_filter(monkeypatch, machine, socket_, connect, clone, prlimit, ptra
 def test_landlock_speaks_a_version():
     assert landlock.version() >= 0
     assert ctypes.sizeof(landlock._Beneath) == 12
+
+
+def test_a_project_that_may_be_written_to_is_still_the_project(project, normal):
+    (project.folder / "state.txt").write_text("3")
+    text = normal + "\nsteps = int(open('state.txt').read())\nopen('state.txt', 'w').write('4')\n"
+    text += "svi = SVI(model, guide, Adam({'lr': 0.01}), Trace_ELBO())\nfor _ in range(steps):\n    svi.step(data)\n"
+    project.write("p.py", text)
+    seen = project.run("p.py", steps=3, sandbox=Sandbox(writable=(project.folder,)))
+    assert (project.folder / "state.txt").read_text() == "4", seen
+    assert {Path(name).name for name in seen.loaded} == {"p.py", "state.txt"}
+    assert seen.svis[0].where.startswith("p.py:")

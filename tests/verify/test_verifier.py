@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from handmade import FakeRunner, observation, script, svi, trajectory
 
-from pyro_fix.observation import Failure
-from pyro_fix.runner.model import Sandbox
+from pyro_fix.observation import Failure, Observation
+from pyro_fix.runner.model import RunRequest, Sandbox
 from pyro_fix.sources import Source, from_bytes, read
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Rate, Status, Verdict
 from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
@@ -513,6 +513,23 @@ class TestCache:
         model.write_text("c = 22\n")
         case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
         assert case.verifier.runs == 2
+
+    def test_what_changed_under_a_run_is_run_again(self, fake: FakeRunner, tmp_path: Path) -> None:
+        model, train = fake.program("model.py", c=1), fake.program("train.py", imports="model.py", a=1)
+        case = Case(fake, train, cache=tmp_path / "cache")
+
+        def writes(request: RunRequest) -> Observation:
+            seen = fake(request)
+            model.write_text("c = 22\n")  # the program may, with --writable, and so may a person at an editor
+            return seen
+
+        sources = {train: read(train)}
+        proposal = case.fix(train, Promise.RUNS_CLEAN, a=2)
+        Verifier(case.plans, sources, case.options, writes).verify([proposal])
+        case.verify(proposal)
+        assert case.verifier.runs == 2
+        case.verify(proposal)
+        assert case.verifier.runs == 0
 
     def test_what_the_sandbox_allows_is_part_of_what_was_run(self, fake: FakeRunner, tmp_path: Path) -> None:
         train = fake.program("train.py", a=1)
