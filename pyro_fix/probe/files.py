@@ -30,6 +30,8 @@ _open, _os_open, _stat, _lstat, _mkdir = builtins.open, os.open, os.stat, os.lst
 _remove, _rmdir, _rename, _listdir, _scandir = os.remove, os.rmdir, os.rename, os.listdir, os.scandir
 _chdir, _rmtree, _access, _truncate, _symlink = os.chdir, shutil.rmtree, os.access, os.truncate, os.symlink
 _T = TypeVar("_T")
+#: What is told once of a file that seems not to be there.
+WITHHELD = "the sandbox may be why ({path} seems not to be there): it holds secrets; --readable {path} opens it"
 #: No files to write to, whatever they look like.
 _DEVICES = tuple(os.path.join(folder, "") for folder in ("/dev", "/proc", "/sys"))
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -67,13 +69,16 @@ class View:
         *,
         kept: Iterable[str] = (),
         free: Iterable[str] = (),
+        withheld: Iterable[str] = (),
         shared: bool = False,
         everywhere: bool = False,
     ) -> None:
         """``overlay``: real path of a source -> file with the text to show; ``roots``: the project's folders.
 
         ``kept``: folders that the recorder fills, and no part of the project.  ``free``: folders that the program may
-        write to all the same.  ``shared``: other processes may have written already.
+        write to all the same.  ``withheld``: real paths of files that seem not to be there: most programs know what to
+        do then, and few what to do with a file that they may not read.  ``shared``: other processes may have written
+        already.
         ``everywhere``: nothing else can be written to, below the roots or not.
         """
         self.overlay = overlay
@@ -84,6 +89,8 @@ class View:
         self._ours = (self._scratch, *(os.path.join(os.path.realpath(folder), "") for folder in kept))
         self._free = (*self._ours, *(os.path.join(os.path.realpath(folder), "") for folder in free))
         self._everywhere = everywhere
+        self._withheld = frozenset(withheld)
+        self._missed: set[str] = set()
         self._layers = [os.path.join(self._scratch, "written")]
         self.touched = shared
         self._removed: set[str] = set()
@@ -132,6 +139,8 @@ class View:
         """Where a read of ``path`` has to go instead, if anywhere."""
         shown = self.shown(path)
         absolute = os.path.abspath(path)
+        if self._withholds(path):
+            return self._nowhere()
         if self.touched and self.redirects(absolute):
             written = self._written(os.path.realpath(path))
             if written is not None:
@@ -156,6 +165,10 @@ class View:
             return None
         if current is None and not (makes and self._folder(os.path.dirname(real))):
             return self._nowhere()
+        if current == real and real in self._withheld:
+            current = None
+            if not makes:
+                return self._nowhere()
         target = self._layers[0] + real
         _make_folders(os.path.dirname(target))
         if keeps and current is not None and current != target:
@@ -316,12 +329,28 @@ class View:
 
     # ------------------------------------------------------------------ looks
 
+    @property
+    def watches(self) -> bool:
+        """Whether a look at a file can find something else than what is there."""
+        return self.touched or bool(self._withheld)
+
+    def _withholds(self, path: str) -> bool:
+        if not self._withheld:
+            return False
+        real = os.path.realpath(path)
+        if real not in self._withheld or self._written(real) is not None:
+            return False
+        if real not in self._missed:
+            self._missed.add(real)
+            self._journal.write("note", text=WITHHELD.format(path=path))
+        return True
+
     def looking(self, path: Any) -> Any:
         """What ``os.stat`` and its like have to look at instead of ``path``."""
-        if not self.touched:
-            return path
-        name = _name(path)
-        if name is None or not self.redirects(os.path.abspath(name)):
+        name = _name(path) if self.watches else None
+        if name is not None and self._withholds(name):
+            return self._nowhere()
+        if not self.touched or name is None or not self.redirects(os.path.abspath(name)):
             return path
         real = os.path.realpath(name)
         written = self._written(real)
@@ -496,7 +525,7 @@ def install(view: View) -> None:
 
     def look(real: Callable[..., Any]) -> Callable[..., Any]:
         def looking(path: Any, *args: Any, **kwargs: Any) -> Any:
-            if not view.touched or kwargs.get("dir_fd") is not None:
+            if not view.watches or kwargs.get("dir_fd") is not None:
                 return real(path, *args, **kwargs)
             return _raising(path, lambda: real(view.looking(path), *args, **kwargs))
 

@@ -32,6 +32,7 @@ class Overlay:
             self.journal,
             kept=[spec["save_states"]] if spec["save_states"] else [],
             free=sandbox["writable"] if sandbox else [],
+            withheld=sandbox["withheld"] if sandbox else [],
             shared=not first,
             everywhere=sandbox is not None,
         )
