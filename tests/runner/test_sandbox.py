@@ -724,7 +724,20 @@ def test_the_environment_loses_its_secrets_and_nothing_else():
 
 @pytest.mark.parametrize(
     "name",
-    ["MYKEY", "DB_PWD", "LDAP_BINDPW", "PGPASSFILE", "MYSQL_PWD", "DBPASS", "ROOTPW", "SSLKEYFILE", "SIGNINGKEYS", "SLACK_WEBHOOK_URL", "X_JWT", "OAUTHTOKENS"],
+    [
+        "MYKEY",
+        "DB_PWD",
+        "LDAP_BINDPW",
+        "PGPASSFILE",
+        "MYSQL_PWD",
+        "DBPASS",
+        "ROOTPW",
+        "SSLKEYFILE",
+        "SIGNINGKEYS",
+        "SLACK_WEBHOOK_URL",
+        "X_JWT",
+        "OAUTHTOKENS",
+    ],
 )
 def test_a_name_that_ends_like_a_secret_is_one(name):
     assert sandbox.scrubbed({name: "x"}) == {}
@@ -732,7 +745,28 @@ def test_a_name_that_ends_like_a_secret_is_one(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["PWD", "OLDPWD", "MONKEY", "KEYBOARD", "PYTHONPATH", "LANG", "XDG_SESSION_TYPE", "XDG_RUNTIME_DIR", "TOKENIZERS_PARALLELISM", "HF_HOME", "COMPASS", "BYPASS_CACHE", "TURKEY", "PASSAGES", "KEYMAP", "HTTP_PROXY", "CUDA_VISIBLE_DEVICES", "LC_ALL", "N_PASSES", "TZ"],
+    [
+        "PWD",
+        "OLDPWD",
+        "MONKEY",
+        "KEYBOARD",
+        "PYTHONPATH",
+        "LANG",
+        "XDG_SESSION_TYPE",
+        "XDG_RUNTIME_DIR",
+        "TOKENIZERS_PARALLELISM",
+        "HF_HOME",
+        "COMPASS",
+        "BYPASS_CACHE",
+        "TURKEY",
+        "PASSAGES",
+        "KEYMAP",
+        "HTTP_PROXY",
+        "CUDA_VISIBLE_DEVICES",
+        "LC_ALL",
+        "N_PASSES",
+        "TZ",
+    ],
 )
 def test_a_name_that_only_sounds_like_one_is_none(name):
     assert sandbox.scrubbed({name: "x"}) == {name: "x"}
@@ -746,7 +780,28 @@ TOKEN = "0123456789abcdefABCDEF0123456789abcdef"
     [
         *(
             f"{start}{TOKEN}"
-            for start in ["sk_live_", "sk_test_", "rk_live_", "npm_", "pypi-", "SG.", "glrt-", "gldt-", "glpat-", "AIza", "ya29.", "dop_v1_", "shpat_", "xapp-", "xoxb-", "ghs_", "hf_", "dckr_pat_", "hvs.", "whsec_"]
+            for start in [
+                "sk_live_",
+                "sk_test_",
+                "rk_live_",
+                "npm_",
+                "pypi-",
+                "SG.",
+                "glrt-",
+                "gldt-",
+                "glpat-",
+                "AIza",
+                "ya29.",
+                "dop_v1_",
+                "shpat_",
+                "xapp-",
+                "xoxb-",
+                "ghs_",
+                "hf_",
+                "dckr_pat_",
+                "hvs.",
+                "whsec_",
+            ]
         ),
         "a token: npm_" + TOKEN,
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
