@@ -24,11 +24,13 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from .journal import Journal
+from .journal import REACHED, Journal
 
 _open, _os_open, _stat, _lstat, _mkdir = builtins.open, os.open, os.stat, os.lstat, os.mkdir
 _remove, _rmdir, _rename, _listdir, _scandir = os.remove, os.rmdir, os.rename, os.listdir, os.scandir
 _chdir, _rmtree, _access, _truncate, _symlink = os.chdir, shutil.rmtree, os.access, os.truncate, os.symlink
+#: The recorder's files in the scratch folder.
+_OURS = ("journal.jsonl", "spec.json")
 _T = TypeVar("_T")
 #: What is told once of a file that seems not to be there.
 WITHHELD = "the sandbox may be why ({path} seems not to be there): it holds secrets; --readable {path} opens it"
@@ -91,6 +93,7 @@ class View:
         self._everywhere = everywhere
         self._withheld = frozenset(withheld)
         self._missed: set[str] = set()
+        self._minded: set[str] = set()
         self._layers = [os.path.join(self._scratch, "written")]
         self.touched = shared
         self._removed: set[str] = set()
@@ -131,6 +134,13 @@ class View:
         """The file that holds the overlaid text of the source at ``path``, if it has one."""
         return self.overlay.get(os.path.realpath(path)) if path.endswith(self._suffixes) else None
 
+    def _mind(self, path: str) -> None:
+        """The recorder's own files are none of the program's business."""
+        folder, name = os.path.split(path)
+        if folder == self._scratch[:-1] and name.startswith(_OURS) and name not in self._minded:
+            self._minded.add(name)
+            self._journal.write("note", text=f"{REACHED}: it opened {name}")
+
     def branch(self, name: str) -> None:
         """From here on (in a forked replica) write to a layer of its own; earlier layers stay readable."""
         self._layers.insert(0, os.path.join(self._scratch, "written-" + name))
@@ -139,6 +149,7 @@ class View:
         """Where a read of ``path`` has to go instead, if anywhere."""
         shown = self.shown(path)
         absolute = os.path.abspath(path)
+        self._mind(absolute)
         if self._withholds(path):
             return self._nowhere()
         if self.touched and self.redirects(absolute):
@@ -157,6 +168,7 @@ class View:
         ``keeps``: the old content stays (append, update); ``makes``: a missing file is made.
         """
         real = os.path.realpath(path)
+        self._mind(real)
         if not self.redirects(real):
             self._writes(real, keeps)
             return None

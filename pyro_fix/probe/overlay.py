@@ -23,6 +23,7 @@ class Overlay:
 
     def __init__(self, spec: dict[str, Any], *, first: bool) -> None:
         """``first``: this is the process that the runner started, and not one that the program started."""
+        self.spec = spec
         self.journal = Journal(spec["journal"])
         sandbox = spec["sandbox"]
         self.view = View(

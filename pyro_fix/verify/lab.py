@@ -15,9 +15,10 @@ from types import TracebackType
 from pyro_fix.observation import Observation
 from pyro_fix.runner import journals
 from pyro_fix.runner.identity import changed_since, digest, engine_hash, file_clock, interpreter_hash
-from pyro_fix.runner.model import Referee, RunRequest
+from pyro_fix.runner.model import Referee, RunRequest, Target
 from pyro_fix.verify.cache import FORMAT, Cache
 from pyro_fix.verify.options import VerifyOptions
+from pyro_fix.verify.reach import mentioned, noticed
 from pyro_fix.watch import Progress, RunBegan, RunEnded, RunWrites
 
 Run = Callable[[RunRequest], Observation]
@@ -45,6 +46,8 @@ class Lab:
         self._cancelled = False
         self.runs = 0
         """Children that were started."""
+        self.reaching: dict[Target, str] = {}
+        """Programs that reach into the recorder: nothing that is seen of them counts."""
 
     def __enter__(self) -> Lab:
         """Runs may be made from here on."""
@@ -72,7 +75,7 @@ class Lab:
         key = digest([_key(request), "referee", judged, Referee({}).evaluations])
         stored = self._stored(key)
         if stored is not None:
-            return stored
+            return self._minded(request, stored)
         folders = {label: self.states(run, what) / str(seed) for label, (run, seed) in states.items()}
         return self._observe(replace(request, referee=Referee(folders)), key, what, False)
 
@@ -105,7 +108,15 @@ class Lab:
                 raise
             if request.marks:
                 self._unmarked(request, key, future)
-        return future.result()
+        return self._minded(request, future.result())
+
+    def _minded(self, request: RunRequest, observation: Observation) -> Observation:
+        """The observation, its program being remembered if it reaches into the recorder."""
+        if request.target not in self.reaching:
+            words = noticed(observation) or mentioned(request.target, observation, request.overlay)
+            if words:
+                self.reaching[request.target] = words
+        return observation
 
     def _unmarked(self, request: RunRequest, key: str, future: Future[Observation]) -> None:
         """What a program with fixes has shown is what the next round would see of it as it is: marks only count."""

@@ -547,6 +547,31 @@ class TestCache:
             assert case.verifier.runs == 1
 
 
+@pytest.mark.parametrize("when", ["always", "with the fix", "before the referee", "never"])
+def test_a_program_that_reaches_into_the_recorder_proves_nothing(fake: FakeRunner, when: str) -> None:
+    train = fake.program("train.py", a=1, bias=0)
+    case = Case(fake, train)
+
+    def run(request: RunRequest) -> Observation:
+        seen = fake(request)
+        reaches = {"always": True, "with the fix": request.marks, "before the referee": request.referee}.get(when)
+        return replace(seen, warnings=("the program reaches into the recorder: x was replaced",)) if reaches else seen
+
+    proposal = case.fix(train, Promise.NO_WORSE, bias=0.1)
+    (verdict,) = Verifier(case.plans, {train: read(train)}, case.options, run).verify([proposal])
+    assert verdict.status is (V if when == "never" else U)
+    assert ("train.py: the program reaches into the recorder" in verdict.reason) == (when != "never")
+
+
+def test_nor_does_one_that_names_the_recorder(fake: FakeRunner, tmp_path: Path) -> None:
+    train = fake.program("train.py", a=1)
+    train.write_text(train.read_text() + 'name = "_pyro_fix_probe"\n')
+    case = Case(fake, train, cache=tmp_path / "cache")
+    for _ in range(2):
+        verdict = case.one(case.fix(train, Promise.RUNS_CLEAN, a=2))
+        assert verdict.status is U and "reaches into the recorder: train.py:2 has _pyro_fix_probe" in verdict.reason
+
+
 def test_an_error_of_the_runner_stops_everything(fake: FakeRunner) -> None:
     paths = [fake.program(f"train{i}.py", a=1) for i in range(6)]
     case = Case(fake, *paths, jobs=1)
