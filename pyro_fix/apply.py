@@ -8,6 +8,7 @@ such a kill leaves lying about is a hidden ``.pyro-fix-PID-N.tmp``, which the ne
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -21,6 +22,8 @@ from types import FrameType
 from pyro_fix.result import Change
 
 _TEMPORARY = re.compile(r"\.pyro-fix-(\d+)-\d+\.tmp")
+#: Attributes that the system sets by itself, and nobody else may.
+_THE_SYSTEMS = ("security.", "trusted.")
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -47,7 +50,8 @@ class _Write:
 def write(changes: Sequence[Change]) -> None:
     """Write ``changes`` to their files, or none of them.
 
-    Links are followed and kept; mode and, where possible, owner are kept.  SIGINT, SIGTERM and SIGHUP wait: one
+    Links are followed and kept; so are mode, owner, group and extended attributes (access lists are some): a file
+    whose new version could not have them is not replaced.  SIGINT, SIGTERM and SIGHUP wait: one
     that comes before the first rename is answered with nothing written, a later one with everything written.  Raises
     :class:`ApplyError` when a file is not what it was when it was read, or cannot be written.
     """
@@ -91,7 +95,7 @@ def _stage(item: _Write) -> None:
         _check_unchanged(item)
         if not os.access(item.target, os.W_OK):  # A rename would not ask.
             raise item.error("is read-only")
-        _create(item.temporary, item.new, item.target.stat())
+        _create(item.temporary, item.new, item.target)
     except OSError as error:
         raise item.error(f"cannot be written: {error.strerror or error}") from error
 
@@ -101,17 +105,53 @@ def _check_unchanged(item: _Write) -> None:
         raise item.error("was changed on disk meanwhile")
 
 
-def _create(path: Path, data: bytes, like: os.stat_result) -> None:
-    """Write a new file with the mode and owner that ``like`` tells."""
+def _create(path: Path, data: bytes, like: Path) -> None:
+    """Write a new file that is another one but for its content."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         file.write(data)
         file.flush()
+        status = like.stat()
         if hasattr(os, "fchown"):
-            with contextlib.suppress(OSError):  # Only root may give files away.
-                os.fchown(file.fileno(), like.st_uid, like.st_gid)
-        path.chmod(stat.S_IMODE(like.st_mode))  # After the owner: changing that clears bits of the mode.
+            _give(file.fileno(), status)
+        if hasattr(os, "listxattr"):
+            _mark(file.fileno(), like)
+        path.chmod(stat.S_IMODE(status.st_mode))  # After the owner: changing that clears bits of the mode.
         os.fsync(file.fileno())
+
+
+def _give(descriptor: int, status: os.stat_result) -> None:
+    """Make owner and group those that ``status`` tells; only root may give files away."""
+    mine = os.fstat(descriptor)
+    if (mine.st_uid, mine.st_gid) == (status.st_uid, status.st_gid):
+        return
+    try:
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+    except OSError as error:
+        whose = "user" if mine.st_uid != status.st_uid else "group"
+        raise PermissionError(errno.EPERM, f"it belongs to another {whose}, and its new version would not") from error
+
+
+def _mark(descriptor: int, like: Path) -> None:
+    """Make extended attributes those of ``like``: not more either, as a folder's default access list would give."""
+    wanted = {name: os.getxattr(like, name) for name in _attributes(like)}
+    for name in set(_attributes(descriptor)) - wanted.keys():
+        with contextlib.suppress(OSError):
+            os.removexattr(descriptor, name)
+    for name, value in wanted.items():
+        try:
+            os.setxattr(descriptor, name, value)
+        except OSError as error:
+            if name.startswith(_THE_SYSTEMS):
+                continue
+            raise PermissionError(errno.EPERM, f"its attribute {name} cannot be kept") from error
+
+
+def _attributes(file: Path | int) -> list[str]:
+    try:
+        return os.listxattr(file)
+    except OSError:  # the file system has none
+        return []
 
 
 def _commit(writes: Sequence[_Write]) -> None:
@@ -137,7 +177,7 @@ def _commit(writes: Sequence[_Write]) -> None:
 def _restored(item: _Write) -> bool:
     """Put the old bytes back, by a rename as well; False when that fails too."""
     try:
-        _create(item.temporary, item.old, item.target.stat())
+        _create(item.temporary, item.old, item.target)
         item.temporary.replace(item.target)
     except OSError:
         return False

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pyro_fix import __version__, config, internal
+from pyro_fix.report import streams
 
 if TYPE_CHECKING:
     from pyro_fix.report.text import Mode
@@ -205,24 +206,21 @@ def _known_format(name: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run pyro-fix with ``argv`` (default: the command line's); returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # A path or message must not fail for its letters.
+    streams.prepare()
     _end_on_signals()
     try:
-        code = _parse(arguments)()
-        sys.stdout.flush()
+        with streams.printing():  # help and version are answered here
+            action = _parse(arguments)
+        code = action()
     except KeyboardInterrupt:
-        return _failed("interrupted", INTERRUPTED)
+        code = _failed("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader has had enough.  Python would flush again at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINDINGS
+        code = FINDINGS  # The reader has had enough.
     except Exception as error:
         if os.environ.get("PYRO_FIX_DEBUG"):
             raise
-        return _failed(_one_line(error), ERROR)
-    return code
+        code = _failed(_one_line(error), ERROR)
+    return streams.settle(code, ERROR)
 
 
 def _parse(arguments: list[str]) -> Action:
@@ -281,7 +279,7 @@ def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool, page
     if options.format == "json":
         from pyro_fix.report import json
 
-        print(json.document(result, cwd, applied=mode == "apply"))
+        streams.page(json.document(result, cwd, applied=mode == "apply"))
     elif mode == "list":
         _print_findings(result, cwd, options.verify)
     else:
@@ -340,7 +338,7 @@ def _mind_sandbox(options: config.Options) -> None:
     if missing and options.require_sandbox:
         raise UserError(f"--require-sandbox: this machine cannot keep a program from {', '.join(missing)}")
     if missing and not options.quiet:
-        _tell(sandbox.notice(missing))
+        streams.err(sandbox.notice(missing))
 
 
 def _common_folder(paths: Sequence[str]) -> Path:
@@ -355,7 +353,7 @@ def _print_findings(result: Result, cwd: Path, verified: bool) -> None:
     from pyro_fix.report import text
 
     for line in text.findings(result, cwd, verified):
-        print(line)
+        streams.out(line)
 
 
 def _print_changes(result: Result, cwd: Path, diff: bool, quiet: bool) -> None:
@@ -376,11 +374,11 @@ def _print_changes(result: Result, cwd: Path, diff: bool, quiet: bool) -> None:
 
                 terminal.print_diff(changed[path], cwd)
             else:
-                sys.stdout.buffer.write(of_change(changed[path], cwd))
+                streams.data(of_change(changed[path], cwd))
             sys.stdout.flush()
         for finding in verdicts.get(path, []):
             if not quiet:
-                _tell(text.verdict(finding, cwd))
+                streams.err(text.verdict(finding, cwd))
 
 
 def _print_rest(result: Result, cwd: Path, mode: Mode, verified: bool) -> None:
@@ -389,12 +387,12 @@ def _print_rest(result: Result, cwd: Path, mode: Mode, verified: bool) -> None:
     sys.stdout.flush()
     if mode != "list":
         for line in text.left_out(result, cwd):
-            _tell(f"left out: {line}")
+            streams.err(f"left out: {line}")
     for line in text.runs(result):
-        _tell(f"ran: {line}")
+        streams.err(f"ran: {line}")
     for line in text.skipped(result, cwd):
-        _tell(f"skipped: {line}")
-    _tell(text.summary(result, mode, verified))
+        streams.err(f"skipped: {line}")
+    streams.err(text.summary(result, mode, verified))
 
 
 def _write_report(path: Path, result: Result, cwd: Path, mode: Mode, options: config.Options) -> None:
@@ -405,7 +403,7 @@ def _write_report(path: Path, result: Result, cwd: Path, mode: Mode, options: co
     except OSError as error:
         raise UserError(f"--report {path}: cannot be written: {error.strerror or error}") from error
     if not options.quiet:
-        _tell(f"report: {path}")
+        streams.err(f"report: {path}")
 
 
 def _exit_code(result: Result, options: config.Options, mode: Mode) -> int:
@@ -429,7 +427,7 @@ def _rules(format: str) -> int:
 
     with _values_from_user():
         transforms = catalogue.load()
-    print(rules.as_json(transforms) if format == "json" else rules.table(transforms))
+    streams.page(rules.as_json(transforms) if format == "json" else rules.table(transforms))
     return OK
 
 
@@ -440,13 +438,13 @@ def _explain(code: str, format: str) -> int:
     with _values_from_user():
         transform = rules.find(catalogue.load(), code)
     if format == "json":
-        print(rules.document(transform))
+        streams.page(rules.document(transform))
     elif sys.stdout.isatty():
         from pyro_fix.report import terminal
 
         terminal.print_markdown(rules.markdown(transform))
     else:
-        print(rules.markdown(transform))
+        streams.page(rules.markdown(transform))
     return OK
 
 
@@ -472,12 +470,8 @@ def _end_on_signals() -> None:
 
 
 def _failed(message: str, code: int) -> int:
-    _tell(f"pyro-fix: {message}")
+    streams.err(f"pyro-fix: {message}")
     return code
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr)
 
 
 def _one_line(error: Exception) -> str:
@@ -491,7 +485,7 @@ def _one_line(error: Exception) -> str:
     from pyro_fix.sources import SourceError
 
     ours: tuple[type[Exception], ...] = (UserError, config.ConfigError, SourceError, ApplyError, ForgeError, PlanError)
-    ours += (DeviceError, ExecutorError, InterpreterError)
+    ours += (DeviceError, ExecutorError, InterpreterError, streams.Lost)
     if isinstance(error, ours):
         message = str(error)
     elif hasattr(error, "format_message"):  # Click's, which newer Typers keep to themselves.

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pyro_fix.result import Change
+from pyro_fix.visible import hides
 
 _CONTEXT = 3
 _HUNK = re.compile(r"@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@\n")
@@ -94,7 +95,11 @@ def _relative(path: str, folder: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Quote what would end a name early, the way git does."""
+    """Quote what would end a name early, or not be seen as what it is, the way git does: byte by byte."""
     escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    quoted = "".join(escapes.get(c, c if c >= " " else f"\\{ord(c):03o}") for c in name)
+    quoted = "".join(escapes.get(c) or (_octal(c) if hides(c) else c) for c in name)
     return name if quoted == name else f'"{quoted}"'
+
+
+def _octal(letter: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(letter))

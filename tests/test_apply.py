@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -40,6 +41,78 @@ def test_bytes_are_kept_outside_the_change(tmp_path: Path) -> None:
     for name, data in contents.items():
         assert (tmp_path / name).read_bytes() == data.replace(b"old", b"new")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(contents)
+
+
+@posix
+def test_a_file_of_another_user_stays_that_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that we may write to a new file could take its place; it would be ours."""
+    change = make(tmp_path / "a.py")
+    real = os.fstat
+
+    def of_another(descriptor: int) -> os.stat_result:
+        found = list(real(descriptor))
+        found[4] += 1
+        return os.stat_result(found)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", of_another)
+        patched.setattr(os, "fchown", refused)
+        with pytest.raises(
+            ApplyError, match=r"a\.py: cannot be written: it belongs to another user.*no file was changed"
+        ):
+            write([change])
+    assert (tmp_path / "a.py").read_bytes() == b"old\n" and not left_overs(tmp_path)
+    write([change])
+    assert (tmp_path / "a.py").read_bytes() == b"new\n"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_a_file_that_all_may_write_is_not_taken_over() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        change = make(folder / "a.py")
+        (folder / "a.py").chmod(0o666)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.setgid(12345)
+                os.setuid(12345)
+                write([change])
+            except ApplyError as error:
+                status = 42 if "belongs to another user" in str(error) else 1
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+        found = (folder / "a.py").stat()
+        assert (found.st_uid, (folder / "a.py").read_bytes()) == (0, b"old\n")
+        assert not left_overs(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs extended attributes")
+def test_extended_attributes_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = make(tmp_path / "a.py")
+    try:
+        os.setxattr(tmp_path / "a.py", "user.note", b"mine")
+    except OSError:
+        pytest.skip("this file system has none")
+    real = os.setxattr
+    with monkeypatch.context() as patched:
+
+        def refused(*_: object) -> None:
+            raise OSError(95, "Operation not supported")
+
+        patched.setattr(os, "setxattr", refused)
+        with pytest.raises(ApplyError, match=r"its attribute user\.note cannot be kept; no file was changed"):
+            write([change])
+    assert os.setxattr is real
+    write([change])
+    assert os.getxattr(tmp_path / "a.py", "user.note") == b"mine"
+    assert (tmp_path / "a.py").read_bytes() == b"new\n"
 
 
 @posix

@@ -155,7 +155,8 @@ def _head(group: Group) -> str:
     fixes = group.fixes
     unverified = sum(not fix.verified for fix in fixes)
     files = len({fix.path for fix in fixes})
-    ran = "ran the program as it is and with the fixes, briefly and with the same seeds, and compared the two."
+    ran = "ran the program as it is and with the fixes, briefly and with the same seeds, and compared the two. "
+    ran += "A program that sets out to deceive its recorder can: read a stranger's code before you trust what it shows."
     lines = [
         f"[pyro-fix](https://pypi.org/project/pyro-fix/) has found {_many(len(fixes), 'place')} in "
         f"{_many(files, 'file')} that go against [Pyro's tips for SVI]({rules.TUTORIAL}), and fixes them here. "

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pyro_fix.config import Options
+from pyro_fix.report import streams
 
 if TYPE_CHECKING:
     from pyro_fix.bot.forge import Forge
@@ -186,7 +187,7 @@ def _plan(options_of: OptionsOf, rest: list[str], out: Path, group_by: str | Non
     made, result = _make(options, chosen, _read_refused(refused) if refused is not None else frozenset())
     plans.write(made, out)
     html.write(out / "report.html", html.document(result, Path.cwd(), "diff", True))
-    print(f"{out}: {_counted(made)}, at {made.base[:12]}")
+    streams.out(f"{out}: {_counted(made)}, at {made.base[:12]}")
     return 0
 
 
@@ -240,13 +241,14 @@ def _bring(plan: Plan, access: Callable[[], Forge], chosen: Settings, dry_run: b
     def tell(outcome: publishing.Outcome) -> None:
         words = f"{outcome.what}: {outcome.branch}"
         words += f": {outcome.words}" if outcome.words else ""
-        print(f"{words} {outcome.url}".rstrip(), flush=True)
+        streams.out(f"{words} {outcome.url}".rstrip())
+        sys.stdout.flush()
 
     forge = access()
-    print("looking at the pull requests and branches that are there", file=sys.stderr, flush=True)
+    streams.err("looking at the pull requests and branches that are there")
     told = publishing.publish(plan, forge, chosen, tell)
     if not told:
-        print("nothing to do")
+        streams.out("nothing to do")
     return 0
 
 
@@ -259,13 +261,12 @@ def _show(plan: Plan, chosen: Settings) -> int:
     for group in plan.groups:
         told = body.body(group, plan.version, memory.of(group.fixes, ""), GitHub.longest_body)
         draft = "" if all(fix.verified for fix in group.fixes) else " (a draft)"
-        print(f"# {body.title(group)}{draft}\n# from {branch_of(chosen.branch_prefix, plan.group_by, group.key)}\n")
-        print("\n\n".join([told.text, *told.rest]), flush=True)
-        print()
-        sys.stdout.flush()
-        sys.stdout.buffer.write(group.patch)
+        streams.out(f"# {body.title(group)}{draft}")
+        streams.out(f"# from {branch_of(chosen.branch_prefix, plan.group_by, group.key)}")
+        streams.page("\n" + "\n\n".join([told.text, *told.rest]) + "\n")
+        streams.data(group.patch)
     if not plan.groups:
-        print("nothing to do")
+        streams.out("nothing to do")
     return 0
 
 
@@ -281,7 +282,7 @@ def _refused(out: Path, access: Callable[[], Forge], given: dict[str, Any], file
         out.write_text(json.dumps(found) + "\n", encoding="utf-8")
     except OSError as error:
         raise PlanError(f"{out}: cannot be written: {error.strerror or error}") from error
-    print(f"{out}: {len(found)} refused")
+    streams.out(f"{out}: {len(found)} refused")
     return 0
 
 
@@ -289,7 +290,7 @@ def _review(folder: Path, access: Callable[[], Forge], number: int) -> int:
     from pyro_fix.bot import plan as plans
     from pyro_fix.bot.review import review
 
-    print(review(plans.read(folder), access(), number))
+    streams.out(review(plans.read(folder), access(), number))
     return 0
 
 

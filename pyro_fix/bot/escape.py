@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from pyro_fix.report.markup import visible
+from pyro_fix.visible import visible
 
 #: Both forges look for mentions and references in the text as it is shown, where a backslash or an entity is gone.
 _GAP = "\u200b"

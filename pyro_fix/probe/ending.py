@@ -110,6 +110,7 @@ class Ending:
         for entry in self._recorder.entries:
             self.finish(entry, reason)
         self._recorder.overlay.counter.flush()
+        self._recorder.journal.check()
         memory = self._recorder.quietly(self._recorder.meter.memory)
         self._recorder.journal.write("device", device=devices.name(), memory=memory)
 

@@ -24,12 +24,16 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from .journal import Journal
+from .journal import REACHED, Journal
 
 _open, _os_open, _stat, _lstat, _mkdir = builtins.open, os.open, os.stat, os.lstat, os.mkdir
 _remove, _rmdir, _rename, _listdir, _scandir = os.remove, os.rmdir, os.rename, os.listdir, os.scandir
 _chdir, _rmtree, _access, _truncate, _symlink = os.chdir, shutil.rmtree, os.access, os.truncate, os.symlink
+#: The recorder's files in the scratch folder.
+_OURS = ("journal.jsonl", "spec.json")
 _T = TypeVar("_T")
+#: What is told once of a file that seems not to be there.
+WITHHELD = "the sandbox may be why ({path} seems not to be there): it holds secrets; --readable {path} opens it"
 #: No files to write to, whatever they look like.
 _DEVICES = tuple(os.path.join(folder, "") for folder in ("/dev", "/proc", "/sys"))
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -65,13 +69,18 @@ class View:
         scratch: str,
         journal: Journal,
         *,
+        kept: Iterable[str] = (),
         free: Iterable[str] = (),
+        withheld: Iterable[str] = (),
         shared: bool = False,
         everywhere: bool = False,
     ) -> None:
         """``overlay``: real path of a source -> file with the text to show; ``roots``: the project's folders.
 
-        ``free``: folders that are written to all the same.  ``shared``: other processes may have written already.
+        ``kept``: folders that the recorder fills, and no part of the project.  ``free``: folders that the program may
+        write to all the same.  ``withheld``: real paths of files that seem not to be there: most programs know what to
+        do then, and few what to do with a file that they may not read.  ``shared``: other processes may have written
+        already.
         ``everywhere``: nothing else can be written to, below the roots or not.
         """
         self.overlay = overlay
@@ -79,13 +88,19 @@ class View:
         self._suffixes = tuple({os.path.splitext(path)[1] for path in overlay}) or ("\0",)
         self._roots = tuple(os.path.join(root, "") for root in roots)
         self._scratch = os.path.join(os.path.realpath(scratch), "")
-        self._free = (self._scratch, *(os.path.join(os.path.realpath(folder), "") for folder in free))
+        self._ours = (self._scratch, *(os.path.join(os.path.realpath(folder), "") for folder in kept))
+        self._free = (*self._ours, *(os.path.join(os.path.realpath(folder), "") for folder in free))
         self._everywhere = everywhere
+        self._withheld = frozenset(withheld)
+        self._missed: set[str] = set()
+        self._minded: set[str] = set()
         self._layers = [os.path.join(self._scratch, "written")]
         self.touched = shared
         self._removed: set[str] = set()
         self._journal = journal
         self._loaded: set[str] = set()
+        self._made: set[str] = set()
+        """What the program wrote before it read it: it depends on nothing that was there."""
         self.noting = True
         """Whether reads are the program's own doing."""
 
@@ -96,26 +111,35 @@ class View:
         return (
             os.path.join(path, "").startswith(self._roots)
             and not os.path.basename(path).startswith("<")  # code that has no file
-            and not os.path.join(path, "").startswith(self._free)
+            and not os.path.join(path, "").startswith(self._ours)
             and not self.libraries.owns(path)
         )
 
     def redirects(self, path: str) -> bool:
         """Whether what is written to the absolute ``path`` lands in the scratch folder."""
-        if not self._everywhere:
-            return self.in_project(path)
+        if os.path.join(path, "").startswith(self._free):
+            return False
         # Libraries too: some keep their data beside their code, as ``pyro.contrib.examples`` does.
-        return not os.path.join(path, "").startswith((*self._free, *_DEVICES))
+        return not os.path.join(path, "").startswith(_DEVICES) if self._everywhere else self.in_project(path)
 
     def note(self, path: str) -> None:
         """Report a file of the project that the program depends on."""
-        if self.noting and path not in self._loaded and not (self.libraries.owns(path) and path not in self.overlay):
+        if path in self._loaded or path in self._made:
+            return
+        if self.noting and not (self.libraries.owns(path) and path not in self.overlay):
             self._loaded.add(path)
             self._journal.write("loaded", path=path)
 
     def shown(self, path: str) -> str | None:
         """The file that holds the overlaid text of the source at ``path``, if it has one."""
         return self.overlay.get(os.path.realpath(path)) if path.endswith(self._suffixes) else None
+
+    def _mind(self, path: str) -> None:
+        """The recorder's own files are none of the program's business."""
+        folder, name = os.path.split(path)
+        if folder == self._scratch[:-1] and name.startswith(_OURS) and name not in self._minded:
+            self._minded.add(name)
+            self._journal.write("note", text=f"{REACHED}: it opened {name}")
 
     def branch(self, name: str) -> None:
         """From here on (in a forked replica) write to a layer of its own; earlier layers stay readable."""
@@ -125,6 +149,9 @@ class View:
         """Where a read of ``path`` has to go instead, if anywhere."""
         shown = self.shown(path)
         absolute = os.path.abspath(path)
+        self._mind(absolute)
+        if self._withholds(path):
+            return self._nowhere()
         if self.touched and self.redirects(absolute):
             written = self._written(os.path.realpath(path))
             if written is not None:
@@ -141,13 +168,19 @@ class View:
         ``keeps``: the old content stays (append, update); ``makes``: a missing file is made.
         """
         real = os.path.realpath(path)
+        self._mind(real)
         if not self.redirects(real):
+            self._writes(real, keeps)
             return None
         current = self.existing(real)
         if current is not None and not stat.S_ISREG(_stat(current).st_mode):
             return None
         if current is None and not (makes and self._folder(os.path.dirname(real))):
             return self._nowhere()
+        if current == real and real in self._withheld:
+            current = None
+            if not makes:
+                return self._nowhere()
         target = self._layers[0] + real
         _make_folders(os.path.dirname(target))
         if keeps and current is not None and current != target:
@@ -155,6 +188,13 @@ class View:
         self._removed.discard(real)
         self.touched = True
         return target
+
+    def _writes(self, real: str, keeps: bool) -> None:
+        """A write that lands where it is meant to: what was there before counts if it is read, or added to."""
+        if keeps and self.in_project(real) and os.path.isfile(real):
+            self.note(real)
+        else:
+            self._made.add(real)
 
     def existing(self, real: str) -> str | None:
         """The file or folder that the program has at ``real``: what it wrote itself, or the user's own."""
@@ -301,12 +341,28 @@ class View:
 
     # ------------------------------------------------------------------ looks
 
+    @property
+    def watches(self) -> bool:
+        """Whether a look at a file can find something else than what is there."""
+        return self.touched or bool(self._withheld)
+
+    def _withholds(self, path: str) -> bool:
+        if not self._withheld:
+            return False
+        real = os.path.realpath(path)
+        if real not in self._withheld or self._written(real) is not None:
+            return False
+        if real not in self._missed:
+            self._missed.add(real)
+            self._journal.write("note", text=WITHHELD.format(path=path))
+        return True
+
     def looking(self, path: Any) -> Any:
         """What ``os.stat`` and its like have to look at instead of ``path``."""
-        if not self.touched:
-            return path
-        name = _name(path)
-        if name is None or not self.redirects(os.path.abspath(name)):
+        name = _name(path) if self.watches else None
+        if name is not None and self._withholds(name):
+            return self._nowhere()
+        if not self.touched or name is None or not self.redirects(os.path.abspath(name)):
             return path
         real = os.path.realpath(name)
         written = self._written(real)
@@ -481,7 +537,7 @@ def install(view: View) -> None:
 
     def look(real: Callable[..., Any]) -> Callable[..., Any]:
         def looking(path: Any, *args: Any, **kwargs: Any) -> Any:
-            if not view.touched or kwargs.get("dir_fd") is not None:
+            if not view.watches or kwargs.get("dir_fd") is not None:
                 return real(path, *args, **kwargs)
             return _raising(path, lambda: real(view.looking(path), *args, **kwargs))
 

@@ -12,6 +12,7 @@ import mmap
 import os
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 # Kept before anything of the user's (or of ours) replaces them.
@@ -27,6 +28,8 @@ _USED = struct.Struct("=Q")
 #: A step: seed, SVI object, step; loss, norm, CPU seconds; whether the norm is known; rates, and how many they are.
 _RATES = 3
 _STEP = struct.Struct(f"=qqqddd?B{_RATES}d")
+#: How what is told of a program begins that changes the recorder; verify looks for it.
+REACHED = "the program reaches into the recorder"
 #: Seconds after which steps go into the journal.
 _PAUSE = 0.1
 
@@ -40,6 +43,8 @@ class Journal:
         self._tail: mmap.mmap | None = None
         self._used = _HEAD
         self._written = 0.0
+        self.guard: Callable[[], str] | None = None
+        """Asked now and then whether the recorder is still the one that it was; says what is not."""
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forked)
 
@@ -76,11 +81,24 @@ class Journal:
 
     def flush(self) -> None:
         """Put the steps into the journal.  Who is killed between the two lines leaves them in both places."""
-        self._written = _now()
+        now = _now()
+        if now - self._written > _PAUSE:
+            self.check()
+        self._written = now
         if self._tail is not None and self._used > _HEAD:
             self._append(lines(self._tail[: self._used]))
             self._used = _HEAD
             _USED.pack_into(self._tail, 0, 0)
+
+    def check(self) -> None:
+        """Ask the guard, and tell once."""
+        guard, self.guard = self.guard, None
+        words = guard() if guard is not None else ""
+        if words:
+            told = {"event": "note", "text": f"{REACHED}: {words} was replaced"}
+            self._append((_encode(told) + "\n").encode("ascii"))
+        else:
+            self.guard = guard
 
     def _append(self, data: bytes) -> None:
         try:

@@ -14,6 +14,7 @@ from . import system
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+REMOVE_FILE, MAKE_REGULAR = 1 << 5, 1 << 8
 MAKE_CHAR, MAKE_BLOCK, REFER, TRUNCATE, IOCTL_DEV = 1 << 6, 1 << 11, 1 << 13, 1 << 14, 1 << 15
 #: All rights that a version of the interface knows: from then on each is denied but where a rule gives it.
 _HANDLED = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
@@ -22,6 +23,8 @@ _ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 READ = EXECUTE | READ_FILE | READ_DIR
 #: All but device files, which nobody but root could make, and which would lead past every other rule.
 WRITE = ((1 << 15) - 1) & ~(MAKE_CHAR | MAKE_BLOCK)
+#: Files alone, and none to run: a folder that all programs of the user have in common.
+SHARE = WRITE_FILE | READ_FILE | READ_DIR | REMOVE_FILE | MAKE_REGULAR | TRUNCATE
 DEVICE = READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV
 
 #: From these versions on: no TCP; no abstract UNIX sockets and no signals of processes outside.

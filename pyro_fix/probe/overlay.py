@@ -23,6 +23,7 @@ class Overlay:
 
     def __init__(self, spec: dict[str, Any], *, first: bool) -> None:
         """``first``: this is the process that the runner started, and not one that the program started."""
+        self.spec = spec
         self.journal = Journal(spec["journal"])
         sandbox = spec["sandbox"]
         self.view = View(
@@ -30,7 +31,9 @@ class Overlay:
             spec["roots"],
             spec["scratch"],
             self.journal,
-            free=[*([spec["save_states"]] if spec["save_states"] else []), *(sandbox["writable"] if sandbox else [])],
+            kept=[spec["save_states"]] if spec["save_states"] else [],
+            free=sandbox["writable"] if sandbox else [],
+            withheld=sandbox["withheld"] if sandbox else [],
             shared=not first,
             everywhere=sandbox is not None,
         )

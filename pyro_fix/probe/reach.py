@@ -31,6 +31,7 @@ _HIDDEN_BELOW_HOME = (
 )
 _HIDDEN = (
     "/dev",  # what a program needs of it is given by name
+    "/proc",  # and this
     "/etc/gshadow",
     "/etc/gshadow-",
     "/etc/krb5.keytab",
@@ -40,6 +41,10 @@ _HIDDEN = (
     "/etc/sudoers",
     "/etc/sudoers.d",
 )
+#: What others' processes leave in folders for temporary files: tickets, agents' and displays' sockets.
+_HIDDEN_IN_TMP = re.compile(r"krb5cc.*|ssh-.*|gpg-.*|\.(?:X11|ICE|XIM|Test|font)-unix|\.X\d+-lock|tmux-.*")
+#: Of the machine, and not of a process; others hold memory, messages and keyrings of the kernel.
+_HIDDEN_IN_PROC = ("kcore", "kmsg", "keys", "kpagecgroup", "kpagecount", "kpageflags", "kallsyms", "vmallocinfo")
 #: Mounted disks lie here; all else below ``/run`` is sockets, and secrets handed to containers.
 _OPEN_IN_RUN = ("media", "mount")
 _CREDENTIALS = re.compile(rb"extraheader|://[^/\s@]+@", re.I)
@@ -59,7 +64,17 @@ def readable(own: Iterable[str], hidden: Iterable[str]) -> list[str]:
         secret |= set(_with_credentials(path))
     # Nobody means to hide everything.
     secret = {path for path in secret if path != "/"}
-    return [path for root in dict.fromkeys(["/", *own]) for path in _beside(root, sorted(secret))]
+    found = [path for root in dict.fromkeys(["/", *own]) for path in _beside(root, sorted(secret))]
+    return [*found, *_own_proc()]
+
+
+def _own_proc() -> Iterator[str]:
+    """What ``/proc`` says of the machine and of this process, but of no other: command lines hold passwords."""
+    for name in _names("/proc"):
+        path = os.path.join("/proc", name)
+        if not name.isdigit() and name not in _HIDDEN_IN_PROC and not _is_link(path):
+            yield path
+    yield f"/proc/{os.getpid()}"
 
 
 def devices() -> list[str]:
@@ -90,6 +105,8 @@ def _beside(root: str, secret: list[str]) -> Iterator[str]:
 
 def _secrets() -> Iterator[str]:
     yield from _HIDDEN
+    for folder in ("/tmp", "/var/tmp"):
+        yield from (os.path.join(folder, name) for name in _names(folder) if _HIDDEN_IN_TMP.fullmatch(name))
     yield from (f"/run/{name}" for name in _names("/run") if name not in _OPEN_IN_RUN)
     homes = {os.path.expanduser("~"), "/root", *(os.path.join("/home", name) for name in _names("/home"))}
     with contextlib.suppress(ImportError, KeyError):

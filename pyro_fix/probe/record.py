@@ -25,6 +25,7 @@ from .lower_level import LowerLevel
 from .overlay import Overlay
 from .places import Places
 from .replicas import Replicas
+from .seal import Seal
 from .steps import Steps
 
 #: How many different warnings are noted.
@@ -59,6 +60,8 @@ class Recorder:
         deep = self.spec["deep"]
         if deep is not None and deep["facts"]:
             self.places.watch_modules()
+        told = (self.journal, self.overlay.view, self.overlay.counter)
+        self.journal.guard = Seal((self, self.steps, self.lower_level, self.ending, self.replicas, *told)).broken
 
     @property
     def inside(self) -> bool:

@@ -47,7 +47,7 @@ def enter(policy: dict[str, Any]) -> list[str]:
     """Put all of it in force that this machine has; returns what is missing, with the reason where one is known.
 
     ``policy``: ``writable`` (folders), ``readable`` (as the user gave them), ``own`` (folders of the program),
-    ``hidden``, ``network``, ``memory`` and ``disk`` (bytes), ``processes``.
+    ``hidden``, ``withheld`` (the project's own secrets), ``network``, ``memory`` and ``disk`` (bytes), ``processes``.
     """
     if not sys.platform.startswith("linux"):
         return missing()
@@ -56,7 +56,7 @@ def enter(policy: dict[str, Any]) -> list[str]:
     found = missing()
     _limit(policy)
     # The child has one thread, which landlock and seccomp need; this process stays outside and is the child's gate.
-    channel = gate.split([*policy["writable"], SHARED])
+    channel = gate.split(policy["writable"])
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS: nothing that is started gets more rights than we have
     if FILES not in found:
@@ -89,9 +89,11 @@ def _lock_calls(network: bool) -> int | None:
 def _lock_files(policy: dict[str, Any]) -> None:
     rules = landlock.Ruleset(network=policy["network"])
     rules.allow(["/"], landlock.READ_DIR)  # names are no secrets, and programs walk up and down
-    rules.allow(reach.readable([*policy["own"], *policy["writable"]], policy["hidden"]), landlock.READ)
+    hidden = [*policy["hidden"], *policy["withheld"]]
+    rules.allow(reach.readable([*policy["own"], *policy["writable"]], hidden), landlock.READ)
     rules.allow(policy["readable"], landlock.READ)
-    rules.allow([*policy["writable"], SHARED], landlock.WRITE)
+    rules.allow(policy["writable"], landlock.WRITE)
+    rules.allow([SHARED], landlock.SHARE)
     rules.allow(reach.devices(), landlock.DEVICE)
     rules.enter()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import sys
@@ -24,9 +23,8 @@ def script(path: str, args: list[str]) -> None:
 def run() -> None:
     """Run what the runner asks for, and leave the process."""
     replicas.die_with_parent()
-    with open(os.environ["PYRO_FIX_SPEC"], encoding="utf-8") as file:
-        spec = json.load(file)
     overlay = _overlay()
+    spec = overlay.spec
     if spec["sandbox"] is not None and not _locked_in(spec["sandbox"], overlay):
         replicas.leave(1)
     target = spec["target"]

@@ -109,7 +109,9 @@ class _Page:
             "<p>A verified fix kept its promise in the runs shown here: with these seeds, steps and data, on this "
             "machine. Losses of two different programs are no common measure; where quality is judged, the original "
             "program judges the parameters that both runs ended with. docs/verification.md says how each promise is "
-            "measured. Losses are in nats, times the scale that a program gives its ELBO.</p>"
+            "measured. Losses are in nats, times the scale that a program gives its ELBO. What a run shows is recorded "
+            "in the program's own process, so a program that sets out to deceive can: of code by strangers a verdict "
+            "proves nothing (docs/security.md).</p>"
         )
         yield "</footer>"
 

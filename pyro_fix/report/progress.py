@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from pyro_fix.report import streams
+from pyro_fix.visible import in_line
 from pyro_fix.watch import Event, Notice, Phase, Round, RunBegan, RunEnded, RunWrites, TaskDone
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class State:
         elif isinstance(event, TaskDone):
             self.done += 1
         elif isinstance(event, RunBegan):
-            self.runs[event.key] = _Run(event.what, event.steps, self._clock())
+            self.runs[event.key] = _Run(in_line(event.what), event.steps, self._clock())
         elif isinstance(event, RunWrites) and event.key in self.runs:
             self.runs[event.key].journals[event.journal] = _Journal(event.journal)
         elif isinstance(event, RunEnded):
@@ -154,7 +156,7 @@ class Progress:
             if not self._open:
                 return
             if isinstance(event, Notice):
-                print(event.words, file=sys.stderr, flush=True)
+                streams.err(event.words)
                 return
             self._state.hear(event)
             # Before anything is run nothing takes long enough to be shown, nor pays for importing what shows it.
@@ -193,8 +195,8 @@ class Progress:
         else:
             return
         self._last = now
-        with contextlib.suppress(OSError, ValueError):  # nobody listens; the main thread will find out by itself
-            print(line, file=sys.stderr, flush=True)
+        with contextlib.suppress(ValueError):  # it is closed
+            streams.err(line)
 
     def _picture(self) -> RenderableType:
         """Called by rich's own thread, which must never wait for one that waits for it."""

@@ -6,23 +6,44 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
+import time
 from functools import cache, lru_cache
 from pathlib import Path
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes; empty for a file that cannot be read, which is a state like any other."""
+    """SHA-256 of a file's bytes; empty for what is no file that can be read, which is a state like any other."""
     try:
         status = path.stat()
-        return _file_hash(path, status.st_mtime_ns, status.st_size, status.st_ino)
-    except OSError:
+        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever, and a device never end
+            return ""
+        return _file_hash(path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+    except (OSError, ValueError):
         return ""
+
+
+def file_clock() -> int:
+    """Now, in nanoseconds, by the clock that stamps files."""
+    coarse = getattr(time, "CLOCK_REALTIME_COARSE", None)  # Linux'; the fine one is up to a tick ahead of files
+    return time.time_ns() if coarse is None else time.clock_gettime_ns(coarse)
+
+
+def changed_since(path: Path, moment: int) -> bool:
+    """Whether a file was written, or put in its place, after a moment of :func:`file_clock`."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return False
+    return max(status.st_mtime_ns, status.st_ctime_ns) > moment
 
 
 @lru_cache(maxsize=4096)
 def _file_hash(path: Path, *state: int) -> str:
     """Hash a file once as long as its state is the same: data files are large, and every entry depends on them."""
-    with path.open("rb") as file:
+    # It may have become a pipe meanwhile.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "rb") as file:
         result = hashlib.sha256()
         while block := file.read(1 << 20):
             result.update(block)

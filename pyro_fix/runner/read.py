@@ -26,7 +26,7 @@ from pyro_fix.observation import (
     SviObservation,
     Trajectory,
 )
-from pyro_fix.probe.journal import TAIL, lines
+from pyro_fix.probe.journal import REACHED, TAIL, lines
 from pyro_fix.runner.model import RunRequest
 
 if TYPE_CHECKING:
@@ -47,7 +47,16 @@ def events(journal: Path) -> list[dict[str, Any]]:
     for tail in sorted(journal.parent.glob(f"{journal.name}.*"))[:_MOST_TAILS]:
         # A process that was killed while it wrote them down has left its last steps in both places.
         found += [event for event in _events(lines(_bytes(tail, TAIL))) if _step(event) not in steps]
-    return found
+    return [*found, *_contradictions(found)]
+
+
+def _contradictions(found: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The recorder tells each step once: what is told besides comes from somebody else, or another process."""
+    told: dict[str, object] = {}
+    for event in found:
+        if event["event"] == "step" and told.setdefault(_step(event), event.get("loss")) is not event.get("loss"):
+            yield {"event": "note", "text": f"{REACHED}: it was told twice of a step (do several processes train?)"}
+            return
 
 
 def _step(event: Mapping[str, Any]) -> str:

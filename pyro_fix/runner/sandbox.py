@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +18,59 @@ from pyro_fix.runner.model import RunRequest, Sandbox
 
 #: Words of a variable's name, between its underscores, that speak of something secret.
 _SECRET_WORDS = """
-APIKEY AUTH AUTHORIZATION AUTHTOKEN BEARER COOKIE COOKIES CREDENTIAL CREDENTIALS CREDS DSN KEY KEYS
-LOGIN NETRC PASS PASSPHRASE PASSWD PASSWORD PASSWORDS PAT PRIVATE PSK PW SECRET SECRETS SESSION SIGNATURE TOKEN TOKENS
-XAUTHORITY"""
-_SECRET_ENDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "APIKEY", "ACCESSKEY", "CREDENTIALS")
+APIKEY AUTH AUTHORIZATION AUTHTOKEN BEARER COOKIE COOKIES CREDENTIAL CREDENTIALS CREDS DSN JWT KEY KEYS
+LOGIN NETRC PASS PASSPHRASE PASSWD PASSWORD PASSWORDS PAT PRIVATE PSK PW PWD SECRET SECRETS SESSION SIGNATURE TOKEN
+TOKENS WEBHOOK WEBHOOKS XAUTHORITY"""
+_SECRET_ENDS = """
+CONNECTIONSTRING CREDENTIALS CREDS KEY KEYFILE KEYS PASS PASSFILE PASSPHRASE PASSWD PASSWORD PASSWORDS PW PWD SECRET
+SECRETS TOKEN TOKENFILE TOKENS"""
+#: Words that only end like these, and whole names that do.
+_PLAIN_WORDS = """
+BYPASS COMPASS DONKEY ENCOMPASS HOCKEY HOTKEY JOCKEY MONKEY OVERPASS SURPASS TRESPASS TURKEY UNDERPASS WHISKEY"""
+_PLAIN_NAMES = re.compile(r"(?:OLD)?PWD|XDG_\w+")
 #: Families of variables: clouds, forges, CI, agents and daemons.
 _SECRET_FAMILIES = """
 ACTIONS_ ANTHROPIC_ ARM_ AWS_ AZURE_ BUILDKITE_ CI_ CIRCLE_ CODEBUILD_ DBUS_ DOCKER_ GCP_ GH_ GITEA_ GITHUB_ GITLAB_
 GOOGLE_ GPG_ INPUT_ JENKINS_ KUBE NPM_ OPENAI_ PGP_ PYPI_ RUNNER_ SSH_ SUDO_ SYSTEM_ACCESS TF_VAR_ TRAVIS_ TWINE_
 VAULT_"""
-#: ``https://name:password@host``, and what well-known tokens look like.
-_SECRET_VALUES = re.compile(
-    r"://[^/\s@]*:[^/\s@]+@|-----BEGIN |\b(gh[pousr]_|github_pat_|glpat-|hf_|sk-|xox[abp]-|AKIA|eyJ)[\w-]{10,}"
+#: How well-known tokens begin.  In a path such letters are the name of a folder.
+_TOKENS = (
+    "gh[pousr]_ github_pat_ gl(?:pat|dt|rt|rtr|cbt|ptt|ft|imt|agent|oas|soat|ffct)- hf_ sk- [sr]k_(?:live|test)_ whsec_"
+    " xox[a-z]- xapp- (?:AKIA|ASIA) eyJ npm_ pypi- dckr_pat_"
+    " SG\\. AIza ya29\\. do[op]_v1_ shp(?:at|ca|pa|ss)_ hv[sb]\\."
+    " nvapi- gsk_ xai- pplx- tskey- PMAK- lin_api_ figd_ r8_ AGE-SECRET-KEY-"
 )
+_SECRET_VALUES = re.compile(
+    rf"(?<![\w/])(?:{'|'.join(_TOKENS.split())})[\w-]{{10,}}|-----BEGIN "
+    # https://name:password@host, https://token@host
+    r"|://[^/\s@]*:[^/\s@]+@|://[^/\s@:]{20,}@"
+    r"|[?&](?:access_?token|api_?key|auth|code|key|password|pwd|secret|sig|signature|token)=[^&\s]{8,}"
+    # connection strings of databases and clouds
+    r"|(?:\b|_)(?:password|passwd|pwd|accountkey|sharedaccesskey|sharedaccesssignature|sharedsecret)\s*=\s*[^\s;]"
+    # who knows the address may post there
+    r"|://(?:hooks\.slack\.com|hooks\.zapier\.com|(?:\w+\.)?discord(?:app)?\.com/api/webhooks|outlook\.office\.com/webhook"
+    r"|[\w.-]+\.webhook\.office\.com|[\w.-]+\.logic\.azure\.com|api\.telegram\.org/bot|chat\.googleapis\.com/v1)",
+    re.IGNORECASE,
+)
+#: Files of a project that hold secrets, by their names.
+_SECRET_FILES = re.compile(
+    r"\.env|\.env\.(?!(?:example|sample|template|dist|defaults?)$).*|.+\.env|\.envrc|secrets?\.(?:toml|ya?ml|json)"
+    r"|credentials(?:\.json)?|client_secrets?.*\.json|.*service[-_]?account.*\.json|kaggle\.json|id_(?:rsa|dsa|ecdsa|ed25519)"
+    r"|.+\.(?:p12|pfx|jks|keystore|kdbx|tfstate|tfvars)|kubeconfig"
+    r"|[._]netrc|\.(?:npmrc|pypirc|git-credentials|pgpass|htpasswd|dockercfg|boto|s3cfg|my\.cnf|vault-token)",
+    re.IGNORECASE,
+)
+#: These do where they hold a private key: certificates are public.
+_KEY_FILES = re.compile(r".+\.(?:pem|key|ppk)", re.IGNORECASE)
+_PRIVATE_KEY = re.compile(rb"PRIVATE KEY|PuTTY-User-Key-File")
+#: Folders of what others wrote: certificates of authorities, examples.
+_NOT_OF_THE_PROJECT = {"site-packages", "dist-packages", "node_modules", "__pycache__"}
+#: Entries of a project that are looked at for such files: data sets can have very many.
+_MOST_ENTRIES = 50_000
 _LEAST_MEMORY = 2 << 30
+_TEMPORARY = re.compile(r"pyro-fix-(?:states-|git-)?\w{8}")
+#: Seconds for which it is known where a project's secrets lie.
+_WHILE = 60.0
 #: Bytes of files that a run may leave in its folder; they go with it.
 DISK = 16 << 30
 
@@ -52,12 +96,17 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    words = re.split(r"[^A-Z0-9]+", name.upper())
+    return _has_secret_name(name.upper()) or _SECRET_VALUES.search(value) is not None
+
+
+def _has_secret_name(name: str) -> bool:
+    if _PLAIN_NAMES.fullmatch(name):
+        return False
+    words = set(re.split(r"[^A-Z0-9]+", name)) - set(_PLAIN_WORDS.split())
     return (
-        not set(words).isdisjoint(_SECRET_WORDS.split())
-        or any(word.endswith(_SECRET_ENDS) for word in words)
-        or name.upper().startswith(tuple(_SECRET_FAMILIES.split()))
-        or _SECRET_VALUES.search(value) is not None
+        not words.isdisjoint(_SECRET_WORDS.split())
+        or any(word.endswith(tuple(_SECRET_ENDS.split())) for word in words)
+        or name.startswith(tuple(_SECRET_FAMILIES.split()))
     )
 
 
@@ -97,7 +146,8 @@ def policy(request: RunRequest, scratch: Path, roots: Sequence[str]) -> dict[str
         "writable": [str(path) for path in writable],
         "readable": [str(path) for path in sandbox.readable],
         "own": [str(path) for path in own],
-        "hidden": _hidden(os.environ),
+        "hidden": [*_hidden(os.environ), *_other_runs(scratch)],
+        "withheld": _withheld(roots, [*sandbox.readable, *sandbox.writable]),
         "network": sandbox.network,
         "memory": memory(sandbox),
         "disk": DISK,
@@ -111,3 +161,55 @@ def _hidden(environment: Mapping[str, str]) -> list[str]:
     named = [value for name, value in environment.items() if value.startswith(os.sep) and _is_secret(name, value)]
     folder = environment.get("RUNNER_TEMP", "")
     return [path for path in named if Path(path).exists() and not Path(path).is_dir()] + ([folder] if folder else [])
+
+
+def _other_runs(scratch: Path) -> list[str]:
+    """What other runs of ours keep beside this one."""
+    own = scratch.parent
+    return [str(path) for path in own.parent.glob("pyro-fix-*") if path != own and _TEMPORARY.fullmatch(path.name)]
+
+
+def _withheld(roots: Sequence[str], opened: Sequence[Path]) -> list[str]:
+    """Files of the project that hold secrets, and that the user has not opened."""
+    open_ = [os.path.realpath(path) for path in opened]
+    found = {path for root in roots for path in _secret_files(root, int(time.monotonic() // _WHILE))}
+    return sorted(path for path in found if not any(path == own or path.startswith(f"{own}{os.sep}") for own in open_))
+
+
+@lru_cache(maxsize=64)
+def _secret_files(root: str, _: int) -> tuple[str, ...]:
+    """Real paths; looked for anew after a while, and not for each run."""
+    found, left = [], _MOST_ENTRIES
+    waiting = deque([os.path.realpath(root)])
+    while waiting and left > 0:
+        folder = waiting.popleft()
+        try:
+            with os.scandir(folder) as entries:
+                listed = list(islice(entries, left))
+        except OSError:
+            continue
+        left -= len(listed)
+        if any(entry.name == "pyvenv.cfg" for entry in listed):
+            continue
+        for entry in listed:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _NOT_OF_THE_PROJECT and entry.name != ".git":
+                        waiting.append(entry.path)
+                elif _is_secret_file(entry.name, entry.path):
+                    found += [entry.path, os.path.realpath(entry.path)]  # a link can lead to where it really is
+            except OSError:
+                continue
+    return tuple(dict.fromkeys(found))
+
+
+def _is_secret_file(name: str, path: str) -> bool:
+    if _SECRET_FILES.fullmatch(name):
+        return True
+    if not _KEY_FILES.fullmatch(name):
+        return False
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # it may be a pipe
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and bool(_PRIVATE_KEY.search(os.read(descriptor, 1 << 16)))
+    finally:
+        os.close(descriptor)

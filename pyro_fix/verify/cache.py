@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import stat
 import sys
 import tempfile
 import types
@@ -26,17 +27,21 @@ from pyro_fix.runner.identity import file_hash
 FORMAT = 1
 #: Entries that are kept; the ones used least recently go first.
 LIMIT = 500
+#: Bytes of an entry; more than that we have not written.
+LONGEST = 1 << 26
 
 
-def default_folder() -> Path:
-    """The user's cache folder of this platform; the project's tree stays clean."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pyro-fix"
+def default_folder() -> Path | None:
+    """The user's cache folder of this platform, so that the project's tree stays clean; None where there is no home."""
+    variable = {"win32": "LOCALAPPDATA", "darwin": ""}.get(sys.platform, "XDG_CACHE_HOME")
+    given = Path(os.environ.get(variable, ""))
+    if given.is_absolute():  # one that is not would lie in whatever folder we happen to be
+        return given / "pyro-fix"
+    below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    try:
+        return Path.home() / below / "pyro-fix"
+    except RuntimeError:
+        return None
 
 
 class Cache:
@@ -51,12 +56,12 @@ class Cache:
         """The observation stored under ``key``, if the files that it depends on are unchanged."""
         path = self._path(key)
         try:
-            entry = json.loads(path.read_text("utf-8"))
+            entry = json.loads(_read(path))
             observation = decode(Observation, entry["observation"])
             files: Mapping[str, str] = entry["files"]
             if any(file_hash(Path(name)) != digest for name, digest in files.items()):
                 return None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -88,9 +93,29 @@ class Cache:
     def _evict(self) -> None:
         entries = list(self._folder.glob("*.json"))
         if len(entries) > self._limit:
-            entries.sort(key=lambda path: path.stat().st_mtime)
+            entries.sort(key=_age)
             for path in entries[: len(entries) - self._limit]:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a folder that somebody has put there
+                    path.unlink()
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _read(path: Path) -> bytes:
+    """An entry of ours; raises :class:`OSError` for a pipe, a link, a folder, another user's and what is too long."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LONGEST:
+            raise OSError("no entry")
+        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+            raise OSError("not ours")
+        return file.read(LONGEST)
 
 
 def decode(kind: Any, value: Any) -> Any:

@@ -14,10 +14,11 @@ from types import TracebackType
 
 from pyro_fix.observation import Observation
 from pyro_fix.runner import journals
-from pyro_fix.runner.identity import digest, engine_hash, interpreter_hash
-from pyro_fix.runner.model import Referee, RunRequest
+from pyro_fix.runner.identity import changed_since, digest, engine_hash, file_clock, interpreter_hash
+from pyro_fix.runner.model import Referee, RunRequest, Target
 from pyro_fix.verify.cache import FORMAT, Cache
 from pyro_fix.verify.options import VerifyOptions
+from pyro_fix.verify.reach import mentioned, noticed
 from pyro_fix.watch import Progress, RunBegan, RunEnded, RunWrites
 
 Run = Callable[[RunRequest], Observation]
@@ -45,6 +46,8 @@ class Lab:
         self._cancelled = False
         self.runs = 0
         """Children that were started."""
+        self.reaching: dict[Target, str] = {}
+        """Programs that reach into the recorder: nothing that is seen of them counts."""
 
     def __enter__(self) -> Lab:
         """Runs may be made from here on."""
@@ -72,7 +75,7 @@ class Lab:
         key = digest([_key(request), "referee", judged, Referee({}).evaluations])
         stored = self._stored(key)
         if stored is not None:
-            return stored
+            return self._minded(request, stored)
         folders = {label: self.states(run, what) / str(seed) for label, (run, seed) in states.items()}
         return self._observe(replace(request, referee=Referee(folders)), key, what, False)
 
@@ -105,7 +108,15 @@ class Lab:
                 raise
             if request.marks:
                 self._unmarked(request, key, future)
-        return future.result()
+        return self._minded(request, future.result())
+
+    def _minded(self, request: RunRequest, observation: Observation) -> Observation:
+        """The observation, its program being remembered if it reaches into the recorder."""
+        if request.target not in self.reaching:
+            words = noticed(observation) or mentioned(request.target, observation, request.overlay)
+            if words:
+                self.reaching[request.target] = words
+        return observation
 
     def _unmarked(self, request: RunRequest, key: str, future: Future[Observation]) -> None:
         """What a program with fixes has shown is what the next round would see of it as it is: marks only count."""
@@ -124,6 +135,7 @@ class Lab:
                 self.runs += 1
                 number = self.runs
             self._progress(RunBegan(number, what, _steps(request)))
+            began = file_clock()
             try:
                 with journals.followed(lambda journal: self._progress(RunWrites(number, journal))):
                     observation = self._run(replace(request, save_states=folder))
@@ -132,8 +144,10 @@ class Lab:
         if folder is not None:
             self._states[key] = folder
         if self._cache is not None and _repeatable(observation):
-            loaded = {request.target.cwd / name for name in observation.loaded}
-            self._cache.put(key, observation, sorted(loaded - request.overlay.keys()))
+            files = {request.target.cwd / name for name in observation.loaded} - request.overlay.keys()
+            # What it read is gone where the program itself, or somebody at an editor, has written there meanwhile.
+            if not any(changed_since(path, began) for path in files):
+                self._cache.put(key, observation, sorted(files))
         return observation
 
     def _new_folder(self) -> Path:

@@ -219,6 +219,9 @@ class _Session:
             if plan.files and plan.files.isdisjoint(edited):
                 continue
             original = self._bench.baseline(plan)
+            if plan.target in self._bench.lab.reaching:
+                reasons.append(f"{plan.label}: {self._bench.lab.reaching[plan.target]}")
+                continue
             broken = broken_baseline(original, options.timeout, options.steps)
             cures = bool(broken) and _may_cure(original, fix)
             if broken and not cures:
@@ -441,6 +444,9 @@ class _Session:
         if plan.kind == "driver":
             ends += f", in {plan.target.origin}"
             more["driver"] = b"".join(text for _, text in plan.added).decode()
+        if plan.target in self._bench.lab.reaching:  # in any run that this rests on
+            fix.decide(Status.UNVERIFIED, f"{plan.label}: {self._bench.lab.reaching[plan.target]}", more)
+            return
         fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(filter(None, clauses)), ends]), more)
 
 

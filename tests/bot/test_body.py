@@ -93,6 +93,10 @@ def test_what_a_body_says() -> None:
     assert "not verified" not in text and "fixes them here. It ran the program" in text
 
 
+def test_what_a_verdict_is_worth_is_said() -> None:
+    assert "A program that sets out to deceive its recorder can" in body.body(_group(FIX), "0.1.0", KEPT, 65_536).text
+
+
 def test_what_a_remark_says() -> None:
     words = body.remark(replace(FIX, evidence=EVIDENCE), body.diff(FIX), 1, 1)
     assert words.startswith("`SVI051` param 's' has no constraint ([Tip 5: Constrain parameters that need it](https://")

@@ -14,7 +14,7 @@ import sys
 sys.path.insert(0, {repository!r})
 from pyro_fix.probe import files
 from pyro_fix.probe.journal import Journal
-view = files.View({overlay!r}, [{project!r}], {scratch!r}, Journal({journal!r}))
+view = files.View({overlay!r}, [{project!r}], {scratch!r}, Journal({journal!r}), free={free!r})
 files.install(view)
 import os, io, json, shutil, pathlib, glob, tempfile, tokenize, linecache
 project = {project!r}
@@ -40,6 +40,36 @@ def snapshot(folder):
     }
 
 
+def test_folders_that_may_be_written_to_are_still_the_projects(project):
+    start = CHILD.format(
+        repository=str(REPOSITORY),
+        overlay={},
+        project=str(project),
+        scratch=str(project.parent / "scratch"),
+        journal=str(project.parent / "scratch" / "journal"),
+        free=[str(project)],
+    )
+    code = """
+for name in ("data/a.txt", "read.txt"):
+    open(name).read() if os.path.exists(name) else None
+    open(name, "w").write("new")  # read before it is written: its start counts
+    open(name).read()
+open("data/deep/b.txt", "a").write("more")  # added to: as well
+open("made.txt", "w").write("1")
+open("made.txt").read()  # made by itself: there is nothing to depend on
+assert view.in_project(project + "/model.py"), "places in it have names"
+assert not view.in_project({scratch!r} + "/x")
+print(pathlib.Path("data/a.txt").read_text())
+"""
+    code = code.replace("{scratch!r}", repr(str(project.parent / "scratch")))
+    done = subprocess.run([sys.executable, "-c", start + code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (project / "data" / "a.txt").read_text() == "new"
+    told = [json.loads(line) for line in (project.parent / "scratch" / "journal").read_text().splitlines()]
+    loaded = {Path(event["path"]).name for event in told if event["event"] == "loaded"}
+    assert loaded == {"a.txt", "b.txt"}
+
+
 def child(project, code, overlay=None):
     scratch = project.parent / "scratch"
     shown = {}
@@ -52,6 +82,7 @@ def child(project, code, overlay=None):
         project=str(project),
         scratch=str(scratch),
         journal=str(scratch / "journal"),
+        free=[],
     )
     before = snapshot(project)
     done = subprocess.run([sys.executable, "-c", start + code], capture_output=True, text=True, check=False)

@@ -66,6 +66,10 @@ def result() -> Result:
     return Result(findings, (Change(source, "new\n"),), (Skipped(CWD / "c.py", f"no Python {EVIL}", 4),), 3)
 
 
+def test_what_a_verdict_is_worth_is_said() -> None:
+    assert "a program that sets out to deceive can: of code by strangers a verdict proves nothing" in page()
+
+
 def page(told: Result | None = None) -> str:
     return html.document(told or result(), CWD, "diff", True)
 

@@ -4,10 +4,12 @@ import ctypes
 import errno
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -135,23 +137,26 @@ ATTEMPTS = """
     attempt("secret/huggingface", lambda: Path(home, ".cache/huggingface/token").read_text())
     attempt("secret/git", lambda: Path(".git/config").read_text())
     attempt("secret/shadow", lambda: Path("/etc/shadow").read_text())
-    def above():
-        pid, found = os.getppid(), []
-        while pid > 1:
-            found.append(pid)
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        return found
-    ancestors = above()
-    told["ancestors"] = len(ancestors)
+    ancestors = [os.getppid(), there["tester"]]
+    others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+    told["others"] = len(others)
+    def any_of(look):
+        def may(pid):
+            try:
+                return look(pid) is not False
+            except OSError:
+                return False
+        return [pid for pid in others if may(pid)] or 1 / 0
+    for name in ("cmdline", "environ", "stat", "status", "comm", "maps"):
+        attempt(f"secret/{name} of others", lambda: any_of(lambda pid: Path(f"/proc/{pid}/{name}").read_bytes() or False))
+    attempt("others/signal 0", lambda: any_of(lambda pid: os.kill(pid, 0)))
     for number, pid in enumerate(ancestors):
-        attempt(f"secret/environ of ancestor {number}", lambda: Path(f"/proc/{pid}/environ").read_bytes())
         attempt(f"secret/memory of ancestor {number}", lambda: open(f"/proc/{pid}/mem", "rb"))
         attempt(f"secret/root of ancestor {number}", lambda: os.listdir(f"/proc/{pid}/root"))
         attempt(f"others/signal 0 to ancestor {number}", lambda: os.kill(pid, 0))
         attempt(f"others/limits of ancestor {number}", lambda: __import__("resource").prlimit(pid, 0, (1, 1)))
     attempt("others/kill the gate", lambda: os.kill(ancestors[0], signal.SIGKILL))
-    attempt("others/kill the supervisor", lambda: os.kill(ancestors[1], signal.SIGKILL))
-    attempt("others/shell kill", lambda: shell(f"kill -9 {ancestors[1]}"))
+    attempt("others/shell kill", lambda: shell(f"kill -9 {ancestors[0]}"))
     attempt("others/ptrace", lambda: native("ptrace", 16, ancestors[0], None, None))
     attempt("others/process_vm_readv", lambda: native("process_vm_readv", ancestors[0], None, 0, None, 0, 0))
     attempt("others/setuid", lambda: native("setuid", 12345) if os.getuid() == 0 else 1 / 0)
@@ -249,6 +254,7 @@ class World:
             "datagram": str(self.outside / "log"),
             "key": str(self.outside / "key.json"),
             "secrets": list(SECRETS),
+            "tester": os.getpid(),
         }
         (self.project / "there.json").write_text(json.dumps(there))
 
@@ -302,7 +308,7 @@ def test_nothing_outside_has_changed_and_nothing_arrived(attack):
     assert world.state() == before
     assert {name: words for name, words in told.items() if name.startswith("metadata/")}
     assert world.arrived == []
-    assert told["ancestors"] >= 3  # gate, supervisor, this process
+    assert told["others"] >= 3  # gate, supervisor, this process
     assert seen.failure.kind == "no-svi"  # it came to its end
 
 
@@ -413,7 +419,7 @@ def test_sockets_of_the_run_itself_are_connected(tmp_path, monkeypatch, forbidde
         other.bind("other")
         other.listen()
         policy = {{"writable": [os.path.abspath("in")], "readable": [], "own": [], "hidden": [], "network": False,
-                  "memory": 1 << 33, "disk": 1 << 30, "processes": 9}}
+                  "withheld": [], "memory": 1 << 33, "disk": 1 << 30, "processes": 9}}
         print(sandbox.enter(policy))
         os.chdir("in")
         for path in ("s", "../other", "nowhere", chr(0) + "abstract"):
@@ -716,6 +722,263 @@ def test_the_environment_loses_its_secrets_and_nothing_else():
     assert sandbox.scrubbed({**plain, **secret}) == plain
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MYKEY",
+        "DB_PWD",
+        "LDAP_BINDPW",
+        "PGPASSFILE",
+        "MYSQL_PWD",
+        "DBPASS",
+        "ROOTPW",
+        "SSLKEYFILE",
+        "SIGNINGKEYS",
+        "SLACK_WEBHOOK_URL",
+        "X_JWT",
+        "OAUTHTOKENS",
+    ],
+)
+def test_a_name_that_ends_like_a_secret_is_one(name):
+    assert sandbox.scrubbed({name: "x"}) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PWD",
+        "OLDPWD",
+        "MONKEY",
+        "KEYBOARD",
+        "PYTHONPATH",
+        "LANG",
+        "XDG_SESSION_TYPE",
+        "XDG_RUNTIME_DIR",
+        "TOKENIZERS_PARALLELISM",
+        "HF_HOME",
+        "COMPASS",
+        "BYPASS_CACHE",
+        "TURKEY",
+        "PASSAGES",
+        "KEYMAP",
+        "HTTP_PROXY",
+        "CUDA_VISIBLE_DEVICES",
+        "LC_ALL",
+        "N_PASSES",
+        "TZ",
+    ],
+)
+def test_a_name_that_only_sounds_like_one_is_none(name):
+    assert sandbox.scrubbed({name: "x"}) == {name: "x"}
+
+
+TOKEN = "0123456789abcdefABCDEF0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            f"{start}{TOKEN}"
+            for start in [
+                "sk_live_",
+                "sk_test_",
+                "rk_live_",
+                "npm_",
+                "pypi-",
+                "SG.",
+                "glrt-",
+                "gldt-",
+                "glpat-",
+                "AIza",
+                "ya29.",
+                "dop_v1_",
+                "shpat_",
+                "xapp-",
+                "xoxb-",
+                "ghs_",
+                "hf_",
+                "dckr_pat_",
+                "hvs.",
+                "whsec_",
+            ]
+        ),
+        "a token: npm_" + TOKEN,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "https://hooks.slack.com/services/T0/B0/abc",
+        "https://discord.com/api/webhooks/1/abc",
+        "https://outlook.office.com/webhook/abc",
+        "https://acme.webhook.office.com/webhookb2/abc",
+        "https://me:word@host/simple",
+        f"https://{TOKEN}@host/simple",
+        "postgresql://me:word@host/db",
+        "https://host/feed?access_token=0123456789",
+        "Server=db;User Id=me;Password=word;",
+        "host=db user=me password=word",
+        "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abc==",
+        "Endpoint=sb://a.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=abc=",
+    ],
+)
+def test_a_value_that_looks_like_a_secret_is_one(value):
+    assert sandbox.scrubbed({"PLAIN": value}) == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/home/me/npm_global_packages/bin:/usr/bin",
+        "/data/sk-learn-datasets:/opt/pypi-mirror-of-ours",
+        "https://host/simple",
+        "https://git@host/group/name.git",
+        "ssh://deploy@host:22/path",
+        "postgresql://host/db?sslmode=require",
+        "-Dkey=value --token-limit=100000",
+        "user@example.org",
+        "https://host/a?page=12345678901",
+    ],
+)
+def test_a_value_that_only_sounds_like_one_is_none(value):
+    assert sandbox.scrubbed({"PLAIN": value}) == {"PLAIN": value}
+
+
+LOOKS = """
+    import json, os, posix, socket, sys
+    from pathlib import Path
+    there = json.loads(Path("there.json").read_text())
+    def native(path):
+        descriptor = posix.open(path, os.O_RDONLY)
+        return posix.read(descriptor, 1 << 16).decode()
+    def connect(path):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(path)
+            return "connected"
+    told = {}
+    for name, path in there["secrets"].items() | there["plain"].items():
+        for way, call in (("python", lambda path: Path(path).read_text()), ("native", native)):
+            try:
+                told[f"{name} by {way}"] = bool(call(path))
+            except OSError as error:
+                told[f"{name} by {way}"] = type(error).__name__
+    try:
+        told["socket by python"] = bool(connect(there["socket"]))
+    except OSError as error:
+        told["socket by python"] = type(error).__name__
+    told["exists"] = os.path.exists(".env"), os.path.exists(".env.example"), ".env" in os.listdir(".")
+    print(json.dumps(told))
+"""
+
+
+@pytest.fixture
+def secrets(project):
+    """A project with secrets and what only looks like them, neighbours' things, and a socket in shared memory."""
+    folder = project.folder
+    private = "-----BEGIN PRIVATE KEY-----\nx"
+    secret = [
+        ".env",
+        ".env.prod",
+        ".envrc",
+        ".streamlit/secrets.toml",
+        "credentials.json",
+        "gcp-service-account-1.json",
+    ]
+    secret += [
+        ".npmrc",
+        ".pypirc",
+        ".netrc",
+        ".git-credentials",
+        "deploy/id_rsa",
+        "conf/prod.env",
+        "key.pem",
+        "tls.key",
+    ]
+    plain = [
+        ".env.example",
+        "data.csv",
+        "id_rsa.pub",
+        "environment.yml",
+        "conf/a.toml",
+        ".venv/lib/cacert.pem",
+        "ca.pem",
+    ]
+    for name in [*secret, *plain]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(private if name in ("key.pem", "tls.key", ".venv/lib/cacert.pem") else "x")
+    (folder / ".venv" / "pyvenv.cfg").write_text("home = /usr")
+    (folder / "link").symlink_to(".env")
+    ticket = Path("/tmp") / f"krb5cc_pyro-fix-{os.getpid()}"
+    ticket.write_text("ticket")
+    other = Path(tempfile.mkdtemp(prefix="pyro-fix-"))
+    (other / "spec.json").write_text("{}")
+    path = f"/dev/shm/pyro-fix-{os.getpid()}"
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    there = {
+        "secrets": {
+            **{name: str(folder / name) for name in [*secret, "link"]},
+            "ticket": str(ticket),
+            "another run": str(other / "spec.json"),
+            "command line": f"/proc/{os.getpid()}/cmdline",
+        },
+        "plain": {
+            **{name: str(folder / name) for name in plain},
+            **{name: name for name in ("/proc/self/status", "/proc/self/cmdline", "/proc/cpuinfo", "/proc/meminfo")},
+        },
+        "socket": path,
+    }
+    (folder / "there.json").write_text(json.dumps(there))
+    project.write("p.py", LOOKS)
+    yield there
+    ticket.unlink()
+    shutil.rmtree(other)
+    server.close()
+    Path(path).unlink()
+
+
+@locked
+def test_secrets_of_the_project_and_of_neighbours_are_withheld(project, secrets):
+    seen = project.run("p.py")
+    told = json.loads(project.output[-1])
+    assert told.pop("exists") == [False, True, True]
+    assert told.pop("socket by python") == "PermissionError"
+    readable = {name.rpartition(" by ")[0] for name, got in told.items() if got is True}
+    assert readable == set(secrets["plain"]), {name: got for name, got in told.items() if got is not True}
+    assert told[".env by python"] == "FileNotFoundError" and told[".env by native"] == "PermissionError"
+    words = [text for text in seen.warnings if "/.env seems not to be there" in text]
+    assert len(words) == 1 and "--readable" in words[0]
+
+
+@locked
+def test_without_a_sandbox_they_are_all_there(project, secrets):
+    project.run("p.py", sandbox=None)
+    told = json.loads(project.output[-1])
+    assert told.pop("exists") == [True, True, True]
+    assert set(map(str, told.values())) == {"True"}
+
+
+@locked
+def test_a_program_that_asks_for_its_settings_runs_without_and_the_user_opens_them(project, normal):
+    """As ``load_dotenv`` does: it looks for the file, and reads it where there is one."""
+    (project.folder / ".env").write_text("STEPS=3")
+    project.write(
+        "p.py",
+        normal
+        + """
+import os
+svi = SVI(model, guide, Adam({"lr": 0.01}), Trace_ELBO())
+steps = int(open(".env").read().partition("=")[2]) if os.path.isfile(".env") else 2
+for _ in range(steps):
+    svi.step(data)
+""",
+    )
+    seen = project.run("p.py", steps=9)
+    assert seen.failure is None and seen.svis[0].trajectories[0].own == 2
+    assert ".env seems not to be there" in seen.warnings[0]
+    seen = project.run("p.py", steps=9, sandbox=Sandbox(readable=(project.folder / ".env",)))
+    assert seen.svis[0].trajectories[0].own == 3 and seen.warnings == ()
+
+
 def test_what_a_machine_lacks_is_one_plain_line(monkeypatch):
     assert sandbox.notice([]) == ""
     monkeypatch.setattr(landlock, "version", lambda: 0)
@@ -821,3 +1084,14 @@ def test_the_filter(monkeypatch, machine, socket_, connect, clone, prlimit, ptra
 def test_landlock_speaks_a_version():
     assert landlock.version() >= 0
     assert ctypes.sizeof(landlock._Beneath) == 12
+
+
+def test_a_project_that_may_be_written_to_is_still_the_project(project, normal):
+    (project.folder / "state.txt").write_text("3")
+    text = normal + "\nsteps = int(open('state.txt').read())\nopen('state.txt', 'w').write('4')\n"
+    text += "svi = SVI(model, guide, Adam({'lr': 0.01}), Trace_ELBO())\nfor _ in range(steps):\n    svi.step(data)\n"
+    project.write("p.py", text)
+    seen = project.run("p.py", steps=3, sandbox=Sandbox(writable=(project.folder,)))
+    assert (project.folder / "state.txt").read_text() == "4", seen
+    assert {Path(name).name for name in seen.loaded} == {"p.py", "state.txt"}
+    assert seen.svis[0].where.startswith("p.py:")

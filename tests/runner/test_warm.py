@@ -22,8 +22,8 @@ from pyro_fix.runner.target import parse
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forked on Linux alone")
 
-#: A fresh run has loaded less of ours when the program begins.
-FORKED = "import sys\nprint('_pyro_fix_probe.facts' in sys.modules)\n"
+#: What a forked run shares with others is frozen.
+FORKED = "import gc\nprint(gc.get_freeze_count() > 0)\n"
 
 STATE = """
     import sys

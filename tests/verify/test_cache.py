@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
+import signal
+import time
 from pathlib import Path
 
 import pytest
 from handmade import look, observation, svi, trajectory
 
 from pyro_fix.observation import Failure, Observation, SliceReplay
-from pyro_fix.runner.identity import interpreter_hash
+from pyro_fix.runner.identity import changed_since, file_clock, file_hash, interpreter_hash
 from pyro_fix.verify.cache import Cache, decode, default_folder
 
 
@@ -75,6 +78,76 @@ def test_a_folder_that_cannot_be_written_is_no_cache(tmp_path: Path) -> None:
     assert cache.get("k") is None
 
 
+ODD = {
+    "a pipe": lambda path: os.mkfifo(path),
+    "a folder": lambda path: path.mkdir(),
+    "an endless device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "deeply nested": lambda path: path.write_text('{"observation": ' + "[" * 200_000),
+    "nested, and whole": lambda path: path.write_text("[" * 200_000 + "]" * 200_000),
+    "huge": lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), 1 << 32),
+    "not text": lambda path: path.write_bytes(b"\xff\xfe\x00" * 100),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+@pytest.mark.parametrize("kind", ODD)
+def test_an_odd_entry_is_no_entry_and_makes_room(tmp_path: Path, kind: str) -> None:
+    ODD[kind](tmp_path / "k.json")
+    cache = Cache(tmp_path, limit=1)
+    assert cache.get("k") is None
+    cache.put("k", observation(), [])
+    assert (cache.get("k") is not None) == (kind != "a folder")
+    cache.put("other", observation(), [])  # what is too much goes, what cannot go is no hindrance
+    assert cache.get("other") is not None or kind == "a folder"
+
+
+def test_an_entry_of_another_user_is_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(tmp_path)
+    cache.put("k", observation(), [])
+    assert cache.get("k") is not None
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert cache.get("k") is None
+
+
+def test_a_full_disk_leaves_no_half_entry(tmp_path: Path) -> None:
+    full = observation(warnings=("x" * 300_000,))
+    cache = Cache(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        cache.put("k", full, [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert cache.get("k") is None and not list(tmp_path.iterdir())
+    cache.put("k", full, [])
+    assert cache.get("k") is not None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+def test_what_is_no_file_has_no_content(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "file").write_text("")
+    found = [file_hash(tmp_path / name) for name in ("pipe", "zero", ".", "missing", "\0")]
+    assert found == [""] * 5 and file_hash(tmp_path / "file")
+
+
+def test_a_file_that_was_replaced_has_changed(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("1")
+    os.utime(file, (0, 0))
+    time.sleep(0.02)  # longer than the clock of files takes to move
+    moment = file_clock()
+    assert not changed_since(file, moment) and not changed_since(tmp_path / "missing", moment)
+    time.sleep(0.02)
+    file.write_text("2")
+    os.utime(file, (0, 0))  # as a program would that hides it
+    assert changed_since(file, moment)
+
+
 def test_installing_something_changes_the_interpreter(tmp_path: Path) -> None:
     python = tmp_path / "bin" / "python"
     packages = tmp_path / "lib" / "python3.11" / "site-packages"
@@ -92,6 +165,19 @@ def test_the_default_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "pyro-fix"
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")  # not wherever we happen to be
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    assert default_folder() == tmp_path / "home" / ".cache" / "pyro-fix"
+
+
+def test_without_a_home_there_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert default_folder() is None
 
 
 def test_decode_refuses_what_does_not_fit() -> None:

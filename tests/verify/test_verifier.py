@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from handmade import FakeRunner, observation, script, svi, trajectory
 
-from pyro_fix.observation import Failure
-from pyro_fix.runner.model import Sandbox
+from pyro_fix.observation import Failure, Observation
+from pyro_fix.runner.model import RunRequest, Sandbox
 from pyro_fix.sources import Source, from_bytes, read
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Rate, Status, Verdict
 from pyro_fix.verify import RunPlan, Verifier, VerifyOptions
@@ -514,6 +514,23 @@ class TestCache:
         case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
         assert case.verifier.runs == 2
 
+    def test_what_changed_under_a_run_is_run_again(self, fake: FakeRunner, tmp_path: Path) -> None:
+        model, train = fake.program("model.py", c=1), fake.program("train.py", imports="model.py", a=1)
+        case = Case(fake, train, cache=tmp_path / "cache")
+
+        def writes(request: RunRequest) -> Observation:
+            seen = fake(request)
+            model.write_text("c = 22\n")  # the program may, with --writable, and so may a person at an editor
+            return seen
+
+        sources = {train: read(train)}
+        proposal = case.fix(train, Promise.RUNS_CLEAN, a=2)
+        Verifier(case.plans, sources, case.options, writes).verify([proposal])
+        case.verify(proposal)
+        assert case.verifier.runs == 2
+        case.verify(proposal)
+        assert case.verifier.runs == 0
+
     def test_what_the_sandbox_allows_is_part_of_what_was_run(self, fake: FakeRunner, tmp_path: Path) -> None:
         train = fake.program("train.py", a=1)
         for sandbox, runs in ((Sandbox(), 2), (Sandbox(), 0), (Sandbox(network=True), 2), (None, 2), (Sandbox(), 0)):
@@ -528,6 +545,31 @@ class TestCache:
         for _ in range(2):
             case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
             assert case.verifier.runs == 1
+
+
+@pytest.mark.parametrize("when", ["always", "with the fix", "before the referee", "never"])
+def test_a_program_that_reaches_into_the_recorder_proves_nothing(fake: FakeRunner, when: str) -> None:
+    train = fake.program("train.py", a=1, bias=0)
+    case = Case(fake, train)
+
+    def run(request: RunRequest) -> Observation:
+        seen = fake(request)
+        reaches = {"always": True, "with the fix": request.marks, "before the referee": request.referee}.get(when)
+        return replace(seen, warnings=("the program reaches into the recorder: x was replaced",)) if reaches else seen
+
+    proposal = case.fix(train, Promise.NO_WORSE, bias=0.1)
+    (verdict,) = Verifier(case.plans, {train: read(train)}, case.options, run).verify([proposal])
+    assert verdict.status is (V if when == "never" else U)
+    assert ("train.py: the program reaches into the recorder" in verdict.reason) == (when != "never")
+
+
+def test_nor_does_one_that_names_the_recorder(fake: FakeRunner, tmp_path: Path) -> None:
+    train = fake.program("train.py", a=1)
+    train.write_text(train.read_text() + 'name = "_pyro_fix_probe"\n')
+    case = Case(fake, train, cache=tmp_path / "cache")
+    for _ in range(2):
+        verdict = case.one(case.fix(train, Promise.RUNS_CLEAN, a=2))
+        assert verdict.status is U and "reaches into the recorder: train.py:2 has _pyro_fix_probe" in verdict.reason
 
 
 def test_an_error_of_the_runner_stops_everything(fake: FakeRunner) -> None:
