@@ -173,3 +173,30 @@ def test_ctrl_c_leaves_nothing_behind(folder: Path, tmp_path_factory: pytest.Tem
     assert not list(scratch.iterdir())
     commands = subprocess.run(["ps", "-eo", "args"], check=True, capture_output=True, text=True).stdout
     assert str(folder / "train.py") not in commands
+
+
+@pytest.mark.slow
+def test_a_program_that_forges_its_own_record_is_not_verified(folder: Path) -> None:
+    """Ten lines that make all losses fall; without them the same fix is verified."""
+    forger = """
+import sys
+journal = sys.modules["_pyro" + "_fix_probe.journal"].Journal
+real = journal.step
+
+
+def step(self, **told):
+    real(self, **{**told, "loss": 100.0 / (1 + told["step"]), "nonfinite": ""})
+
+
+journal.step = step
+"""
+    for text, status in (
+        (PROGRAM.replace("NUM_STEPS", forger + "\nNUM_STEPS", 1), "unverified"),
+        (PROGRAM, "verified"),
+    ):
+        (folder / "train.py").write_text(text, encoding="utf-8")
+        code, out, err = run(folder, SELECT, "--verify", "--format", "json")
+        assert code == 1, err
+        (finding,) = json.loads(out)["findings"]
+        assert finding["fix"]["status"] == status, finding["fix"]["reason"]
+        assert ("reaches into the recorder" in finding["fix"]["reason"]) == (status == "unverified")

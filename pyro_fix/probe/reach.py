@@ -128,14 +128,29 @@ def _secrets() -> Iterator[str]:
 
 def _with_credentials(root: str) -> Iterator[str]:
     """The repository's settings where they hold a password or a token, as CI leaves them."""
-    path = os.path.join(root, ".git", "config")
+    git = os.path.join(root, ".git")
+    folders = [git]
+    told = _start_of(git)  # in a work tree, and in a submodule, it is a file
+    if told.startswith(b"gitdir:"):
+        own = os.path.join(root, os.fsdecode(told[7:].strip()))
+        folders = [own, os.path.join(own, os.fsdecode(_start_of(os.path.join(own, "commondir")).strip() or b"."))]
+    folders += [os.path.join(folder, "modules", name) for folder in folders for name in _names(folder + "/modules")]
+    for folder in folders:
+        for name in ("config", "config.worktree"):
+            path = os.path.realpath(os.path.join(folder, name))
+            if _CREDENTIALS.search(_start_of(path)):
+                yield path
+
+
+def _start_of(path: str) -> bytes:
     try:
-        descriptor = system.open(path, os.O_RDONLY)
-    except OSError:
-        return
+        descriptor = system.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return b""
     try:
-        if _CREDENTIALS.search(system.read(descriptor, 1 << 20)):
-            yield path
+        return system.read(descriptor, 1 << 20)
+    except OSError:  # a folder
+        return b""
     finally:
         system.close(descriptor)
 

@@ -1022,6 +1022,26 @@ def test_secrets_are_left_out_and_their_neighbours_are_not(tmp_path, monkeypatch
     assert not any(path == Path("/dev") for path in given)
 
 
+def test_settings_of_a_repository_are_left_out_where_they_hold_a_token(tmp_path):
+    token = "[remote]\nurl = https://me:abc@host/a.git\n"
+    for name, text in {
+        "main/.git/config": token,
+        "main/.git/worktrees/tree/commondir": "../..\n",
+        "main/.git/modules/part/config": token,
+        "main/.git/modules/plain/config": "[remote]\nurl = https://host/a.git\n",
+        "tree/.git": f"gitdir: {tmp_path}/main/.git/worktrees/tree\n",
+        "main/part/.git": "gitdir: ../.git/modules/part\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for root in ("main", "tree"):
+        hidden = {str(Path(path).relative_to(tmp_path)) for path in reach._with_credentials(str(tmp_path / root))}
+        assert hidden == {"main/.git/config", "main/.git/modules/part/config"}
+    inner = set(reach._with_credentials(str(tmp_path / "main" / "part")))
+    assert inner == {f"{tmp_path}/main/.git/modules/part/config"}
+    assert not list(reach._with_credentials(str(tmp_path)))
+
+
 class Filter:
     """Runs a filter as the kernel would, for machines that this is not."""
 

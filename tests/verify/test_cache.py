@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import signal
 import time
 from pathlib import Path
@@ -102,6 +101,7 @@ def test_an_odd_entry_is_no_entry_and_makes_room(tmp_path: Path, kind: str) -> N
     assert cache.get("other") is not None or kind == "a folder"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 def test_an_entry_of_another_user_is_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(tmp_path)
     cache.put("k", observation(), [])
@@ -111,6 +111,7 @@ def test_an_entry_of_another_user_is_no_entry(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_full_disk_leaves_no_half_entry(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
     full = observation(warnings=("x" * 300_000,))
     cache = Cache(tmp_path)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
