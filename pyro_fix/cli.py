@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyro_fix import __version__, config
+from pyro_fix import __version__, config, interruption
 
 if TYPE_CHECKING:
     from pyro_fix.report.text import Mode
     from pyro_fix.result import Finding, Result
 
 OK, FINDINGS, ERROR, HELD_BACK = 0, 1, 2, 3
-INTERRUPTED = 128 + signal.SIGINT
+INTERRUPTED = interruption.INTERRUPTED
 
 Action = Callable[[], int]
 
@@ -208,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # A path or message must not fail for its letters.
-    _end_on_signals()
+    interruption.heed()
     try:
         code = _parse(arguments)()
         sys.stdout.flush()
@@ -447,18 +445,6 @@ def _values_from_user() -> Iterator[None]:
         yield
     except ValueError as error:
         raise UserError(str(error)) from None
-
-
-def _end_on_signals() -> None:
-    """Have SIGTERM and SIGHUP unwind the stack, so that children are ended and temporary files removed."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, end)
 
 
 def _failed(message: str, code: int) -> int:

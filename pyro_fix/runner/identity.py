@@ -6,23 +6,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from functools import cache, lru_cache
 from pathlib import Path
 
+from pyro_fix import regular
+
+#: Bytes of a file that are read for its hash; of a longer one size and time have to do.
+_MOST_HASHED = 4 << 30
+
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes; empty for a file that cannot be read, which is a state like any other."""
+    """SHA-256 of a file's bytes; empty for what cannot be read as a file, which is a state like any other."""
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return ""
+        if status.st_size > _MOST_HASHED:
+            return f"{status.st_size} bytes of {status.st_mtime_ns}"
         return _file_hash(path, status.st_mtime_ns, status.st_size, status.st_ino)
-    except OSError:
+    except (OSError, ValueError):  # a name with a zero in it
         return ""
 
 
 @lru_cache(maxsize=4096)
 def _file_hash(path: Path, *state: int) -> str:
     """Hash a file once as long as its state is the same: data files are large, and every entry depends on them."""
-    with path.open("rb") as file:
+    with os.fdopen(regular.opened(path, follow=True), "rb") as file:
         result = hashlib.sha256()
         while block := file.read(1 << 20):
             result.update(block)
