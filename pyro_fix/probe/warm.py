@@ -94,6 +94,9 @@ class _Run:
     def remove(self) -> None:
         """Remove the folder of a run that the runner has left behind: nothing has run in it."""
         shutil.rmtree(self.order["scratch"], ignore_errors=True)
+        if self.order["group"]:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.order["group"])
 
     def close(self) -> None:
         """Let go of it."""
