@@ -14,8 +14,7 @@ def main() -> int:
 
         code = run()
     except KeyboardInterrupt:
-        print("pyro-fix: interrupted", file=sys.stderr)
-        code = interruption.INTERRUPTED
+        code = interruption.told()
     interruption.leaving()
     return code
 

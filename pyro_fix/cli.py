@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pyro_fix.result import Finding, Result
 
 OK, FINDINGS, ERROR, HELD_BACK = 0, 1, 2, 3
-INTERRUPTED = interruption.INTERRUPTED
 
 Action = Callable[[], int]
 
@@ -211,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _parse(arguments)()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return _failed("interrupted", INTERRUPTED)
+        return interruption.told()
     except BrokenPipeError:
         # The reader has had enough.  Python would flush again at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -22,7 +21,7 @@ PATIENCE, HASTE = 2.0, 0.3
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 _until: float | None = None
-_leaving = False
+_leaving = _told = False
 _last: list[Callable[[], None]] = []
 #: Children that end by themselves when we are gone, and have something to do before.
 spared: set[int] = set()
@@ -47,6 +46,15 @@ def leaving() -> None:
     _leaving = True
 
 
+def told() -> int:
+    """Say once that the user has ended us; returns the exit code."""
+    global _told
+    if not _told:
+        _told = True
+        print("pyro-fix: interrupted", file=sys.stderr, flush=True)
+    return INTERRUPTED
+
+
 def _end(number: int, _: FrameType | None) -> None:
     global _until
     if _leaving:
@@ -69,13 +77,15 @@ def _watch(number: int) -> None:
     for work in _last:
         with contextlib.suppress(Exception):
             work()
-    for pid in children():
-        if pid not in spared:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+    for _ in range(5):  # while some end, the kernel's list may lack others
+        for pid in children():
+            if pid not in spared:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
     with contextlib.suppress(Exception):
-        words = b"\x1b[?25h\r" if sys.stderr.isatty() else b""  # the picture of the progress hides the cursor
-        os.write(2, words + (b"pyro-fix: interrupted\n" if number == signal.SIGINT else b""))
+        words = b"\x1b[?25h\r" if os.isatty(2) else b""  # the picture of the progress hides the cursor
+        os.write(2, words + (b"pyro-fix: interrupted\n" if number == signal.SIGINT and not _told else b""))
     os._exit(128 + number)
 
 
@@ -83,7 +93,7 @@ def children() -> list[int]:
     """The processes that this one has started, or inherited."""
     found: list[int] = []
     with contextlib.suppress(OSError):
-        for task in Path("/proc/self/task").iterdir():
-            with contextlib.suppress(OSError, ValueError):
-                found += map(int, (task / "children").read_text(encoding="ascii").split())
+        for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - this is imported before all else, and is light
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/self/task/{task}/children") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
     return found

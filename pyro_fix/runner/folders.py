@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyro_fix import interruption
 from pyro_fix.runner import trees
 
 _NAME = re.compile(r"pyro-fix-(?:[a-z]+-)?(\d+)-(\d+)-[^/]+")
@@ -132,7 +133,7 @@ def hand_over(paths: list[str]) -> None:
     if not paths:
         return
     with contextlib.suppress(OSError):
-        subprocess.Popen(
+        remover = subprocess.Popen(
             [sys.executable, "-I", "-S", str(trees.__file__), *paths],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -140,6 +141,7 @@ def hand_over(paths: list[str]) -> None:
             cwd="/",
             start_new_session=True,
         )
+        interruption.spared.add(remover.pid)
 
 
 def _began(pid: int) -> int:

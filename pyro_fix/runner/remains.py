@@ -45,6 +45,12 @@ def end(made: str | None) -> None:
             _made.discard((os.getpid(), made))
 
 
+def drop(made: str | None) -> None:
+    """Remove a group if it is empty by now; else it is removed at the end."""
+    if made and groups.remove(made, 1):
+        _made.discard((os.getpid(), made))
+
+
 def leave(*, at_once: bool = False) -> None:
     """Remove all groups, once they are empty; or kill what is in them, and have that done by one that outlives us."""
     mine = [path for pid, path in list(_made) if pid == os.getpid()]
@@ -60,10 +66,11 @@ def leave(*, at_once: bool = False) -> None:
 def end_orphans() -> None:
     """Kill what a supervisor that was killed itself has left behind."""
     until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until:
+    quiet = 0
+    while quiet < 5 and time.monotonic() < until:  # while some end, the kernel's list may lack others
         found = [pid for pid in interruption.children() if pid not in interruption.spared and _is_locked_in(pid)]
-        if not found:
-            return
+        quiet = 0 if found else quiet + 1
+        time.sleep(0 if found else 0.01)
         for pid in found:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)

@@ -136,8 +136,7 @@ class _Parent:
         except subprocess.TimeoutExpired:  # it is still loading
             self._process.kill()
             self._process.wait()
-        if self._group:
-            groups.remove(self._group, 1)  # if runs go on, it is removed with the last of them, or at the end
+        remains.drop(self._group)
 
     def kill(self) -> None:
         """End it with all that it has forked: a run is out of hand."""
