@@ -190,6 +190,33 @@ def test_who_forks_and_exits_at_once_is_met_all_the_same(supervised):
     assert marks == []
 
 
+def test_the_killing_goes_on_until_the_kernel_says_that_nobody_is_left():
+    """Not for some seconds, and not until nobody is seen: who forks and exits is seen by chance."""
+    pid = os.fork()
+    if pid == 0:  # the supervisor of this test
+        status = 1
+        with contextlib.suppress(BaseException):
+            child = os.fork()
+            if child == 0:
+                os.setsid()
+                time.sleep(60)
+                os._exit(0)
+            time.sleep(0.2)
+
+            class Blind:
+                looks = 0
+
+                @classmethod
+                def descendants(cls, root):
+                    cls.looks += 1
+                    return limits.descendants(root) if cls.looks > 150 else ([], 0)
+
+            supervise._kill_all(os.getpid() + 1_000_000, None, groups, Blind)
+            status = 0 if Blind.looks > 150 and not alive(child) else 2
+        os._exit(status)
+    assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 0
+
+
 def _bytes(path):
     with contextlib.suppress(OSError):
         return path.read_bytes()
