@@ -65,6 +65,7 @@ class Started:
         word, _, number = self.child.stderr.readline().partition(" ")
         assert word == "here"
         self.number = int(number)
+        time.sleep(0.2)  # until it does what it has announced
 
     def end(self, *signals: int) -> tuple[int, str]:
         began = time.monotonic()

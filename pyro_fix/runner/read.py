@@ -56,22 +56,24 @@ def events(journal: Path, request: RunRequest) -> list[dict[str, Any]]:
         raise JournalError(f"it has more than {most >> 20} MiB")
     found: list[dict[str, Any]] = []
     steps: set[tuple[int, int, int]] = set()
-    others = 0
+    others = told = 0
     # A process that was killed while it wrote them down has left its last steps in both places.
     for part in (data, *(lines(_bytes(tail, TAIL)) for tail in _tails(journal))):
         for event in _events(part):
             if not _asked_for(event, request):
                 continue
             if event["event"] == "step":
+                told += 1
                 step = event["seed"], event["svi"], event["step"]
-                if step in steps:
-                    continue
+                known = step in steps
                 steps.add(step)
             else:
+                known = False
                 others += 1
-            if others > _MOST_EVENTS or len(steps) > max(_MOST_STEPS, 2 * asked):
+            if others > _MOST_EVENTS or told > max(_MOST_STEPS, 2 * asked):
                 raise JournalError("it tells of more than can have been")
-            found.append(event)
+            if not known:
+                found.append(event)
     return found
 
 
