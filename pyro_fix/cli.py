@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyro_fix import __version__, config, internal
+from pyro_fix import __version__, config, internal, interruption
 from pyro_fix.report import streams
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from pyro_fix.result import Finding, Result
 
 OK, FINDINGS, ERROR, HELD_BACK = 0, 1, 2, 3
-INTERRUPTED = 128 + signal.SIGINT
 
 Action = Callable[[], int]
 
@@ -207,13 +204,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run pyro-fix with ``argv`` (default: the command line's); returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     streams.prepare()
-    _end_on_signals()
+    interruption.heed()
     try:
         with streams.printing():  # help and version are answered here
             action = _parse(arguments)
         code = action()
     except KeyboardInterrupt:
-        code = _failed("interrupted", INTERRUPTED)
+        code = interruption.told()
     except BrokenPipeError:
         code = FINDINGS  # The reader has had enough.
     except Exception as error:
@@ -455,18 +452,6 @@ def _values_from_user() -> Iterator[None]:
         yield
     except ValueError as error:
         raise UserError(str(error)) from None
-
-
-def _end_on_signals() -> None:
-    """Have SIGTERM and SIGHUP unwind the stack, so that children are ended and temporary files removed."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, end)
 
 
 def _failed(message: str, code: int) -> int:

@@ -35,7 +35,8 @@ _FORBIDDEN = """ptrace 101 117, process_vm_readv 310 270, process_vm_writev 311 
  lookup_dcookie 212 18, syslog 103 116, vhangup 153 58, fanotify_init 300 262, shmget 29 194, msgget 68 186,
  semget 64 190, mq_open 240 180, mq_unlink 241 181"""
 _JUDGED = """socket 41 198, socketpair 53 199, connect 42 203, ioctl 16 29, prlimit64 302 261, clone 56 220,
- clone3 435 435, open 2 -, openat 257 56, openat2 437 437, truncate 76 45"""
+ clone3 435 435, open 2 -, openat 257 56, openat2 437 437, truncate 76 45, setpriority 141 140, ioprio_set 251 30,
+ sched_setparam 142 118, sched_setscheduler 144 119, sched_setaffinity 203 122, sched_setattr 314 274"""
 
 #: Kinds of requests (their second byte) that change files and folders opened for reading: attributes, versions, keys,
 #: subvolumes.
@@ -43,6 +44,9 @@ _FILE_REQUESTS = (0x5800, 0x6600, 0x7600, 0x9400)
 #: Put characters into a terminal.
 _TERMINAL_REQUESTS = (0x5412, 0x541C)
 _NEW_NAMESPACES = 0x7E020000
+
+#: The kind of target that is all processes of a user.
+_OF_A_USER = {"setpriority": 2, "ioprio_set": 3}
 
 _UNIX, _NETLINK, _STREAM, _SEQPACKET = 1, 16, 1, 5
 _LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
@@ -101,6 +105,18 @@ def _code(network: bool, truncate: bool, gate: bool) -> list[tuple[int, int, int
         # Its flags are behind a pointer; the C library takes clone instead.
         "clone3": [_error(errno.ENOSYS)],
     }
+    # How other processes get on: who watches a program must not have to wait for it.  Answered with "done", as above.
+    for name in ("setpriority", "ioprio_set"):
+        blocks[name] = [
+            _argument(1),
+            (_EQUAL, 0, 3, 0),
+            _argument(0),
+            (_EQUAL, 1, 0, _OF_A_USER[name]),
+            _allow(),
+            _error(0),
+        ]
+    for name in ("sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr"):
+        blocks[name] = [_argument(0), (_EQUAL, 0, 1, 0), _allow(), _error(0)]
     if not network:
         # Of UNIX sockets those that are connected: a datagram can be sent to any address.
         local = [_argument(1), (_AND, 0, 0, 0xF), (_EQUAL, 1, 0, _STREAM), (_EQUAL, 0, 1, _SEQPACKET), _allow()]

@@ -27,7 +27,7 @@ import tempfile
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -92,8 +92,11 @@ class _Run:
             return True
 
     def remove(self) -> None:
-        """Remove the folder of a run that the runner has left behind."""
+        """Remove the folder of a run that the runner has left behind: nothing has run in it."""
         shutil.rmtree(self.order["scratch"], ignore_errors=True)
+        if self.order["group"]:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.order["group"])
 
     def close(self) -> None:
         """Let go of it."""
@@ -239,10 +242,11 @@ class _Parent:
     def _supervise(self, run: _Run) -> None:
         """Be the run's supervisor, whose life hangs on the link alone; returns in the program's process."""
 
-        def start() -> int:
+        def start(inside: Callable[[], None]) -> int:
             os.chdir(run.order["cwd"])
             pid = os.fork()
             if pid == 0:
+                inside()
                 raise _Program
             return pid
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from pyro_fix import regular
 from pyro_fix.report import streams
 from pyro_fix.visible import in_line
 from pyro_fix.watch import Event, Notice, Phase, Round, RunBegan, RunEnded, RunWrites, TaskDone
@@ -35,6 +36,8 @@ PACE, QUIET = 3.0, 20.0
 ENOUGH = 3.0
 _FRAMES_A_SECOND = 8
 _STEP = b'"event": "step"'
+#: Bytes of a journal that are read between two frames.
+_MOST_READ = 4 << 20
 
 
 @dataclass
@@ -64,9 +67,9 @@ class _Journal:
 
     def count(self) -> int:
         """Steps so far; only what is new is read, and a line that is half written waits."""
-        with contextlib.suppress(OSError), self.path.open("rb") as file:
-            file.seek(self.read)
-            new = file.read()
+        # The program may write there what it likes, and put something else there.
+        with contextlib.suppress(OSError):
+            new = regular.read(self.path, _MOST_READ, self.read)
             whole = new[: new.rfind(b"\n") + 1]
             self.read += len(whole)
             self.steps += whole.count(_STEP)

@@ -7,7 +7,6 @@ has to be given beyond them, and what it leaves, travels as bytes.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 from pyro_fix import __version__
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import devices, interpreter, parcels, process, read, sandbox
+from pyro_fix.runner import devices, interpreter, parcels, process, read, sandbox, trees
 from pyro_fix.runner.identity import engine_hash, file_hash, interpreter_hash
 from pyro_fix.runner.model import RunRequest
 
@@ -147,7 +146,7 @@ def _folder(base: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        trees.remove(str(folder))
 
 
 def _cancelled(worker: Any, key: str) -> bool:

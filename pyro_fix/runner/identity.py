@@ -11,6 +11,11 @@ import time
 from functools import cache, lru_cache
 from pathlib import Path
 
+from pyro_fix import regular
+
+#: Bytes of a file that are read for its hash; of a longer one size and time have to do.
+_MOST_HASHED = 4 << 30
+
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes; empty for what is no file that can be read, which is a state like any other."""
@@ -18,8 +23,10 @@ def file_hash(path: Path) -> str:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever, and a device never end
             return ""
+        if status.st_size > _MOST_HASHED:
+            return f"{status.st_size} bytes of {status.st_mtime_ns}"
         return _file_hash(path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # a name with a zero in it
         return ""
 
 
@@ -41,9 +48,7 @@ def changed_since(path: Path, moment: int) -> bool:
 @lru_cache(maxsize=4096)
 def _file_hash(path: Path, *state: int) -> str:
     """Hash a file once as long as its state is the same: data files are large, and every entry depends on them."""
-    # It may have become a pipe meanwhile.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
+    with os.fdopen(regular.opened(path, follow=True), "rb") as file:
         result = hashlib.sha256()
         while block := file.read(1 << 20):
             result.update(block)

@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from pyro_fix import interruption, sources
 from pyro_fix import notebook as notebooks
-from pyro_fix import sources
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import interpreter, journals, read, sandbox, warm
+from pyro_fix.runner import folders, interpreter, journals, read, remains, sandbox, warm
 from pyro_fix.runner.model import RunRequest, Target
 
 _PROBE = Path(__file__).resolve().parent.parent / "probe"
@@ -31,6 +29,10 @@ _TAIL = 50
 _LONGEST_LINE = 1 << 16
 #: Seconds after which it is asked again whether a run is still wanted.
 _ASK = 0.25
+#: Seconds that a supervisor has to kill what a program has started.  It goes on after them, but nobody waits for it.
+_PATIENCE = 15.0
+#: Bytes of the file that a supervisor writes its last words to: they are there before a program can fill the disk.
+_ROOM = 4096
 
 _SITE = """\
 import os, sys
@@ -64,6 +66,9 @@ class _Started(Protocol):
     def hang_up(self) -> None:
         """Ask for the end."""
 
+    def abandon(self) -> None:
+        """End, from outside, what it does not end."""
+
     def close(self) -> None:
         """Let go of it."""
 
@@ -80,6 +85,7 @@ class _Fresh:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal is for us, we pass it on
         )
+        interruption.spared.add(self._process.pid)
         assert self._process.stdout is not None
         self.stdout = self._process.stdout
 
@@ -89,6 +95,7 @@ class _Fresh:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
+        interruption.spared.discard(self._process.pid)
         return True
 
     def hang_up(self) -> None:
@@ -97,6 +104,11 @@ class _Fresh:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
 
+    def abandon(self) -> None:
+        """Kill what it has left behind, if it has died; it is in the run's group, or comes to us."""
+        if self._process.poll() is not None:
+            remains.end_orphans()
+
     def close(self) -> None:
         """Let go of its output."""
         self.stdout.close()
@@ -104,6 +116,7 @@ class _Fresh:
 
 _running: set[_Started] = set()
 _running_lock = threading.Lock()
+interruption.at_last(folders.leave)
 
 
 def stop_all() -> None:
@@ -138,22 +151,34 @@ def run(
         return read.broken(request, Failure("notebook", str(error)))
     versions = {"python": found.version, "torch": found.torch, "pyro": found.pyro}
     watch = _Watch(started + request.timeout, on_line, given_up)
-    with _scratch() as scratch:
-        events, end = _child(request, scratch / "first", list(request.seeds), watch)
-        names = {event["event"] for event in events}
-        # What one process could not fork off gets processes of its own.
-        if "alone" in names:
-            for seed in request.seeds[1:]:
-                if end.why == "":
-                    more, end = _child(request, scratch / f"seed{seed}", [seed], watch, only_steps=True)
-                    events += more
-        if "unlooked" in names and end.why == "":
-            more, _ = _child(request, scratch / "look", [request.seeds[0]], watch, inline=True)
-            events += [event for event in more if event["event"] in ("look", "facts")]
     try:
-        return read.observation(request, events, end, versions, time.monotonic() - started)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:  # the program can write into its journal
-        return read.broken(request, Failure("journal", f"what the run recorded cannot be read: {error!r}"))
+        with folders.folder() as scratch:
+            events, end = _children(request, scratch, watch)
+            seen = read.observation(request, events, end, versions, time.monotonic() - started, _roots(request.target))
+            if seen.failure is not None and seen.failure.kind in ("killed", "no-svi") and folders.is_full(scratch):
+                seen = replace(seen, failure=Failure("killed", folders.no_space()))
+            return seen
+    except read.JournalError as error:
+        return read.broken(request, Failure("journal", f"what the run recorded cannot be read: {error}"))
+    except OSError as error:  # of ours: what is the program's does not come here
+        words = folders.no_space() if folders.says_full(error) else f"cannot be run: {error}"
+        return read.broken(request, Failure("killed", words))
+
+
+def _children(request: RunRequest, scratch: Path, watch: _Watch) -> tuple[list[dict[str, Any]], End]:
+    """Run the processes that a run takes; returns what they have recorded, and how the last of them ended."""
+    events, end = _child(request, scratch / "first", list(request.seeds), watch)
+    names = {event["event"] for event in events}
+    # What one process could not fork off gets processes of its own.
+    if "alone" in names:
+        for seed in request.seeds[1:]:
+            if end.why == "":
+                more, end = _child(request, scratch / f"seed{seed}", [seed], watch, only_steps=True)
+                events += more
+    if "unlooked" in names and end.why == "":
+        more, _ = _child(request, scratch / "look", [request.seeds[0]], watch, inline=True)
+        events += [event for event in more if event["event"] in ("look", "facts")]
+    return events, end
 
 
 def _with_program(request: RunRequest) -> RunRequest:
@@ -165,15 +190,6 @@ def _with_program(request: RunRequest) -> RunRequest:
     files = {Path(os.path.realpath(file)): data for file, data in request.overlay.items()}
     notebook = notebooks.from_bytes(path, files[path]) if path in files else notebooks.read(path)
     return replace(request, overlay={**files, path: notebook.runnable})
-
-
-@contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="pyro-fix-")).resolve()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -212,6 +228,8 @@ class End:
     message: str = ""
     tail: list[str] = field(default_factory=list)
     """The last lines of its output."""
+    unwatched: bool = False
+    """Whether its supervisor has died before it."""
 
 
 def _child(
@@ -236,6 +254,7 @@ def _child(
     (scratch / "site" / "sitecustomize.py").write_text(_SITE.format(boot=str(_PROBE / "boot.py")), encoding="utf-8")
     # Both beside the scratch folder, which the program may write to: it could put a link in a file's place.
     path, status = (scratch.with_name(f"{scratch.name}-{name}.json") for name in ("order", "status"))
+    group = remains.group()
     order = {
         "command": [str(request.python), *request.target.flags, str(_PROBE / "boot.py"), "--program"],
         "cwd": str(request.target.cwd),
@@ -243,16 +262,21 @@ def _child(
         "status": str(status),
         "scratch": str(scratch.parent),
         "limits": sandbox.limits(request, scratch),
+        "group": group,
     }
     path.write_text(json.dumps(order), encoding="utf-8")
+    status.write_bytes(b" " * _ROOM)
     journals.tell(scratch / "journal.jsonl")
     end = End()
-    forked = warm.fork(request, _PROBE / "boot.py", path, _environment(request, None))
-    if forked is not None:
-        end = _attend(forked, status, watch)
-    if forked is None or forked.refused:
-        end = _attend(_Fresh(path), status, watch)
-    found = read.events(scratch / "journal.jsonl")
+    try:
+        forked = warm.fork(request, _PROBE / "boot.py", path, _environment(request, None))
+        if forked is not None:
+            end = _attend(forked, status, watch)
+        if forked is None or forked.refused:
+            end = _attend(_Fresh(path), status, watch)
+    finally:
+        remains.end(group)
+    found = read.events(scratch / "journal.jsonl", request)
     if forked is not None and not found and not end.why and not request.fresh:
         # It came to nothing, perhaps because it was forked.
         again = scratch.with_name(f"{scratch.name}-afresh")
@@ -273,15 +297,14 @@ def _attend(started: _Started, status: Path, watch: _Watch) -> End:
         end.why = watch.over(started)
     finally:
         started.hang_up()
-        started.wait()
-        reader.join(5)
+        over = started.wait(_PATIENCE)
+        reader.join(2)
         with _running_lock:
             _running.discard(started)
-        started.close()
-    try:
-        told = json.loads(status.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        told = {}
+        # Something that lives on may hold the other end; closing this one would then wait for the reader.
+        if not reader.is_alive():
+            started.close()
+    told = _told(status)
     end.status = told.get("status")
     end.tail = list(tail)
     if "error" in told:
@@ -290,7 +313,20 @@ def _attend(started: _Started, status: Path, watch: _Watch) -> End:
         end.why, end.message = "limit", told["exceeded"]
     elif end.status is None and not end.why:
         end.why = "killed"
+    if not over or not told:
+        # It has died, or does not come to an end: then neither it nor what it watched may go on.
+        end.unwatched = not told
+        started.abandon()
     return end
+
+
+def _told(status: Path) -> dict[str, Any]:
+    """What the supervisor has left, which lies where the program cannot write; nothing where it has died."""
+    try:
+        told = json.loads(status.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _listen(stream: IO[bytes], tail: deque[str], on_line: Callable[[str], None] | None) -> None:

@@ -6,12 +6,12 @@ import json
 import math
 import os
 import signal
-import stat
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyro_fix import regular
 from pyro_fix.observation import (
     Dependencies,
     Failure,
@@ -27,60 +27,108 @@ from pyro_fix.observation import (
     Trajectory,
 )
 from pyro_fix.probe.journal import REACHED, TAIL, lines
+from pyro_fix.runner import schema
 from pyro_fix.runner.model import RunRequest
 
 if TYPE_CHECKING:
     from pyro_fix.runner.process import End
 
-#: More than that a program has written itself.
-_LONGEST_JOURNAL = 1 << 28
-#: Processes of a run that made steps; there are as many as seeds.
-_MOST_TAILS = 10_000
+#: Bytes of a journal without its steps, bytes of a step, and bytes of all together.
+_LONGEST, _STEP, _LONGEST_JOURNAL = 64 << 20, 512, 1 << 28
+#: Events of a journal without its steps, and steps in any case.
+_MOST_EVENTS, _MOST_STEPS = 200_000, 500_000
+#: Processes of a run that made steps; there are as many as seeds, and some may be run more than once.
+_MOST_TAILS = 1000
 #: Reasons for which an SVI object ends before it has made its steps through no doing of its own.
 _CUT_SHORT = frozenset({"time", "skipped"})
 
 
-def events(journal: Path) -> list[dict[str, Any]]:
-    """The events of a journal; a line that a kill has cut in two is left out."""
-    found = list(_events(_bytes(journal, _LONGEST_JOURNAL)))
-    steps = {_step(event) for event in found if event["event"] == "step"}
-    for tail in sorted(journal.parent.glob(f"{journal.name}.*"))[:_MOST_TAILS]:
-        # A process that was killed while it wrote them down has left its last steps in both places.
-        found += [event for event in _events(lines(_bytes(tail, TAIL))) if _step(event) not in steps]
-    return [*found, *_contradictions(found)]
+class JournalError(Exception):
+    """A journal that none of ours can be: the program has written it.  The message says what is wrong."""
 
 
-def _contradictions(found: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The recorder tells each step once: what is told besides comes from somebody else, or another process."""
-    told: dict[str, object] = {}
-    for event in found:
-        if event["event"] == "step" and told.setdefault(_step(event), event.get("loss")) is not event.get("loss"):
-            yield {"event": "note", "text": f"{REACHED}: it was told twice of a step (do several processes train?)"}
-            return
+def events(journal: Path, request: RunRequest) -> list[dict[str, Any]]:
+    """The events of a journal; a line that a kill has cut in two is left out.  Raises :class:`JournalError`."""
+    asked = request.steps * len(request.seeds) * max(request.expect_svis, 1)
+    most = min(_LONGEST + _STEP * asked, _LONGEST_JOURNAL)
+    data = _bytes(journal, most + 1)
+    if len(data) > most:
+        raise JournalError(f"it has more than {most >> 20} MiB")
+    found: list[dict[str, Any]] = []
+    written: set[tuple[int, int, int]] = set()
+    steps: set[tuple[int, int, int]] = set()
+    others = told = 0
+    twice = False
+    for number, part in enumerate((data, *(lines(_bytes(tail, TAIL)) for tail in _tails(journal)))):
+        for event in _events(part):
+            if not _asked_for(event, request):
+                continue
+            if event["event"] == "step":
+                told += 1
+                step = event["seed"], event["svi"], event["step"]
+                known = step in steps
+                # A process that was killed while it wrote them down has left its last steps in both places.
+                twice = twice or (known and not (number and step in written))
+                steps.add(step)
+                if not number:
+                    written.add(step)
+            else:
+                known = False
+                others += 1
+            if others > _MOST_EVENTS or told > max(_MOST_STEPS, 2 * asked):
+                raise JournalError("it tells of more than can have been")
+            if not known:
+                found.append(event)
+    if twice:  # the recorder tells each once: the other comes from somebody else, or from another process
+        found.append({"event": "note", "text": f"{REACHED}: it was told twice of a step (do several processes train?)"})
+    return found
 
 
-def _step(event: Mapping[str, Any]) -> str:
-    return f"{event.get('seed')} {event.get('svi')} {event.get('step')}"
+def _tails(journal: Path) -> list[str]:
+    """The files beside the journal in which steps lie; the program may have made any number of them."""
+    found: list[str] = []
+    try:
+        with os.scandir(journal.parent) as entries:
+            for entry in entries:
+                if entry.name.startswith(f"{journal.name}."):
+                    found.append(entry.path)
+                if len(found) >= _MOST_TAILS:
+                    break
+    except OSError:
+        return []
+    return sorted(found)
 
 
-def _bytes(path: Path, most: int) -> bytes:
+def _asked_for(event: Mapping[str, Any], request: RunRequest) -> bool:
+    """Whether an event speaks of something that the run was to do."""
+    return (
+        event.get("svi", 0) < schema.MOST_SVIS
+        and event.get("seed", request.seeds[0]) in request.seeds
+        and event.get("step", 0) < max(request.steps, 1)
+    )
+
+
+def _bytes(path: Path | str, most: int) -> bytes:
     try:
         # The program could have put a pipe or a link in its place.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        return regular.read(path, most)
     except OSError:
         return b""
 
 
 def _events(data: bytes) -> Iterator[dict[str, Any]]:
-    for line in data.decode("utf-8", "replace").splitlines():
+    for line in data.split(b"\n"):
         try:
-            event = json.loads(line)
+            said = json.loads(line.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             continue
-        if isinstance(event, dict) and isinstance(event.get("event"), str):
-            yield event
+        if isinstance(said, dict):
+            try:
+                event = schema.fit(said)
+            except schema.Unfit as error:
+                raise JournalError(str(error)) from None
+            if event is not None:
+                yield event
 
 
 def broken(request: RunRequest, failure: Failure) -> Observation:
@@ -89,19 +137,29 @@ def broken(request: RunRequest, failure: Failure) -> Observation:
 
 
 def observation(
-    request: RunRequest, found: list[dict[str, Any]], end: End, versions: Mapping[str, str], seconds: float
+    request: RunRequest,
+    found: list[dict[str, Any]],
+    end: End,
+    versions: Mapping[str, str],
+    seconds: float,
+    roots: Sequence[str],
 ) -> Observation:
-    """Put together what the events of all processes of a run say."""
+    """Put together what the events of all processes of a run say.  ``roots`` are the project's folders."""
     by_name: dict[str, list[dict[str, Any]]] = {}
+    by_svi: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for event in found:
         by_name.setdefault(event["event"], []).append(event)
+        if "svi" in event:
+            by_svi.setdefault((event["event"], event["svi"]), []).append(event)
     hits = {f"{path}:{line}": 0 for path, lines in request.marks.items() for line in lines}
     for event in by_name.get("hits", ()):
         for label, count in event["counts"].items():
-            hits[label] = hits.get(label, 0) + count
+            if label in hits:
+                hits[label] += count
     for event in by_name.get("start", ())[:1]:
         versions = {name: event[name] for name in ("python", "torch", "pyro")}
-    svis = tuple(_svi(request, ordinal, by_name) for ordinal in _ordinals(by_name))
+    lost = {event["seed"]: event["why"] for event in by_name.get("lost", ())}
+    svis = tuple(_svi(request, ordinal, by_svi, lost) for ordinal in _ordinals(by_svi))
     ends = by_name.get("device", ())
     texts = [event["text"] for name in ("warning", "note") for event in by_name.get(name, ())]
     return Observation(
@@ -111,7 +169,7 @@ def observation(
         device=next((event["device"] for event in ends), "cpu"),
         svis=svis,
         hits=hits,
-        loaded=tuple(sorted({event["path"] for event in by_name.get("loaded", ())})),
+        loaded=tuple(sorted({e["path"] for e in by_name.get("loaded", ()) if _is_below(e["path"], request, roots)})),
         failure=_failure(request, by_name, end, svis),
         warnings=tuple(dict.fromkeys(texts)),
         seconds=seconds,
@@ -120,24 +178,31 @@ def observation(
     )
 
 
-def _ordinals(by_name: Mapping[str, list[dict[str, Any]]]) -> list[int]:
-    return sorted({event["svi"] for name in ("svi", "step", "failed") for event in by_name.get(name, ())})
+def _is_below(path: str, request: RunRequest, roots: Sequence[str]) -> bool:
+    """Whether a file is one of the project: the cache reads all that the program says it has read."""
+    absolute = os.path.normpath(request.target.cwd / path)
+    return any(absolute.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
-def _of(by_name: Mapping[str, list[dict[str, Any]]], name: str, ordinal: int) -> list[dict[str, Any]]:
-    return [event for event in by_name.get(name, ()) if event["svi"] == ordinal]
+_BySvi = Mapping[tuple[str, int], list[dict[str, Any]]]
 
 
-def _svi(request: RunRequest, ordinal: int, by_name: Mapping[str, list[dict[str, Any]]]) -> SviObservation:
-    about: dict[str, Any] = next(iter(_of(by_name, "svi", ordinal)), {})
-    steps, failures, ends = (_of(by_name, name, ordinal) for name in ("step", "failed", "end"))
-    lost = {event["seed"]: event["why"] for event in by_name.get("lost", ())}
+def _ordinals(by_svi: _BySvi) -> list[int]:
+    return sorted({ordinal for name, ordinal in by_svi if name in ("svi", "step", "failed")})
+
+
+def _svi(request: RunRequest, ordinal: int, by_svi: _BySvi, lost: Mapping[int, str]) -> SviObservation:
+    def of(name: str) -> list[dict[str, Any]]:
+        return by_svi.get((name, ordinal), [])
+
+    about: dict[str, Any] = next(iter(of("svi")), {})
+    steps, failures, ends = (_by_seed(of(name)) for name in ("step", "failed", "end"))
     trajectories = []
     for seed in request.seeds:
-        made, raised, ended = ([event for event in group if event["seed"] == seed] for group in (steps, failures, ends))
+        made, raised, ended = (group.get(seed, []) for group in (steps, failures, ends))
         if made or raised or ended or seed in lost:
             trajectories.append(_trajectory(seed, made, raised, ended, lost.get(seed)))
-    looks, facts = _of(by_name, "look", ordinal), _of(by_name, "facts", ordinal)
+    looks, facts = of("look"), of("facts")
     return SviObservation(
         ordinal=ordinal,
         where=about.get("where", ""),
@@ -147,10 +212,17 @@ def _svi(request: RunRequest, ordinal: int, by_name: Mapping[str, list[dict[str,
         trajectories=tuple(trajectories),
         # The first: whatever is said of a look that was made broke in what came after it.
         look=_look(looks[0], facts[0] if facts else {}) if looks else None,
-        referee={event["label"]: tuple(event["losses"]) for event in _of(by_name, "referee", ordinal)},
+        referee={event["label"]: tuple(event["losses"]) for event in of("referee")},
         guide=about.get("guide", ""),
         vectorized=about.get("vectorized", False),
     )
+
+
+def _by_seed(found: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for event in found:
+        groups.setdefault(event["seed"], []).append(event)
+    return groups
 
 
 def _trajectory(
@@ -263,6 +335,8 @@ def _failure(
         return Failure("killed", f"it {end.message}")
     if end.why == "start":
         return Failure("no-pyro", f"{request.python} cannot be started: {end.message}")
+    if end.unwatched:
+        return Failure("killed", "was stopped: the process that watched it has died")
     if end.why == "killed":
         return Failure("killed", "was stopped")
     if end.status is not None and end.status < 0:

@@ -131,7 +131,8 @@ def limits(request: RunRequest, scratch: Path) -> dict[str, Any] | None:
     sandbox = request.sandbox
     if sandbox is None:
         return None
-    return {"memory": memory(sandbox), "processes": sandbox.processes, "disk": DISK, "folder": str(scratch)}
+    folders = [str(scratch), *([str(request.save_states.absolute())] if request.save_states else [])]
+    return {"memory": memory(sandbox), "processes": sandbox.processes, "disk": DISK, "folders": folders}
 
 
 def policy(request: RunRequest, scratch: Path, roots: Sequence[str]) -> dict[str, Any] | None:

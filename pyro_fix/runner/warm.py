@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from pyro_fix.runner import devices
+from pyro_fix.runner import devices, groups, remains
 from pyro_fix.runner.model import RunRequest
 
 #: Differ from run to run, and nothing that is loaded asks for them.
@@ -75,6 +75,11 @@ class Forked:
             else:  # nobody is there yet to hear it
                 self._link.shutdown(socket.SHUT_RDWR)
 
+    def abandon(self) -> None:
+        """Its supervisor is gone, or lost: end all that comes from the same process, which is where it is."""
+        if self.began:
+            self._parent.kill()
+
     def close(self) -> None:
         """Let go of it."""
         self._link.close()
@@ -100,6 +105,10 @@ class _Parent:
                 start_new_session=True,
                 pass_fds=[theirs.fileno()],
             )
+        # Before anything of the project's can run in it: loading Python takes longer than this.
+        self._group = remains.group()
+        if self._group:
+            groups.enter(self._group, self._process.pid)
         self._orders = ours
         threading.Thread(target=self._drain, daemon=True).start()
 
@@ -127,6 +136,17 @@ class _Parent:
         except subprocess.TimeoutExpired:  # it is still loading
             self._process.kill()
             self._process.wait()
+        remains.drop(self._group)
+
+    def kill(self) -> None:
+        """End it with all that it has forked: a run is out of hand."""
+        self.lost = True
+        if self._group:
+            groups.kill(self._group)
+        else:
+            self._process.kill()
+            self._process.wait()
+            remains.end_orphans()
 
     def _drain(self) -> None:
         assert self._process.stdout is not None

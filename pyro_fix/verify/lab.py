@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -12,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from pyro_fix.observation import Observation
-from pyro_fix.runner import journals
+from pyro_fix.observation import Failure, Observation
+from pyro_fix.runner import folders, journals, read
 from pyro_fix.runner.identity import changed_since, digest, engine_hash, file_clock, interpreter_hash
 from pyro_fix.runner.model import Referee, RunRequest, Target
 from pyro_fix.verify.cache import FORMAT, Cache
@@ -58,7 +57,7 @@ class Lab:
     ) -> None:
         """Remove the parameters that runs have saved."""
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            folders.remove(self._folder)
 
     def cancel(self) -> None:
         """End the children that run and start no further one."""
@@ -130,7 +129,12 @@ class Lab:
         with self._slots:
             if self._cancelled:
                 raise Cancelled
-            folder = self._new_folder() if save else None
+            try:
+                folder = self._new_folder() if save else None
+            except OSError as error:
+                if not folders.says_full(error):
+                    raise
+                return read.broken(request, Failure("killed", folders.no_space()))
             with self._lock:
                 self.runs += 1
                 number = self.runs
@@ -153,7 +157,7 @@ class Lab:
     def _new_folder(self) -> Path:
         with self._lock:
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="pyro-fix-states-"))
+                self._folder = folders.make("states-")
             return Path(tempfile.mkdtemp(dir=self._folder))
 
 

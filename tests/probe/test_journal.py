@@ -13,12 +13,16 @@ import pytest
 
 from pyro_fix.probe.journal import Journal, lines
 from pyro_fix.runner import read
+from pyro_fix.runner.model import RunRequest, Target
 
+REQUEST = RunRequest(
+    Target("script", "p.py", (), Path("/"), "--run"), Path(sys.executable), steps=1_000_000, seeds=tuple(range(100))
+)
 STEP = {"svi": 0, "loss": 1.25, "rates": [0.01, 0.1], "norm": 2.0, "cpu": 1e-3, "nonfinite": ""}
 
 
 def _steps(path: Path) -> list[int]:
-    return [event["step"] for event in read.events(path) if event["event"] == "step"]
+    return [event["step"] for event in read.events(path, REQUEST) if event["event"] == "step"]
 
 
 def test_a_step_is_told_as_any_other_event_is(tmp_path: Path) -> None:
@@ -31,7 +35,7 @@ def test_a_step_is_told_as_any_other_event_is(tmp_path: Path) -> None:
     for number, fields in enumerate((STEP, many, {**STEP, "rates": [0.1, 0.2, 0.3]}), 2):
         one.step(seed=3, step=number, **fields)  # type: ignore[arg-type]
         other.write("step", seed=3, step=number, **fields)
-    told = [[sorted(event.items()) for event in read.events(tmp_path / name)] for name in ("one", "other")]
+    told = [[sorted(event.items()) for event in read.events(tmp_path / name, REQUEST)] for name in ("one", "other")]
     assert repr(told[0]) == repr(told[1])  # NaN is not equal to itself
 
 
@@ -81,7 +85,7 @@ def test_forks_tell_their_own_steps_and_no_others(tmp_path: Path) -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     journal.step(seed=0, step=1, **STEP)  # type: ignore[arg-type]
-    told = [(event["seed"], event["step"]) for event in read.events(path)]
+    told = [(event["seed"], event["step"]) for event in read.events(path, REQUEST)]
     assert sorted(told) == [(0, 0), (0, 1), (1, 0)]
 
 
