@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyro_fix.runner import folders, trees
+from pyro_fix.runner import folders, parcels, trees
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX files")
 
@@ -149,3 +149,22 @@ def test_a_removal_that_takes_long_is_left_to_another_process(tmp_path, monkeypa
     while made.exists() and time.monotonic() < end:
         time.sleep(0.05)
     assert not made.exists()
+
+
+@posix
+def test_parameters_are_looked_for_where_they_lie_and_no_deeper(tmp_path):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "svi-0-first.pt").write_bytes(b"a")
+    (tmp_path / "svi-1-last.pt").write_bytes(b"b")
+    os.mkfifo(tmp_path / "svi-2-last.pt")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "svi-0-first.pt").write_bytes(b"c")
+    (tmp_path / "1").symlink_to(tmp_path / "elsewhere")
+    here = os.getcwd()
+    os.chdir(tmp_path / "0")
+    for _ in range(1100):
+        os.mkdir("0")
+        os.chdir("0")
+    os.chdir(here)
+    assert parcels.pack(tmp_path) == {"0/svi-0-first.pt": b"a", "svi-1-last.pt": b"b"}
+    assert trees.remove(str(tmp_path / "0"))
