@@ -164,10 +164,10 @@ def remove_statement(module: Module, node: ast.expr) -> Edit | None:
     A comment behind it stays, on a line of its own; of the blank lines around it as many stay as the larger gap had;
     a block that would be empty becomes ``pass``.
     """
-    body = next((b for b in _bodies(module.tree) if any(_is_statement(s, node) for s in b)), None)
-    if body is None:
+    statement = module.parents.get(node)
+    if not isinstance(statement, ast.Expr):
         return None
-    statement = next(s for s in body if _is_statement(s, node))
+    body = next(b for b in _bodies(module.parents[statement]) if statement in b)
     source, lines = module.source, module.source.lines
     first, last = statement.lineno, statement.end_lineno or statement.lineno
     start, end = span(source, statement)
@@ -271,16 +271,11 @@ def _tokens(source: Source, first: int, last: int) -> Iterator[tuple[str, int, i
         return
 
 
-def _bodies(tree: ast.AST) -> Iterator[list[ast.stmt]]:
-    for node in ast.walk(tree):
-        for name in ("body", "orelse", "finalbody"):
-            body = getattr(node, name, None)
-            if isinstance(body, list) and body:
-                yield body
-
-
-def _is_statement(statement: ast.stmt, node: ast.expr) -> bool:
-    return isinstance(statement, ast.Expr) and statement.value is node
+def _bodies(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    for name in ("body", "orelse", "finalbody"):
+        body = getattr(node, name, None)
+        if isinstance(body, list) and body:
+            yield body
 
 
 def _blank(lines: Sequence[str]) -> int:

@@ -110,7 +110,8 @@ def _rounds(
         verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
         proposals = [*ready, *early]
         verdicts = [_in_round(number, verdict) for verdict in verdicts]
-        judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
+        diffs: dict[int, str] = {}
+        judged = [_finding(p, v, program, state, options, diffs) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
         if options.listing:
             return judged
@@ -220,13 +221,16 @@ def _base(state: _State) -> dict[Path, bytes]:
 def _propose(transforms: Iterable[Transform], program: Program, state: _State) -> list[Proposal]:
     """All findings in the files asked for, by place; those that stand in one place for one code become one."""
     merged: dict[tuple[str, Path, int, int], Proposal] = {}
+    found: list[Proposal] = []  # what is known by its id has to stay
+    doubts: dict[int, str] = {}
     for transform in transforms:
         for proposal in _proposals(transform, program, state):
             if proposal.path not in state.original or suppressed(program.modules[proposal.path].source, proposal):
                 continue
             if proposal.path in state.tests:
                 proposal = replace(proposal, candidates=(), held_back=IN_TEST)
-            proposal = _careful(proposal, program, state)
+            found.append(proposal)
+            proposal = _careful(proposal, program, state, doubts)
             key = (proposal.code, proposal.path, proposal.line, proposal.column)
             known = merged.get(key)
             if known is None:
@@ -260,12 +264,14 @@ def _at_hand(error: Exception, state: _State) -> Path | None:
     return None
 
 
-def _careful(proposal: Proposal, program: Program, state: _State) -> Proposal:
-    """A proposal without the candidates that would do more than they say."""
+def _careful(proposal: Proposal, program: Program, state: _State, known: dict[int, str]) -> Proposal:
+    """A proposal without the candidates that would do more than they say; ``known`` is what was said of edits."""
     kept, doubts = [], []
     for candidate in proposal.candidates:
+        key = id(candidate.edits)
         try:
-            doubt = rewrite.doubt(program.texts, candidate.edits)
+            doubt = known[key] if key in known else rewrite.doubt(program.texts, candidate.edits)
+            known[key] = doubt
         except Exception as error:
             doubt = internal.told(error)
             state.silent[proposal.code, proposal.path] = doubt
@@ -343,7 +349,8 @@ def _edits(finding: Finding) -> tuple[Edit, ...]:
 
 
 def _composed(texts: Mapping[Path, Source], findings: Sequence[Finding]) -> rewrite.Patch:
-    return rewrite.compose(texts, [edit for finding in findings for edit in _edits(finding)])
+    groups = {id(edits): edits for edits in map(_edits, findings)}  # many findings may share one fix
+    return rewrite.compose(texts, [edit for edits in groups.values() for edit in edits])
 
 
 def _unparsable(texts: Mapping[Path, Source], patch: rewrite.Patch) -> set[Path]:
@@ -358,16 +365,20 @@ def _unparsable(texts: Mapping[Path, Source], patch: rewrite.Patch) -> set[Path]
     return broken
 
 
-def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _State, options: Options) -> Finding:
+def _finding(
+    proposal: Proposal, verdict: Verdict, program: Program, state: _State, options: Options, diffs: dict[int, str]
+) -> Finding:
+    """A finding as it is told; ``diffs`` are those of edits that were met before."""
     candidate = verdict.candidate or (proposal.candidates[0] if proposal.candidates else None)
-    diff = ""
-    if candidate is not None:
+    diff = diffs.get(id(candidate.edits), "") if candidate is not None else ""
+    if candidate is not None and not diff:
         texts = program.texts
         patch = rewrite.compose(texts, candidate.edits)
         diff = "".join(
             unified(texts[path].raw(texts[path].text), texts[path].raw(text), path, Path.cwd())
             for path, text in patch.texts.items()
         )
+        diffs[id(candidate.edits)] = diff
     home, column = _home(proposal, state)
     cell, line = state.original[proposal.path].place(home)
     source = program.texts[proposal.path]

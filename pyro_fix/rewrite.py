@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tokenize
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -57,9 +58,12 @@ class Composer:
 
     def __init__(self) -> None:
         self._taken: dict[Path, list[tuple[int, int, str]]] = {}
+        self._groups: dict[int, Iterable[Edit]] = {}
 
     def add(self, edits: Iterable[Edit]) -> bool:
         """Take a group in, all or none; False when it conflicts with what is in already, or with itself."""
+        if id(edits) in self._groups:  # many findings may share one fix
+            return True
         added: list[tuple[list[tuple[int, int, str]], tuple[int, int, str]]] = []
         for edit in set(edits):
             spans = self._taken.setdefault(edit.path, [])
@@ -74,6 +78,7 @@ class Composer:
                 return False
             spans.insert(at, span)
             added.append((spans, span))
+        self._groups[id(edits)] = edits
         return True
 
 
@@ -183,4 +188,5 @@ def _apply(text: str, edits: Iterable[Edit]) -> tuple[str, tuple[int, ...]]:
         length += len(edit.replacement)
         at, last = edit.end, edit
     new = "".join(pieces) + text[at:]
-    return new, tuple(dict.fromkeys(new.count("\n", 0, start) + 1 for start in starts))
+    ends = [match.end() for match in re.finditer(r"\r\n?|\n", new)]
+    return new, tuple(dict.fromkeys(bisect_right(ends, start) + 1 for start in starts))

@@ -99,7 +99,8 @@ class Source:
     @property
     def newline(self) -> str:
         """How the file ends its lines: as its first one."""
-        return "\r\n" if self.lines and self.lines[0].endswith("\r\n") else "\n"
+        first = self.lines[0] if self.lines else ""
+        return first[len(first.rstrip("\r\n")) :] or "\n"
 
     def offset(self, line: int, column: int) -> int:
         """Turn ``ast``'s 1-based line and column in UTF-8 bytes into an offset into ``text``."""

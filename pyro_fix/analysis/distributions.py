@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -208,6 +208,7 @@ def _domain(node: ast.expr | None) -> _Domain | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def implies(constraint: str, required: str) -> bool | None:
     """Whether values under ``constraint`` always satisfy ``required``; None when that cannot be told.
 

@@ -113,7 +113,7 @@ class Notebook(Source):
     @property
     def newline(self) -> str:
         """How the cells end their lines."""
-        return "\r\n" if any("\r\n" in cell.text for cell in self.cells) else "\n"
+        return "\r\n" if any("\r\n" in cell.text for cell in self.cells) else "\n"  # the line ends of the text are ours
 
     @cached_property
     def _masked(self) -> list[magics.Masked]:

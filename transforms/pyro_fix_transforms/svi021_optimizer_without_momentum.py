@@ -108,7 +108,8 @@ def _written(module: Module, options: Options, entries: dict[str, str]) -> str:
     comments = edits.comments_of(module, options.node)
     if not comments:
         return f"{{{', '.join(pairs.values())}}}"
-    source, behind = module.source, {}
+    source = module.source
+    behind: dict[str, str] = {}
     for key in entries:
         node = options.node_of(key)
         if node is None:
@@ -116,8 +117,8 @@ def _written(module: Module, options: Options, entries: dict[str, str]) -> str:
         behind[key] = comments.pop(node.end_lineno or node.lineno, "")
         for line in range(node.lineno, node.end_lineno or node.lineno):  # those within what is written again
             comments.pop(line, None)
-    line = source.lines[options.node.lineno - 1]
-    margin = line[: len(line) - len(line.lstrip())]
+    opening = source.lines[options.node.lineno - 1]
+    margin = opening[: len(opening) - len(opening.lstrip())]
     inner = [*comments.values(), *(f"{pair},  {behind.get(key, '')}".rstrip() for key, pair in pairs.items())]
     return source.newline.join(["{", *(f"{margin}    {text}" for text in inner), f"{margin}}}"])
 
