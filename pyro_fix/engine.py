@@ -27,6 +27,7 @@ from pyro_fix.watch import Progress, Round
 #: A fix can bring another finding to light (a constraint that tip 16 wants tighter); after this many rounds it stops.
 MAX_ROUNDS = 8
 TOO_EARLY = "waits until the other fixes are in: it may not be needed then"
+OUTSIDE = "the fix would change {}, outside of the folder that was scanned: name that file as well to have it changed"
 IN_TEST = "a test may rely on what the program does now; name the file itself to have it fixed"
 
 
@@ -83,7 +84,9 @@ def _rounds(
         progress(Round(number))
         program, base = _analyse(state), _base(state)
         join(program, judge.observe(program, base))
-        proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
+        proposals = [
+            _within(p, options) for p in _propose(transforms, program, state) if _identity(p, state) not in settled
+        ]
         proposals = [p for p in proposals if not options.refused or _known_by(p, state) not in options.refused]
         waited = [p for p in proposals if _identity(p, state) in heard]
         ready, early = _ordered(proposals, transforms, waited, judge.can_run)
@@ -185,6 +188,17 @@ def _propose(transforms: Iterable[Transform], program: Program, state: _State) -
             else:
                 merged[key] = _common(known, proposal)
     return sorted(merged.values(), key=lambda p: (p.path, p.line, p.column, p.code))
+
+
+def _within(proposal: Proposal, options: Options) -> Proposal:
+    """The proposal, held back where it would change files elsewhere: imports and links may lead anywhere."""
+    if options.tree is None:
+        return proposal
+    named = {path.absolute() for path in options.paths}
+    for path in sorted({edit.path for candidate in proposal.candidates for edit in candidate.edits} - named):
+        if not path.resolve().is_relative_to(options.tree):
+            return replace(proposal, candidates=(), held_back=OUTSIDE.format(path))
+    return proposal
 
 
 def _common(known: Proposal, other: Proposal) -> Proposal:

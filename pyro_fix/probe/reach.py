@@ -62,6 +62,30 @@ def readable(own: Iterable[str], hidden: Iterable[str]) -> list[str]:
     return [path for root in dict.fromkeys(["/", *own]) for path in _beside(root, sorted(secret))]
 
 
+def beside_secrets(paths: Iterable[str], hidden: Iterable[str]) -> list[str]:
+    """Those of ``paths`` that lie below a hidden place, or below a folder that holds one.
+
+    What is made there later has to be allowed by name.
+    """
+    spelled = set()
+    for place in {*_secrets(), *map(os.path.realpath, hidden)}:
+        spelled |= {place, *_above(place)}
+    found = sorted({path for path in map(os.path.realpath, paths) if not spelled.isdisjoint([path, *_above(path)])})
+    return [path for path in found if not set(found).intersection(_above(path))]
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders above, but for the root of all."""
+    while os.path.dirname(path) not in (path, "/"):
+        path = os.path.dirname(path)
+        yield path
+
+
+def with_credentials(own: Iterable[str]) -> list[str]:
+    """Files of these folders that hold a password or a token."""
+    return sorted({path for root in own for path in _with_credentials(root)})
+
+
 def devices() -> list[str]:
     """The device files that programs need, graphics cards with them."""
     found = [name for name in _names("/dev") if name in DEVICES or name.startswith("nvidia")]

@@ -14,17 +14,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from pyro_fix import notebook as notebooks
 from pyro_fix import sources
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import interpreter, journals, read, sandbox, warm
+from pyro_fix.runner import home, interpreter, journals, locked, read, sandbox, warm
 from pyro_fix.runner.model import RunRequest, Target
 
 _PROBE = Path(__file__).resolve().parent.parent / "probe"
-_SUPERVISOR = Path(__file__).resolve().with_name("supervise.py")
 #: The last part of the time is the child's, to end by itself with everything reported.
 _CHILD_SHARE = 0.9
 _TAIL = 50
@@ -74,7 +74,7 @@ class _Fresh:
     def __init__(self, order: Path) -> None:
         """Start it."""
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_SUPERVISOR), str(order)],
+            [sys.executable, "-I", "-S", str(locked.SUPERVISOR), str(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -129,7 +129,7 @@ def run(
     what the program does; an exception in this thread (Ctrl-C) ends the program first.
     """
     started = time.monotonic()
-    found = interpreter.check(request.python)
+    found = interpreter.check(request.python, request.sandbox)
     if isinstance(found, Failure):
         return read.broken(request, found)
     try:
@@ -169,7 +169,7 @@ def _with_program(request: RunRequest) -> RunRequest:
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="pyro-fix-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=home.runs()))
     try:
         yield folder
     finally:
@@ -231,28 +231,45 @@ def _child(
         (scratch / folder).mkdir(parents=True)
     if request.save_states:
         request.save_states.mkdir(parents=True, exist_ok=True)  # the sandbox opens what is there
-    spec = _spec(request, scratch, seeds, left, plain=only_steps or inline, inline=inline)
+    places = _places(request)
+    spec = _spec(request, scratch, seeds, left, plain=only_steps or inline, inline=inline, places=places)
     (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
     (scratch / "site" / "sitecustomize.py").write_text(_SITE.format(boot=str(_PROBE / "boot.py")), encoding="utf-8")
-    # Both beside the scratch folder, which the program may write to: it could put a link in a file's place.
-    path, status = (scratch.with_name(f"{scratch.name}-{name}.json") for name in ("order", "status"))
-    order = {
-        "command": [str(request.python), *request.target.flags, str(_PROBE / "boot.py"), "--program"],
+    words = [str(request.python), *request.target.flags, str(_PROBE / "boot.py"), "--program"]
+    journal = scratch / "journal.jsonl"
+    # What the supervisors go by lies where no program can put something else in its place.
+    orders = [
+        home.orders() / f"{scratch.parent.name}-{scratch.name}-{part}.json" for part in ("order", "lock", "status")
+    ]
+    path, lock, status = orders
+    order: dict[str, Any] = {
+        "command": words,
+        "argv": words,
         "cwd": str(request.target.cwd),
         "env": _environment(request, scratch),
-        "status": str(status),
+        # That of a fork writes it, as all else, where the process may write that it is forked from.
+        "status": str(scratch.with_name(f"{scratch.name}-status.json")),
         "scratch": str(scratch.parent),
+        "home": str(home.folder()),
         "limits": sandbox.limits(request, scratch),
     }
-    path.write_text(json.dumps(order), encoding="utf-8")
-    journals.tell(scratch / "journal.jsonl")
+    journals.tell(journal)
     end = End()
-    forked = warm.fork(request, _PROBE / "boot.py", path, _environment(request, None))
-    if forked is not None:
-        end = _attend(forked, status, watch)
-    if forked is None or forked.refused:
-        end = _attend(_Fresh(path), status, watch)
-    found = read.events(scratch / "journal.jsonl")
+    try:
+        path.write_text(json.dumps(order), encoding="utf-8")
+        around = partial(sandbox.around, spec["sandbox"], [home.runs(), home.loading()], places)
+        forked = warm.fork(request, _PROBE / "boot.py", path, _environment(request, None), around)
+        if forked is not None:
+            end = _attend(forked, Path(order["status"]), watch)
+        if forked is None or forked.refused:
+            order["command"] = locked.command(words, spec["sandbox"], lock, journal=journal)
+            order["status"] = str(status)
+            path.write_text(json.dumps(order), encoding="utf-8")
+            end = _attend(_Fresh(path), status, watch)
+    finally:
+        for file in orders:
+            file.unlink(missing_ok=True)
+    found = read.events(journal)
     if forked is not None and not found and not end.why and not request.fresh:
         # It came to nothing, perhaps because it was forked.
         again = scratch.with_name(f"{scratch.name}-afresh")
@@ -305,7 +322,14 @@ def _listen(stream: IO[bytes], tail: deque[str], on_line: Callable[[str], None] 
 
 
 def _spec(
-    request: RunRequest, scratch: Path, seeds: list[int], left: float, *, plain: bool, inline: bool
+    request: RunRequest,
+    scratch: Path,
+    seeds: list[int],
+    left: float,
+    *,
+    plain: bool,
+    inline: bool,
+    places: list[Path],
 ) -> dict[str, Any]:
     """What the probe is told."""
     overlay = {}
@@ -349,15 +373,25 @@ def _spec(
         "deadline": time.time() + left * _CHILD_SHARE,
         "device": request.device,
         "any_version": request.any_version,
-        "sandbox": sandbox.policy(request, scratch, _roots(target)),
+        "sandbox": sandbox.policy(request, scratch, _roots(target, linked=False), places),
     }
 
 
-def _roots(target: Target) -> list[str]:
-    """The project's folders: those of the program, or the repositories that they belong to."""
+def _places(request: RunRequest) -> list[Path]:
+    """What the interpreter itself reads: its environment, and the folders that the user has put on its path."""
+    path = [request.target.cwd / entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return [*locked.places(request.python), *path]
+
+
+def _roots(target: Target, *, linked: bool = True) -> list[str]:
+    """The project's folders: those of the program, or the repositories that they belong to.
+
+    ``linked``: a script that is a link belongs where it leads to.
+    """
     folders = {Path(os.path.realpath(target.cwd))}
     if target.kind == "script":
-        folders.add(Path(os.path.realpath(target.cwd / target.name)).parent)
+        script = target.cwd / target.name
+        folders.add(Path(os.path.realpath(script)).parent if linked else Path(os.path.realpath(script.parent)))
     roots = set()
     for folder in folders:
         repository = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyro_fix.probe import reach
 from pyro_fix.probe import sandbox as probe
 from pyro_fix.runner.model import RunRequest, Sandbox
 
@@ -79,30 +80,67 @@ def memory(sandbox: Sandbox) -> int:
 
 def limits(request: RunRequest, scratch: Path) -> dict[str, Any] | None:
     """What the supervisor counts."""
-    sandbox = request.sandbox
-    if sandbox is None:
-        return None
-    return {"memory": memory(sandbox), "processes": sandbox.processes, "disk": DISK, "folder": str(scratch)}
+    return limits_of(request.sandbox, scratch)
 
 
-def policy(request: RunRequest, scratch: Path, roots: Sequence[str]) -> dict[str, Any] | None:
-    """What the probe puts in force; None where the user wants none of it."""
-    sandbox = request.sandbox
-    if sandbox is None:
+def limits_of(allowed: Sandbox | None, scratch: Path) -> dict[str, Any] | None:
+    """What the supervisor counts."""
+    if allowed is None:
         return None
-    writable = [scratch, *([request.save_states.absolute()] if request.save_states else []), *sandbox.writable]
+    return {"memory": memory(allowed), "processes": allowed.processes, "disk": DISK, "folder": str(scratch)}
+
+
+def policy(request: RunRequest, scratch: Path, roots: Sequence[str], more: Sequence[Path]) -> dict[str, Any] | None:
+    """What is put in force for a run; None where the user wants none of it.
+
+    ``more``: places that may be read beside those of the program.
+    """
+    writable = [scratch, *([request.save_states.absolute()] if request.save_states else [])]
     states = request.referee.states.values() if request.referee else ()
-    own = [*roots, scratch.parent, *(str(folder.absolute()) for folder in states), *map(str, request.target.path)]
+    own: list[str | Path] = [
+        *roots,
+        scratch.parent,
+        *(folder.absolute() for folder in states),
+        *request.target.path,
+        *more,
+    ]
+    return policy_of(request.sandbox, writable, own, [])
+
+
+def policy_of(
+    allowed: Sandbox | None, writable: Sequence[Path], own: Sequence[str | Path], hidden: Sequence[str]
+) -> dict[str, Any] | None:
+    """The same for whatever else is started of the project's."""
+    if allowed is None:
+        return None
     return {
-        "writable": [str(path) for path in writable],
-        "readable": [str(path) for path in sandbox.readable],
+        "writable": [str(path) for path in (*writable, *allowed.writable)],
+        "readable": [str(path) for path in allowed.readable],
         "own": [str(path) for path in own],
-        "hidden": _hidden(os.environ),
-        "network": sandbox.network,
-        "memory": memory(sandbox),
+        "hidden": [*_hidden(os.environ), *hidden],
+        "network": allowed.network,
+        "memory": memory(allowed),
         "disk": DISK,
-        "processes": sandbox.processes,
-        "required": sandbox.required,
+        "processes": allowed.processes,
+        "required": allowed.required,
+    }
+
+
+def around(policy: Mapping[str, Any], shared: Sequence[Path], places: Sequence[Path]) -> dict[str, Any]:
+    """The policy of a process that forks many runs, ``policy`` being that of one: nothing that a run may do is missing.
+
+    It is the same for runs of one project.  ``shared`` are the folders that hold what all of them write, ``places``
+    those of the interpreter.
+    """
+    apart = [path for path in policy["writable"] if not any(map(Path(path).resolve().is_relative_to, shared))]
+    own = [path for path in policy["own"] if not any(map(Path(path).resolve().is_relative_to, shared))]
+    hidden = [*policy["hidden"], *reach.with_credentials(own)]
+    beside = reach.beside_secrets(own, hidden)
+    return {
+        **policy,
+        "writable": [*map(str, shared), *apart],
+        "own": [*map(str, places), *beside],
+        "hidden": hidden,
     }
 
 

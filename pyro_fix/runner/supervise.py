@@ -60,6 +60,9 @@ def oversee(order: dict[str, Any], start: Callable[[], int], link: int, alone: C
     _kill_all(pid)
     if alone():
         shutil.rmtree(order["scratch"], ignore_errors=True)  # nobody else is left to do it
+        with contextlib.suppress(OSError, KeyError):
+            Path(order["home"], "runs").rmdir()  # unless there are other runs
+            shutil.rmtree(order["home"])
         return
     Path(order["status"]).write_text(json.dumps({"status": status, "exceeded": exceeded}), encoding="utf-8")
 

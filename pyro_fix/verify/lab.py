@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pyro_fix.observation import Observation
-from pyro_fix.runner import journals
+from pyro_fix.runner import home, journals
 from pyro_fix.runner.identity import digest, engine_hash, interpreter_hash
 from pyro_fix.runner.model import Referee, RunRequest
 from pyro_fix.verify.cache import FORMAT, Cache
@@ -139,7 +139,7 @@ class Lab:
     def _new_folder(self) -> Path:
         with self._lock:
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="pyro-fix-states-"))
+                self._folder = Path(tempfile.mkdtemp(prefix="states-", dir=home.runs()))
             return Path(tempfile.mkdtemp(dir=self._folder))
 
 
