@@ -15,7 +15,9 @@ from pyro_fix import cli, config, engine, trust
 from pyro_fix.bot import checkout, settings
 from pyro_fix.bot.plan import PlanError
 from pyro_fix.config import Options
+from pyro_fix.observation import Failure
 from pyro_fix.probe import sandbox as probe
+from pyro_fix.runner import interpreter
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal
 
 SCRIPT = Path(sys.executable).with_name("pyro-fix")
@@ -158,14 +160,16 @@ def test_the_tree_does_not_choose_the_interpreter(tree: Tree, how: str, words: t
 
 
 @locked
-def test_whatever_the_interpreter_is_it_is_asked_inside(tree: Tree) -> None:
+def test_whatever_the_interpreter_is_it_is_asked_inside(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**TOKENS, "HOME": str(tree.home)}.items():
+        monkeypatch.setenv(name, value)
     evil = tree.program("evil.sh")
-    words = ["--diff", "train.py", "--format=json", f"--python={evil}"]
-    done = tree.run(*words)
-    assert "is no Python that can be run: cat: " in done.stdout and not tree.marker.exists()
-    assert IN_FILE not in done.stdout and TOKENS["GITHUB_TOKEN"] not in done.stdout
-    done = tree.run(*words, "--no-sandbox")
-    assert f"env {TOKENS['GITHUB_TOKEN']} file {IN_FILE}" in done.stdout and tree.marker.exists()
+    found = interpreter.check(evil)
+    assert isinstance(found, Failure) and "Permission denied" in found.message and not tree.marker.exists()
+    assert IN_FILE not in found.message and TOKENS["GITHUB_TOKEN"] not in found.message
+    found = interpreter.check(evil, None)
+    assert isinstance(found, Failure) and tree.marker.exists()
+    assert f"env {TOKENS['GITHUB_TOKEN']} file {IN_FILE}" in found.message, "the control"
 
 
 def test_a_virtual_environment_that_the_user_has_activated_is_the_users_choice(tree: Tree) -> None:
