@@ -134,6 +134,9 @@ def check(
     configuration: Annotated[
         str | None, typer.Option("--config", metavar="FILE", help="Read this pyproject.toml instead of the nearest.")
     ] = None,
+    trusted: Annotated[
+        bool, typer.Option("--trust", help="Believe all settings of the scanned folder, and use its .venv.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
     ] = False,
@@ -174,7 +177,8 @@ def check(
         "quiet": quiet or None,
     }
     page = None if report is None else _page(report)
-    return partial(_check, given, configuration, "apply" if apply else "diff" if diff else "list", diff, page)
+    mode: Mode = "apply" if apply else "diff" if diff else "list"
+    return partial(_check, given, configuration, trusted, mode, diff, page)
 
 
 @_CATALOGUE.command()
@@ -236,14 +240,14 @@ def _bot_options(arguments: list[str]) -> config.Options:
     action: Any = typer.main.get_command(_APP).main(arguments, prog_name="pyro-fix bot", standalone_mode=False)
     if not isinstance(action, partial):  # --help and --version were answered
         raise SystemExit(OK)
-    given, file, mode, _, page = action.args
+    given, file, trusted, mode, _, page = action.args
     wrong = [name for name in ("--diff", "--apply", "--report") if name in arguments]
     if wrong or mode != "list" or page is not None or given["format"] is not None:
         raise UserError(f"{' '.join(wrong) or '--format'}: has no meaning for pyro-fix bot, which writes a plan")
     if given["verify"] is False:
         raise UserError("--no-verify: pyro-fix bot offers nothing that was not run")
-    options = _options(given, file, "diff")
-    _mind_sandbox(options)
+    options = _options(given, file, trusted, "diff")
+    _mind_sandbox(options, quiet=bool(given["quiet"]))
     return replace(options, verify=True)
 
 
@@ -259,11 +263,11 @@ def _page(name: str) -> Path:
     return path
 
 
-def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool, page: Path | None) -> int:
+def _check(given: dict[str, Any], file: str | None, trusted: bool, mode: Mode, diff: bool, page: Path | None) -> int:
     cwd = _working_folder()
-    options = _options(given, file, mode)
+    options = _options(given, file, trusted, mode)
     if options.verify:
-        _mind_sandbox(options)
+        _mind_sandbox(options, quiet=bool(given["quiet"]))
     from pyro_fix import engine
     from pyro_fix.report.progress import Progress
 
@@ -295,17 +299,20 @@ def _working_folder() -> Path:
         raise UserError(f"the working folder cannot be read: {error.strerror or error}") from None
 
 
-def _options(given: dict[str, Any], file: str | None, mode: Mode) -> config.Options:
+def _options(given: dict[str, Any], file: str | None, trusted: bool, mode: Mode) -> config.Options:
     settings: config.File | None
+    start = _common_folder(given["paths"] or [])
     if file is not None:
         settings = config.read(Path(file))
         if settings is None:
             raise UserError(f"{file}: has no [tool.pyro-fix]")
     else:
-        settings = config.load(_common_folder(given["paths"] or []))
+        settings = config.load(start)
+    listing = mode == "list" and given["verify"] is None
+    settings, tree, trusted = _believed(settings, start, file is not None, listing, given, trusted)
     if mode == "list" and given["verify"] is None and "verify" not in settings.values:
         given = {**given, "verify": False}
-    options = replace(config.combine(settings, given), listing=mode == "list")
+    options = replace(config.combine(settings, given), listing=mode == "list", tree=tree, trusted=trusted)
     if options.select or options.extend_select or options.ignore or options.thresholds:
         from pyro_fix import catalogue
 
@@ -321,8 +328,44 @@ def _options(given: dict[str, Any], file: str | None, mode: Mode) -> config.Opti
     return options
 
 
-def _mind_sandbox(options: config.Options) -> None:
-    """Say what programs cannot be kept from here, or refuse to run them."""
+def _believed(
+    file: config.File, start: Path, explicit: bool, listing: bool, given: dict[str, Any], flag: bool
+) -> tuple[config.File, Path, bool]:
+    """The settings that count, the scanned tree, and whether the user trusts it: the tree's own word is not enough."""
+    from pyro_fix import trust
+
+    stake = trust.stake(file, start, explicit=explicit, listing=listing, given=given)
+    if flag:
+        return file, stake.tree, True
+    runs = not listing or "verify" in stake.refused
+    if given["verify"] is False or (not listing and given["verify"] is None and file.values.get("verify") is False):
+        runs = False
+    # What is not run has no sandbox to open.
+    matters = {name: value for name, value in stake.refused.items() if runs or name == "paths"}
+    python = None
+    if runs and given["python"] is None and "python" not in stake.refused:
+        from pyro_fix.runner import interpreter
+
+        python = interpreter.lying_about(file.root)
+    if not matters and python is None:
+        return stake.believed, stake.tree, False
+    tree = stake.tree if matters or file.root.is_relative_to(stake.tree) else file.root
+    user = trust.known(tree)
+    said = user.says(tree)
+    quiet = bool(given["quiet"])
+    where = f"{trust.plain(file.path)} sets {trust.told(matters)}" if matters and file.path is not None else ""
+    if said is None and user.file is not None and trust.on_terminal(quiet):
+        what = [where] if where else []
+        what += [f"{trust.plain(python)} would run the programs"] if python is not None else []
+        said = trust.asked(tree, user.file, ", and ".join(what))
+        trust.remember(user.file, tree, said)
+    elif matters and not said and not quiet:
+        streams.err(f"ignored: {where}: the folder is not trusted ({trust.how(tree)})")
+    return (file, stake.tree, True) if said else (stake.believed, stake.tree, False)
+
+
+def _mind_sandbox(options: config.Options, *, quiet: bool) -> None:
+    """Say what programs cannot be kept from here, or refuse to run them; a scanned tree cannot ask for silence here."""
     if not options.sandbox:
         if options.require_sandbox:
             raise UserError("--require-sandbox: the sandbox is switched off")
@@ -334,7 +377,7 @@ def _mind_sandbox(options: config.Options) -> None:
     missing = sandbox.missing()
     if missing and options.require_sandbox:
         raise UserError(f"--require-sandbox: this machine cannot keep a program from {', '.join(missing)}")
-    if missing and not options.quiet:
+    if missing and not quiet:
         streams.err(sandbox.notice(missing))
 
 

@@ -33,6 +33,7 @@ _Identity = tuple[str, Path, int, int]
 ALL_FILES = Path()
 #: After so many files that transforms went wrong with, it is the transforms that are left out.
 MOST_FAILURES = 20
+OUTSIDE = "the fix would change {}, outside of the folder that was scanned: name that file as well to have it changed"
 IN_TEST = "a test may rely on what the program does now; name the file itself to have it fixed"
 
 
@@ -103,7 +104,7 @@ def _rounds(
     for number in range(1, MAX_ROUNDS + 1):
         progress(Round(number))
         program, base, found = _look(transforms, state, judge)
-        proposals = [p for p in found if _identity(p, state) not in settled]
+        proposals = [_within(p, options) for p in found if _identity(p, state) not in settled]
         proposals = [p for p in proposals if not options.refused or _known_by(p, state) not in options.refused]
         waited = [p for p in proposals if _identity(p, state) in heard]
         ready, early = _ordered(proposals, transforms, waited, judge.can_run)
@@ -282,6 +283,17 @@ def _careful(proposal: Proposal, program: Program, state: _State, known: dict[in
     if not doubts:
         return proposal
     return replace(proposal, candidates=tuple(kept), held_back="" if kept else doubts[0])
+
+
+def _within(proposal: Proposal, options: Options) -> Proposal:
+    """The proposal, held back where it would change files elsewhere: imports and links may lead anywhere."""
+    if options.tree is None:
+        return proposal
+    named = {path.absolute() for path in options.paths}
+    for path in sorted({edit.path for candidate in proposal.candidates for edit in candidate.edits} - named):
+        if not path.resolve().is_relative_to(options.tree):
+            return replace(proposal, candidates=(), held_back=OUTSIDE.format(path))
+    return proposal
 
 
 def _common(known: Proposal, other: Proposal) -> Proposal:

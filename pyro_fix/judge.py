@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from pyro_fix import trust
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options, cores
 from pyro_fix.observation import Observation
@@ -129,7 +130,10 @@ class ByRuns:
         from pyro_fix.verify import VerifyOptions, cache, laboratory
 
         options = self._options
-        python = interpreter.find(options.python, options.root)
+        python = interpreter.find(options.python, options.root, trusted=options.trusted)
+        passed_over = interpreter.lying_about(options.root) if options.python is None and not options.trusted else None
+        if passed_over is not None:
+            self._told(Notice(f"{trust.plain(passed_over)} is not used, but {python}: {trust.how(options.root)}"))
         sandbox = _sandbox(options)
         where = self._stack.enter_context(closing(executor.connect(options.executor)))
         ready = where.ready(python, options.device, sandbox)

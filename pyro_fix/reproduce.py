@@ -52,6 +52,7 @@ def _words(codes: Collection[str], files: Collection[Path], options: Options, cw
         words += ["--device", options.device]
     if options.python is not None:
         words += ["--python", _shown(options.python, cwd)]
+    words += ["--trust"] * (options.python is None and options.trusted and _has_own_python(options))
     words += ["--any-pyro-version"] * options.any_pyro_version
     words += ["--unverified"] * options.unverified
     words += ["--no-observe"] * (not options.observe)
@@ -68,6 +69,12 @@ def _words(codes: Collection[str], files: Collection[Path], options: Options, cw
     for command in options.run:
         words += ["--run", command]
     return [*words, *sorted(_shown(path, cwd) for path in files)]
+
+
+def _has_own_python(options: Options) -> bool:
+    from pyro_fix.runner import interpreter  # not on the way of those who run nothing
+
+    return interpreter.lying_about(options.root) is not None
 
 
 def _shown(path: Path, cwd: Path) -> str:

@@ -22,6 +22,7 @@ ORDER = (
     ("runner",),
     ("verify",),
     ("plans",),
+    ("trust",),
     ("judge", "reproduce"),
     ("engine",),
     ("report", "apply"),

@@ -289,7 +289,9 @@ def test_what_the_sandbox_cannot_do_is_said_or_refused(project: Project, tmp_pat
 def test_a_project_cannot_switch_off_a_sandbox_that_is_required(project: Project) -> None:
     project.write(a="x = 1\n")
     (project.folder / "pyproject.toml").write_text("[tool.pyro-fix]\nsandbox = false\n", encoding="utf-8")
-    code, out, err = project.run("--diff", "--require-sandbox")
+    code, _, err = project.run("--diff", "--require-sandbox")
+    assert code == 0 and "sets sandbox = false: the folder is not trusted (--trust, " in err
+    code, out, err = project.run("--diff", "--require-sandbox", "--trust")
     assert (code, out, err) == (2, "", "pyro-fix: --require-sandbox: the sandbox is switched off\n")
 
 

@@ -18,7 +18,14 @@ def write(folder: Path, table: str) -> Path:
 
 
 def test_every_setting_has_a_check() -> None:
-    assert set(config._CHECKS) == {f.name for f in fields(Options)} - {"root", "file", "listing", "refused"}
+    assert set(config._CHECKS) == {f.name for f in fields(Options)} - {
+        "root",
+        "file",
+        "listing",
+        "refused",
+        "tree",
+        "trusted",
+    }
 
 
 def test_no_file_means_defaults(tmp_path: Path) -> None:

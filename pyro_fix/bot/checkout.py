@@ -1,10 +1,12 @@
 """What ``plan`` asks the user's checkout: which commit it is at, and which blobs its files are there.
 
-Git is told to run nothing that the repository's configuration names.
+Git is told to run nothing that the repository's configuration names, and to fetch nothing: what is missing in a partial
+clone would be asked for by a command of the repository's choice.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +14,8 @@ from pathlib import Path
 from pyro_fix.bot.plan import PlanError
 
 _QUIET = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no-optional-locks", "--literal-pathspecs")
+#: No protocol has this name, so none is allowed, whatever the configuration says.
+_ALONE = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat"}
 
 
 def top(folder: Path) -> Path:
@@ -42,7 +46,9 @@ def blobs(folder: Path, paths: Iterable[str]) -> dict[str, str]:
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *_QUIET, *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, check=False, stdin=subprocess.DEVNULL, env={**os.environ, **_ALONE}
+        )
     except FileNotFoundError:
         raise PlanError("git is not installed") from None
     if done.returncode:

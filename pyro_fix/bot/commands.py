@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyro_fix.config import Options
+from pyro_fix.config import File, Options
 from pyro_fix.report import streams
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print title, body and d
 Config = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="Read this pyproject.toml instead of the nearest.")
 ]
+Trust = Annotated[bool, typer.Option("--trust", help="Believe all of [tool.pyro-fix.bot] of the folder here.")]
 Refused = Annotated[
     str | None, typer.Option("--refused", metavar="FILE", help="Leave these findings out: pyro-fix bot refused.")
 ]
@@ -112,12 +113,13 @@ def publish(
     limit: Limit = None,
     branch_prefix: Prefix = None,
     config: Config = None,
+    trusted: Trust = False,
     dry_run: DryRun = False,
 ) -> Action:
     """Push a plan and open, update or close pull requests.  Runs nothing of the repository, and needs no checkout."""
     access = partial(_forge, forge, repo, base_url, token_env, app_id, private_key)
     given = {"base": base, "limit": limit, "branch_prefix": branch_prefix}
-    return partial(_publish, Path(folder), access, given, config, dry_run)
+    return partial(_publish, Path(folder), access, given, config, trusted, dry_run)
 
 
 @APP.command(context_settings=_OPEN, epilog=_REST)
@@ -152,10 +154,11 @@ def refused(
     private_key: PrivateKey = None,
     branch_prefix: Prefix = None,
     config: Config = None,
+    trusted: Trust = False,
 ) -> Action:
     """Write down what people have refused, for plan --refused.  A token that may read is enough."""
     access = partial(_forge, forge, repo, base_url, token_env, app_id, private_key)
-    return partial(_refused, Path(out), access, {"branch_prefix": branch_prefix}, config)
+    return partial(_refused, Path(out), access, {"branch_prefix": branch_prefix}, config, trusted)
 
 
 @APP.command()
@@ -191,17 +194,17 @@ def _plan(options_of: OptionsOf, rest: list[str], out: Path, group_by: str | Non
     return 0
 
 
-def _publish(folder: Path, access: Callable[[], Forge], given: dict[str, Any], file: str | None, dry_run: bool) -> int:
-    from pyro_fix import config
+def _publish(
+    folder: Path,
+    access: Callable[[], Forge],
+    given: dict[str, Any],
+    file: str | None,
+    trusted: bool,
+    dry_run: bool,
+) -> int:
     from pyro_fix.bot import plan as plans
 
-    if file is not None:
-        read = config.read(Path(file))
-        if read is None:
-            raise config.ConfigError(f"{file}: has no [tool.pyro-fix]")
-    else:
-        read = config.load(Path.cwd())
-    chosen = _settings(read.values.get("bot", {}), given)
+    chosen = _settings_here(file, trusted, given)
     return _bring(plans.read(folder), access, chosen, dry_run)
 
 
@@ -211,7 +214,16 @@ def _run(
     from pyro_fix.bot import memory
 
     options = options_of(rest)
-    chosen = _settings(options.bot, given)
+    table: object = options.bot
+    if options.file is not None:
+        table = _believed(
+            File(options.root, path=options.file),
+            table,
+            options.trusted,
+            any(word.startswith("--config") for word in rest),
+            given,
+        )
+    chosen = _settings(table, given)
     if dry_run:
         return _bring(_make(options, chosen, frozenset())[0], access, chosen, dry_run)
     forge = access()
@@ -270,13 +282,11 @@ def _show(plan: Plan, chosen: Settings) -> int:
     return 0
 
 
-def _refused(out: Path, access: Callable[[], Forge], given: dict[str, Any], file: str | None) -> int:
-    from pyro_fix import config
+def _refused(out: Path, access: Callable[[], Forge], given: dict[str, Any], file: str | None, trusted: bool) -> int:
     from pyro_fix.bot import memory
     from pyro_fix.bot.plan import PlanError
 
-    read = config.read(Path(file)) if file is not None else config.load(Path.cwd())
-    chosen = _settings(read.values.get("bot", {}) if read is not None else {}, given)
+    chosen = _settings_here(file, trusted, given)
     found = sorted(memory.refused(access().pulls(chosen.branch_prefix)))
     try:
         out.write_text(json.dumps(found) + "\n", encoding="utf-8")
@@ -306,6 +316,32 @@ def _read_refused(name: str) -> frozenset[str]:
     if not isinstance(found, list) or not all(isinstance(f, str) and _FINGERPRINT.fullmatch(f) for f in found):
         raise PlanError(f"--refused {name}: is not what pyro-fix bot refused writes")
     return frozenset(found)
+
+
+def _settings_here(file: str | None, trusted: bool, given: dict[str, Any]) -> Settings:
+    """The settings for a command with a token: of ``file``, or of what lies in the working folder."""
+    from pyro_fix import config
+
+    read = config.read(Path(file)) if file is not None else config.load(Path.cwd())
+    if read is None:
+        raise config.ConfigError(f"{file}: has no [tool.pyro-fix]")
+    return _settings(_believed(read, read.values.get("bot", {}), trusted, file is not None, given), given)
+
+
+def _believed(file: File, table: object, trusted: bool, explicit: bool, given: dict[str, Any]) -> object:
+    """What counts of the table: where the token goes is for whoever has it to say."""
+    from pyro_fix import trust
+    from pyro_fix.bot.settings import without_trust
+
+    tree = trust.tree_of(file, Path.cwd(), explicit=explicit)
+    kept, refused = without_trust(table)
+    refused = {key: value for key, value in refused.items() if given.get(key.replace("-", "_")) is None}
+    if not refused or trusted or not trust.theirs(file, tree) or trust.known(tree).says(tree):
+        return table
+    assert file.path is not None
+    where = f"{trust.plain(file.path)} sets {trust.told({f'bot.{key}': value for key, value in refused.items()})}"
+    print(f"ignored: {where}: the folder is not trusted ({trust.how(tree)})", file=sys.stderr)
+    return kept
 
 
 def _settings(table: object, given: dict[str, Any]) -> Settings:

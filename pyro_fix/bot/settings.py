@@ -47,6 +47,22 @@ def settings(table: object, given: dict[str, Any], origin: str = "pyproject.toml
     return replace(Settings(), **values)
 
 
+def without_trust(table: object) -> tuple[object, dict[str, object]]:
+    """What counts of a table in a tree that the user does not trust, and what does not.
+
+    A stranger is not to send the token to other branches, nor to set off what labels set off.
+    """
+    if not isinstance(table, dict):
+        return table, {}
+    most = Settings().limit
+    refused = {
+        key: value
+        for key, value in table.items()
+        if key in ("labels", "base", "branch-prefix") or (key == "limit" and isinstance(value, int) and value > most)
+    }
+    return {key: value for key, value in table.items() if key not in refused}, refused
+
+
 def _checked(name: str, value: object, label: str) -> object:
     if name == "group_by":
         if value not in GROUPINGS:

@@ -40,6 +40,7 @@ def enter() -> None:
 
 if __name__ == "__main__":
     del sys.path[0]  # this script's folder, which must not hide modules of the user's
+    lacking = json.loads(os.environ.pop("PYRO_FIX_LACKING", "[]"))  # lock.py's word
     if sys.argv[1] == "--warm":
         load()
         importlib.import_module(PACKAGE + ".overlay")
@@ -54,4 +55,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "--script":
         session.script(sys.argv[2], sys.argv[3:])
     else:
-        session.run()
+        session.run(lacking, forked=sys.argv[1] == "--warm")

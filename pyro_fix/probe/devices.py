@@ -155,4 +155,6 @@ class Meter:
 
 
 if __name__ == "__main__":
-    print(missing(sys.argv[1]))
+    import json
+
+    print(json.dumps(missing(sys.argv[1])))

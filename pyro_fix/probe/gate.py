@@ -19,6 +19,7 @@ import signal
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from . import system
@@ -30,10 +31,10 @@ _ANSWER = struct.Struct("=QqiI")
 _LONGEST_ADDRESS = 128
 
 
-def split(folders: list[str]) -> socket.socket:
+def split(folders: list[str], at_end: Callable[[], None] | None = None) -> socket.socket:
     """Fork.  The child returns, with what to hand its listener to; the parent stays, and ends as the child does.
 
-    ``folders``: where sockets may be connected to.
+    ``folders``: where sockets may be connected to.  ``at_end``: what the parent does when the child has ended.
     """
     ours, theirs = socket.socketpair()
     parent = os.getpid()
@@ -41,7 +42,7 @@ def split(folders: list[str]) -> socket.socket:
     if child:
         try:
             theirs.close()
-            _stay(child, ours, tuple(os.path.join(os.path.realpath(folder), "") for folder in folders))
+            _stay(child, ours, tuple(os.path.join(os.path.realpath(folder), "") for folder in folders), at_end)
         finally:
             os._exit(70)
     ours.close()
@@ -57,12 +58,16 @@ def hand_over(listener: int, channel: socket.socket) -> None:
     system.close(listener)
 
 
-def _stay(child: int, channel: socket.socket, folders: tuple[str, ...]) -> None:
+def _stay(
+    child: int, channel: socket.socket, folders: tuple[str, ...], at_end: Callable[[], None] | None = None
+) -> None:
     listener = _listener(channel)
     channel.close()
     if listener is not None:
         _watch(child, listener, folders)
     status = os.waitpid(child, 0)[1]
+    if at_end is not None:
+        at_end()
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         with contextlib.suppress(OSError, ValueError):

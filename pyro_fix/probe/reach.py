@@ -52,11 +52,12 @@ _CREDENTIALS = re.compile(rb"extraheader|://[^/\s@]+@", re.I)
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "kfd", "dri", "nvidia-caps", "dxg")
 
 
-def readable(own: Iterable[str], hidden: Iterable[str]) -> list[str]:
+def readable(own: Iterable[str], hidden: Iterable[str], *, others: bool = False) -> list[str]:
     """Files and folders that together hold all that may be read.
 
     ``own`` are folders of the program: they stay open although something above them is hidden, but not what is hidden
-    below them.  ``hidden`` comes on top of what is hidden for every program.
+    below them.  ``hidden`` comes on top of what is hidden for every program.  ``others``: what ``/proc`` says of other
+    processes too, for one that programs are forked from: their numbers are not known yet.
     """
     own = [os.path.realpath(path) for path in [*own, *_python()]]
     secret = {*_secrets(), *map(os.path.realpath, hidden)}
@@ -65,7 +66,7 @@ def readable(own: Iterable[str], hidden: Iterable[str]) -> list[str]:
     # Nobody means to hide everything.
     secret = {path for path in secret if path != "/"}
     found = [path for root in dict.fromkeys(["/", *own]) for path in _beside(root, sorted(secret))]
-    return [*found, *_own_proc()]
+    return [*found, *(["/proc"] if others else _own_proc())]
 
 
 def _own_proc() -> Iterator[str]:
@@ -75,6 +76,30 @@ def _own_proc() -> Iterator[str]:
         if not name.isdigit() and name not in _HIDDEN_IN_PROC and not _is_link(path):
             yield path
     yield f"/proc/{os.getpid()}"
+
+
+def beside_secrets(paths: Iterable[str], hidden: Iterable[str]) -> list[str]:
+    """Those of ``paths`` that lie below a hidden place, or below a folder that holds one.
+
+    What is made there later has to be allowed by name.
+    """
+    spelled = set()
+    for place in {*_secrets(), *map(os.path.realpath, hidden)}:
+        spelled |= {place, *_above(place)}
+    found = sorted({path for path in map(os.path.realpath, paths) if not spelled.isdisjoint([path, *_above(path)])})
+    return [path for path in found if not set(found).intersection(_above(path))]
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders above, but for the root of all."""
+    while os.path.dirname(path) not in (path, "/"):
+        path = os.path.dirname(path)
+        yield path
+
+
+def with_credentials(own: Iterable[str]) -> list[str]:
+    """Files of these folders that hold a password or a token."""
+    return sorted({path for root in own for path in _with_credentials(root)})
 
 
 def devices() -> list[str]:

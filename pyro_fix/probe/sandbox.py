@@ -11,6 +11,7 @@ import ctypes
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from . import landlock, reach, seccomp
@@ -21,6 +22,8 @@ NETWORK = "the network"
 LIMITS = "memory and the number of processes"
 #: Worker processes share tensors and semaphores here.
 SHARED = "/dev/shm"
+#: How the word on what is missing begins.
+NOT_KEPT = "the sandbox does not keep it from"
 #: How the note on what it may have refused begins; verify looks for it.
 MAY_BE = "the sandbox may be why"
 #: Root may go past permissions of files, as before; landlock says what may be written all the same.
@@ -43,11 +46,13 @@ def missing() -> list[str]:
     return found
 
 
-def enter(policy: dict[str, Any]) -> list[str]:
+def enter(policy: dict[str, Any], at_end: Callable[[], None] | None = None) -> list[str]:
     """Put all of it in force that this machine has; returns what is missing, with the reason where one is known.
 
     ``policy``: ``writable`` (folders), ``readable`` (as the user gave them), ``own`` (folders of the program),
-    ``hidden``, ``withheld`` (the project's own secrets), ``network``, ``memory`` and ``disk`` (bytes), ``processes``.
+    ``hidden``, ``others`` (folders of other runs), ``withheld`` (the project's own secrets), ``network``, ``memory`` and
+    ``disk`` (bytes), ``processes``, ``forks`` (whether runs are forked from it).  ``at_end`` is called outside, when what
+    this process becomes has ended.
     """
     if not sys.platform.startswith("linux"):
         return missing()
@@ -56,7 +61,7 @@ def enter(policy: dict[str, Any]) -> list[str]:
     found = missing()
     _limit(policy)
     # The child has one thread, which landlock and seccomp need; this process stays outside and is the child's gate.
-    channel = gate.split(policy["writable"])
+    channel = gate.split([*policy["writable"], SHARED], at_end)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS: nothing that is started gets more rights than we have
     if FILES not in found:
@@ -77,6 +82,25 @@ def enter(policy: dict[str, Any]) -> list[str]:
     return found
 
 
+def narrow(policy: dict[str, Any], missing: list[str]) -> list[str]:
+    """The same in a fork of a process that has entered a wider policy, whose filter and gate hold for it as well.
+
+    ``missing`` is what that one lacked; returns what is missing now.
+    """
+    _limit(policy)
+    if not any(words.startswith(FILES) for words in missing):
+        try:
+            _lock_files(policy)
+        except OSError as error:
+            return [*missing, f"{FILES} ({error})"]
+    return missing
+
+
+def words(missing: list[str]) -> str:
+    """What is missing, as it is told of a run."""
+    return f"{NOT_KEPT} {', '.join(missing)}"
+
+
 def _lock_calls(network: bool) -> int | None:
     truncate = landlock.version() < 3
     if not network:
@@ -89,8 +113,9 @@ def _lock_calls(network: bool) -> int | None:
 def _lock_files(policy: dict[str, Any]) -> None:
     rules = landlock.Ruleset(network=policy["network"])
     rules.allow(["/"], landlock.READ_DIR)  # names are no secrets, and programs walk up and down
-    hidden = [*policy["hidden"], *policy["withheld"]]
-    rules.allow(reach.readable([*policy["own"], *policy["writable"]], hidden), landlock.READ)
+    hidden = [*policy["hidden"], *policy["others"], *policy["withheld"]]
+    seen = reach.readable([*policy["own"], *policy["writable"]], hidden, others=policy["forks"])
+    rules.allow(seen, landlock.READ)
     rules.allow(policy["readable"], landlock.READ)
     rules.allow(policy["writable"], landlock.WRITE)
     rules.allow([SHARED], landlock.SHARE)

@@ -20,12 +20,15 @@ def script(path: str, args: list[str]) -> None:
     program.script(_overlay(), path, args)
 
 
-def run() -> None:
-    """Run what the runner asks for, and leave the process."""
+def run(lacking: list[str], *, forked: bool) -> None:
+    """Run what the runner asks for, and leave the process.
+
+    ``lacking``: what the sandbox round this process could not enforce.  ``forked``: it is one for many runs.
+    """
     replicas.die_with_parent()
     overlay = _overlay()
     spec = overlay.spec
-    if spec["sandbox"] is not None and not _locked_in(spec["sandbox"], overlay):
+    if spec["sandbox"] is not None and not _locked_in(spec["sandbox"], overlay, lacking, forked):
         replicas.leave(1)
     target = spec["target"]
     # Modules beside the user's program may hide others', as they would without us.
@@ -66,16 +69,18 @@ def run() -> None:
     recorder.ending.leave(status)
 
 
-def _locked_in(policy: dict[str, Any], overlay: Overlay) -> bool:
-    """Enter the sandbox; False where the program must not run without one."""
-    missing = sandbox.enter(policy)
-    if not missing:
+def _locked_in(policy: dict[str, Any], overlay: Overlay, lacking: list[str], forked: bool) -> bool:
+    """See to the sandbox; False where the program must not run without one."""
+    if not sys.platform.startswith("linux"):
+        lacking = sandbox.missing()
+    elif forked:
+        lacking = sandbox.narrow(policy, lacking)
+    if not lacking:
         return True
-    words = f"the sandbox does not keep it from {', '.join(missing)}"
     if policy["required"]:
-        overlay.journal.write("broke", kind="sandbox", message=words, where="")
+        overlay.journal.write("broke", kind="sandbox", message=sandbox.words(lacking), where="")
         return False
-    overlay.journal.write("note", text=words)
+    overlay.journal.write("note", text=sandbox.words(lacking))
     return True
 
 

@@ -270,7 +270,7 @@ class _Parent:
         os.environ.clear()
         os.environ.update(run.order["env"])
         if hasattr(sys, "orig_argv"):
-            sys.orig_argv[:] = run.order["command"]
+            sys.orig_argv[:] = run.order["argv"]
         tempfile.tempdir = None
         # A spawned process looks for the main script from here.
         multiprocessing.process.ORIGINAL_DIR = run.order["cwd"]  # type: ignore[attr-defined]

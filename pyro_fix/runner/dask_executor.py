@@ -79,7 +79,7 @@ class Dask:
         mine = dask_worker.identity(python)
         lacking: dict[str, None] = {}
         told: Mapping[str, Description | BaseException] = self._client.run(
-            dask_worker.describe, python, device, workers=list(workers), on_error="return"
+            dask_worker.describe, python, device, sandbox, workers=list(workers), on_error="return"
         )
         for worker, said in told.items():
             if isinstance(said, BaseException):

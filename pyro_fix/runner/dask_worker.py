@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pyro_fix import __version__
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import devices, interpreter, parcels, process, read, sandbox, trees
+from pyro_fix.runner import devices, home, interpreter, parcels, process, read, sandbox
 from pyro_fix.runner.identity import engine_hash, file_hash, interpreter_hash
-from pyro_fix.runner.model import RunRequest
+from pyro_fix.runner.model import RunRequest, Sandbox
 
 
 @dataclass(frozen=True)
@@ -85,17 +83,17 @@ class Description:
     """What it cannot keep a program from."""
 
 
-async def describe(python: Path, device: str) -> Description:
+async def describe(python: Path, device: str, allowed: Sandbox | None) -> Description:
     """Of this worker; without holding up its event loop."""
-    return await asyncio.to_thread(_describe, python, device)
+    return await asyncio.to_thread(_describe, python, device, allowed)
 
 
-def _describe(python: Path, device: str) -> Description:
-    found = interpreter.check(python)
+def _describe(python: Path, device: str, allowed: Sandbox | None) -> Description:
+    found = interpreter.check(python, allowed)
     problem = found.message if isinstance(found, Failure) else ""
     if not problem:
         try:
-            devices.check(python, device)
+            devices.check(python, device, allowed)
         except devices.DeviceError as error:
             problem = str(error)
     return Description(identity(python), problem, tuple(sandbox.missing()))
@@ -111,7 +109,7 @@ def perform(job: Job, key: str) -> Answer:
     problem = differs(job.identity, identity(request.python), request.python) or _elsewhere(job)
     if problem:
         return Answer(here, problem)
-    with _folder(Path(worker.local_directory)) as folder:
+    with home.run("job-") as folder:
         saved = folder / "saved"
         if job.save:
             saved.mkdir()
@@ -137,16 +135,6 @@ def _elsewhere(job: Job) -> str:
         return f"has no folder {cwd}: the project has to lie at the same path"
     other = next((path for path, known in job.files.items() if file_hash(Path(path)) != known), None)
     return f"has another {other} than this machine, or none" if other is not None else ""
-
-
-@contextmanager
-def _folder(base: Path) -> Iterator[Path]:
-    """A folder that goes with the task; with the worker, if that dies: Dask clears up what dead workers have left."""
-    folder = Path(tempfile.mkdtemp(prefix="pyro-fix-", dir=base)).resolve()
-    try:
-        yield folder
-    finally:
-        trees.remove(str(folder))
 
 
 def _cancelled(worker: Any, key: str) -> bool:

@@ -49,7 +49,7 @@ class Local:
 
     def ready(self, python: Path, device: str, sandbox: Sandbox | None) -> Ready:
         """Make sure that the interpreter has the device."""
-        devices.check(python, device)
+        devices.check(python, device, sandbox)
         return Ready()
 
     def run(self, request: RunRequest) -> Observation:

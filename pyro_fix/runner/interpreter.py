@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-import subprocess
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyro_fix.observation import Failure
+from pyro_fix.probe.sandbox import NOT_KEPT
+from pyro_fix.runner import locked
+from pyro_fix.runner.model import Sandbox
 
+#: The sandbox that there is unless the user says otherwise.
+_LOCKED = Sandbox()
 _BIN = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
 
 
@@ -20,9 +24,10 @@ class InterpreterError(Exception):
     """There is no usable interpreter where one was asked for; the message is one line for the user."""
 
 
-def find(python: Path | None, project: Path, environ: Mapping[str, str] = os.environ) -> Path:
+def find(python: Path | None, project: Path, environ: Mapping[str, str] = os.environ, *, trusted: bool = False) -> Path:
     """Choose whose Pyro to run: ``--python``, else the active environment, else the project's ``.venv``, else ours.
 
+    A ``.venv`` that merely lies there may be anybody's: it has to be ``trusted``.
     Raises :class:`InterpreterError` where ``python`` is given and cannot be used.
     """
     if python is not None:
@@ -34,12 +39,26 @@ def find(python: Path | None, project: Path, environ: Mapping[str, str] = os.env
         if not os.access(path, os.X_OK):
             raise InterpreterError(f"--python {python}: is not executable")
         return path.absolute()  # not resolved: a virtual environment's python is a link
-    for folder in (environ.get("VIRTUAL_ENV"), environ.get("CONDA_PREFIX"), str(project / ".venv")):
-        if folder:
-            path = Path(folder).joinpath(*_BIN)
-            if path.is_file() and os.access(path, os.X_OK):
-                return path.absolute()
-    return Path(sys.executable)
+    active = _active(environ)
+    if active is None and trusted:
+        active = _inside(project / ".venv")
+    return active or Path(sys.executable)
+
+
+def lying_about(project: Path, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The project's own interpreter, where it would be chosen if it were trusted."""
+    return _inside(project / ".venv") if _active(environ) is None else None
+
+
+def _active(environ: Mapping[str, str]) -> Path | None:
+    """The interpreter of the environment that the user has activated."""
+    folders = [Path(environ[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environ.get(name)]
+    return next(filter(None, map(_inside, folders)), None)
+
+
+def _inside(environment: Path) -> Path | None:
+    path = environment.joinpath(*_BIN)
+    return path.absolute() if path.is_file() and os.access(path, os.X_OK) else None
 
 
 @dataclass(frozen=True)
@@ -70,29 +89,33 @@ print(json.dumps([".".join(map(str, sys.version_info[:3])), of("torch", "torch")
 """
 
 
-def check(python: Path) -> Interpreter | Failure:
-    """Ask ``python`` for its versions, without importing torch (0.1 s); a :class:`Failure` where they will not do."""
+#: Whatever an interpreter says, it is shown to people and read by nobody else.
+_VERSION = re.compile(r"[\w.+!-]{0,60}")
+
+
+def check(python: Path, sandbox: Sandbox | None = _LOCKED) -> Interpreter | Failure:
+    """Ask ``python`` for its versions, without importing torch (0.1 s); a :class:`Failure` where they will not do.
+
+    It is asked inside the ``sandbox``.
+    """
     try:
         changed = python.stat().st_mtime_ns
     except OSError as error:
         return Failure("no-pyro", f"{python} cannot be run: {error.strerror}")
-    return _check(python, changed)
+    return _check(python, changed, sandbox)
 
 
 @functools.lru_cache(maxsize=64)
-def _check(python: Path, changed: int) -> Interpreter | Failure:
+def _check(python: Path, changed: int, sandbox: Sandbox | None) -> Interpreter | Failure:
     try:
-        answer = subprocess.run(
-            [str(python), "-c", _ASK],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-            check=True,
-            cwd="/",
-        )
-        found = Interpreter(*json.loads(answer.stdout.strip().splitlines()[-1]))
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError, TypeError) as error:
+        answer = locked.ask(python, _ASK, allowed=sandbox, seconds=60)
+        if not (isinstance(answer, list) and len(answer) == 3 and all(map(_is_version, answer))):
+            raise locked.NoAnswer(f"it says {answer!r:.100}")
+        found = Interpreter(*answer)
+        number = tuple(int(part) for part in found.version.split(".")[:2])
+    except (OSError, ValueError, locked.NoAnswer) as error:
+        if str(error).startswith(NOT_KEPT):
+            return Failure("sandbox", str(error))
         return Failure("no-pyro", f"{python} is no Python that can be run: {error}")
     missing = [name for name, version in (("torch", found.torch), ("pyro-ppl", found.pyro)) if not version]
     if missing:
@@ -101,6 +124,10 @@ def _check(python: Path, changed: int) -> Interpreter | Failure:
             f"{python} has no {' and no '.join(missing)}: pip install 'pyro-fix[verify]' there, or name the project's"
             " Python with --python",
         )
-    if tuple(int(part) for part in found.version.split(".")[:2]) < (3, 8):
+    if number < (3, 8):
         return Failure("no-pyro", f"{python} is Python {found.version}; 3.8 is the oldest that can be verified with")
     return found
+
+
+def _is_version(value: object) -> bool:
+    return isinstance(value, str) and _VERSION.fullmatch(value) is not None

@@ -12,17 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from pyro_fix import interruption, sources
 from pyro_fix import notebook as notebooks
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import folders, interpreter, journals, read, remains, sandbox, warm
+from pyro_fix.runner import folders, home, interpreter, journals, locked, read, remains, sandbox, warm
 from pyro_fix.runner.model import RunRequest, Target
 
 _PROBE = Path(__file__).resolve().parent.parent / "probe"
-_SUPERVISOR = Path(__file__).resolve().with_name("supervise.py")
 #: The last part of the time is the child's, to end by itself with everything reported.
 _CHILD_SHARE = 0.9
 _TAIL = 50
@@ -31,8 +31,6 @@ _LONGEST_LINE = 1 << 16
 _ASK = 0.25
 #: Seconds that a supervisor has to kill what a program has started.  It goes on after them, but nobody waits for it.
 _PATIENCE = 15.0
-#: Bytes of the file that a supervisor writes its last words to: they are there before a program can fill the disk.
-_ROOM = 4096
 
 _SITE = """\
 import os, sys
@@ -79,7 +77,7 @@ class _Fresh:
     def __init__(self, order: Path) -> None:
         """Start it."""
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_SUPERVISOR), str(order)],
+            [sys.executable, "-I", "-S", str(locked.SUPERVISOR), str(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -142,7 +140,7 @@ def run(
     what the program does; an exception in this thread (Ctrl-C) ends the program first.
     """
     started = time.monotonic()
-    found = interpreter.check(request.python)
+    found = interpreter.check(request.python, request.sandbox)
     if isinstance(found, Failure):
         return read.broken(request, found)
     try:
@@ -152,7 +150,7 @@ def run(
     versions = {"python": found.version, "torch": found.torch, "pyro": found.pyro}
     watch = _Watch(started + request.timeout, on_line, given_up)
     try:
-        with folders.folder() as scratch:
+        with home.run() as scratch:
             events, end = _children(request, scratch, watch)
             seen = read.observation(request, events, end, versions, time.monotonic() - started, _roots(request.target))
             if seen.failure is not None and seen.failure.kind in ("killed", "no-svi") and folders.is_full(scratch):
@@ -249,34 +247,51 @@ def _child(
         (scratch / folder).mkdir(parents=True)
     if request.save_states:
         request.save_states.mkdir(parents=True, exist_ok=True)  # the sandbox opens what is there
-    spec = _spec(request, scratch, seeds, left, plain=only_steps or inline, inline=inline)
+    places = _places(request)
+    spec = _spec(request, scratch, seeds, left, plain=only_steps or inline, inline=inline, places=places)
     (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
     (scratch / "site" / "sitecustomize.py").write_text(_SITE.format(boot=str(_PROBE / "boot.py")), encoding="utf-8")
-    # Both beside the scratch folder, which the program may write to: it could put a link in a file's place.
-    path, status = (scratch.with_name(f"{scratch.name}-{name}.json") for name in ("order", "status"))
+    words = [str(request.python), *request.target.flags, str(_PROBE / "boot.py"), "--program"]
+    journal = scratch / "journal.jsonl"
+    # What the supervisors go by lies where no program can put something else in its place.
+    orders = [
+        home.orders() / f"{scratch.parent.name}-{scratch.name}-{part}.json" for part in ("order", "lock", "status")
+    ]
+    path, lock, status = orders
+    # That of a fork writes it, as all else, where the process may write that it is forked from.
+    status_of_fork = scratch.with_name(f"{scratch.name}-status.json")
     group = remains.group()
-    order = {
-        "command": [str(request.python), *request.target.flags, str(_PROBE / "boot.py"), "--program"],
+    order: dict[str, Any] = {
+        "command": words,
+        "argv": words,
         "cwd": str(request.target.cwd),
         "env": _environment(request, scratch),
-        "status": str(status),
+        "status": str(status_of_fork),
         "scratch": str(scratch.parent),
+        "home": str(home.folder()),
         "limits": sandbox.limits(request, scratch),
         "group": group,
     }
-    path.write_text(json.dumps(order), encoding="utf-8")
-    status.write_bytes(b" " * _ROOM)
-    journals.tell(scratch / "journal.jsonl")
+    journals.tell(journal)
     end = End()
     try:
-        forked = warm.fork(request, _PROBE / "boot.py", path, _environment(request, None))
+        for file in (status, status_of_fork):
+            home.make_room(file)
+        path.write_text(json.dumps(order), encoding="utf-8")
+        around = partial(sandbox.around, spec["sandbox"], [home.runs(), home.loading()], places)
+        forked = warm.fork(request, _PROBE / "boot.py", path, _environment(request, None), around)
         if forked is not None:
-            end = _attend(forked, status, watch)
+            end = _attend(forked, status_of_fork, watch)
         if forked is None or forked.refused:
+            order["command"] = locked.command(words, spec["sandbox"], lock, journal=journal)
+            order["status"] = str(status)
+            path.write_text(json.dumps(order), encoding="utf-8")
             end = _attend(_Fresh(path), status, watch)
     finally:
         remains.end(group)
-    found = read.events(scratch / "journal.jsonl", request)
+        for file in orders:
+            file.unlink(missing_ok=True)
+    found = read.events(journal, request)
     if forked is not None and not found and not end.why and not request.fresh:
         # It came to nothing, perhaps because it was forked.
         again = scratch.with_name(f"{scratch.name}-afresh")
@@ -304,7 +319,7 @@ def _attend(started: _Started, status: Path, watch: _Watch) -> End:
         # Something that lives on may hold the other end; closing this one would then wait for the reader.
         if not reader.is_alive():
             started.close()
-    told = _told(status)
+    told = home.told(status)
     end.status = told.get("status")
     end.tail = list(tail)
     if "error" in told:
@@ -320,15 +335,6 @@ def _attend(started: _Started, status: Path, watch: _Watch) -> End:
     return end
 
 
-def _told(status: Path) -> dict[str, Any]:
-    """What the supervisor has left, which lies where the program cannot write; nothing where it has died."""
-    try:
-        told = json.loads(status.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
 def _listen(stream: IO[bytes], tail: deque[str], on_line: Callable[[str], None] | None) -> None:
     with contextlib.suppress(ValueError, OSError):
         # A program that never ends its line must not fill our memory.
@@ -341,7 +347,14 @@ def _listen(stream: IO[bytes], tail: deque[str], on_line: Callable[[str], None] 
 
 
 def _spec(
-    request: RunRequest, scratch: Path, seeds: list[int], left: float, *, plain: bool, inline: bool
+    request: RunRequest,
+    scratch: Path,
+    seeds: list[int],
+    left: float,
+    *,
+    plain: bool,
+    inline: bool,
+    places: list[Path],
 ) -> dict[str, Any]:
     """What the probe is told."""
     overlay = {}
@@ -385,15 +398,25 @@ def _spec(
         "deadline": time.time() + left * _CHILD_SHARE,
         "device": request.device,
         "any_version": request.any_version,
-        "sandbox": sandbox.policy(request, scratch, _roots(target)),
+        "sandbox": sandbox.policy(request, scratch, _roots(target, linked=False), places),
     }
 
 
-def _roots(target: Target) -> list[str]:
-    """The project's folders: those of the program, or the repositories that they belong to."""
+def _places(request: RunRequest) -> list[Path]:
+    """What the interpreter itself reads: its environment, and the folders that the user has put on its path."""
+    path = [request.target.cwd / entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return [*locked.places(request.python), *path]
+
+
+def _roots(target: Target, *, linked: bool = True) -> list[str]:
+    """The project's folders: those of the program, or the repositories that they belong to.
+
+    ``linked``: a script that is a link belongs where it leads to.
+    """
     folders = {Path(os.path.realpath(target.cwd))}
     if target.kind == "script":
-        folders.add(Path(os.path.realpath(target.cwd / target.name)).parent)
+        script = target.cwd / target.name
+        folders.add(Path(os.path.realpath(script)).parent if linked else Path(os.path.realpath(script.parent)))
     roots = set()
     for folder in folders:
         repository = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pyro_fix.probe import reach
 from pyro_fix.probe import sandbox as probe
 from pyro_fix.runner.model import RunRequest, Sandbox
 
@@ -68,7 +69,7 @@ _NOT_OF_THE_PROJECT = {"site-packages", "dist-packages", "node_modules", "__pyca
 #: Entries of a project that are looked at for such files: data sets can have very many.
 _MOST_ENTRIES = 50_000
 _LEAST_MEMORY = 2 << 30
-_TEMPORARY = re.compile(r"pyro-fix-(?:states-|git-)?\w{8}")
+_TEMPORARY = re.compile(r"pyro-fix-(?:[a-z]+-)*(?:\d+-\d+-)?\w{8}")
 #: Seconds for which it is known where a project's secrets lie.
 _WHILE = 60.0
 #: Bytes of files that a run may leave in its folder; they go with it.
@@ -128,32 +129,78 @@ def memory(sandbox: Sandbox) -> int:
 
 def limits(request: RunRequest, scratch: Path) -> dict[str, Any] | None:
     """What the supervisor counts."""
-    sandbox = request.sandbox
-    if sandbox is None:
-        return None
-    folders = [str(scratch), *([str(request.save_states.absolute())] if request.save_states else [])]
-    return {"memory": memory(sandbox), "processes": sandbox.processes, "disk": DISK, "folders": folders}
+    return limits_of(request.sandbox, [scratch, *([request.save_states.absolute()] if request.save_states else [])])
 
 
-def policy(request: RunRequest, scratch: Path, roots: Sequence[str]) -> dict[str, Any] | None:
-    """What the probe puts in force; None where the user wants none of it."""
-    sandbox = request.sandbox
-    if sandbox is None:
+def limits_of(allowed: Sandbox | None, folders: Sequence[Path]) -> dict[str, Any] | None:
+    """What the supervisor counts."""
+    if allowed is None:
         return None
-    writable = [scratch, *([request.save_states.absolute()] if request.save_states else []), *sandbox.writable]
+    return {"memory": memory(allowed), "processes": allowed.processes, "disk": DISK, "folders": [*map(str, folders)]}
+
+
+def policy(request: RunRequest, scratch: Path, roots: Sequence[str], more: Sequence[Path]) -> dict[str, Any] | None:
+    """What is put in force for a run; None where the user wants none of it.
+
+    ``more``: places that may be read beside those of the program.
+    """
+    writable = [scratch, *([request.save_states.absolute()] if request.save_states else [])]
     states = request.referee.states.values() if request.referee else ()
-    own = [*roots, scratch.parent, *(str(folder.absolute()) for folder in states), *map(str, request.target.path)]
+    own: list[str | Path] = [
+        *roots,
+        scratch.parent,
+        *(folder.absolute() for folder in states),
+        *request.target.path,
+        *more,
+    ]
+    found = policy_of(request.sandbox, writable, own, [])
+    if found is None or request.sandbox is None:
+        return None
+    opened = [*request.sandbox.readable, *request.sandbox.writable]
+    return {**found, "others": _other_runs(scratch), "withheld": _withheld(roots, opened)}
+
+
+def policy_of(
+    allowed: Sandbox | None, writable: Sequence[Path], own: Sequence[str | Path], hidden: Sequence[str]
+) -> dict[str, Any] | None:
+    """The same for whatever else is started of the project's."""
+    if allowed is None:
+        return None
     return {
-        "writable": [str(path) for path in writable],
-        "readable": [str(path) for path in sandbox.readable],
+        "writable": [str(path) for path in (*writable, *allowed.writable)],
+        "readable": [str(path) for path in allowed.readable],
         "own": [str(path) for path in own],
-        "hidden": [*_hidden(os.environ), *_other_runs(scratch)],
-        "withheld": _withheld(roots, [*sandbox.readable, *sandbox.writable]),
-        "network": sandbox.network,
-        "memory": memory(sandbox),
+        "hidden": [*_hidden(os.environ), *hidden],
+        "others": [],
+        "withheld": [],
+        "network": allowed.network,
+        "memory": memory(allowed),
         "disk": DISK,
-        "processes": sandbox.processes,
-        "required": sandbox.required,
+        "processes": allowed.processes,
+        "required": allowed.required,
+        "forks": False,
+    }
+
+
+def around(policy: Mapping[str, Any], shared: Sequence[Path], places: Sequence[Path]) -> dict[str, Any]:
+    """The policy of a process that forks many runs, ``policy`` being that of one: nothing that a run may do is missing.
+
+    It is the same for runs of one project.  ``shared`` are the folders that hold what all of them write, ``places``
+    those of the interpreter.
+    """
+    apart = [path for path in policy["writable"] if not any(map(Path(path).resolve().is_relative_to, shared))]
+    own = [path for path in policy["own"] if not any(map(Path(path).resolve().is_relative_to, shared))]
+    hidden = [*policy["hidden"], *reach.with_credentials(own)]
+    beside = reach.beside_secrets(own, hidden)
+    return {
+        **policy,
+        "writable": [*map(str, shared), *apart],
+        "own": [*map(str, places), *beside],
+        "hidden": hidden,
+        # What may not be seen of these changes from run to run.
+        "others": [],
+        "withheld": [],
+        "forks": True,
     }
 
 
@@ -165,9 +212,11 @@ def _hidden(environment: Mapping[str, str]) -> list[str]:
 
 
 def _other_runs(scratch: Path) -> list[str]:
-    """What other runs of ours keep beside this one."""
+    """What other runs keep: those of this process beside this one, and those of others beside them all."""
     own = scratch.parent
-    return [str(path) for path in own.parent.glob("pyro-fix-*") if path != own and _TEMPORARY.fullmatch(path.name)]
+    home = own.parent.parent
+    others = [path for path in home.parent.glob("pyro-fix-*") if path != home and _TEMPORARY.fullmatch(path.name)]
+    return [*map(str, others), *(str(path) for path in own.parent.glob("run-*") if path != own)]
 
 
 def _withheld(roots: Sequence[str], opened: Sequence[Path]) -> list[str]:

@@ -99,6 +99,9 @@ def oversee(
         _kill_all(pid, group, groups, limits)
     if alone():  # nobody else is left to do it
         trees.remove(order["scratch"])
+        with contextlib.suppress(OSError):
+            Path(order["home"], "runs").rmdir()  # unless there are other runs
+            trees.remove(order["home"])
         if group:
             groups.remove(group)
         return

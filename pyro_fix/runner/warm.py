@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from pyro_fix.runner import devices, groups, remains
+from pyro_fix.runner import devices, groups, home, locked, remains
 from pyro_fix.runner.model import RunRequest
 
 #: Differ from run to run, and nothing that is loaded asks for them.
@@ -25,7 +27,8 @@ _MOST = 2
 #: How long a supervisor may take to kill what a program has started.
 _PATIENCE = 15.0
 
-_Key = tuple[int, Path, int, frozenset[tuple[str, str]]]
+_Key = tuple[int, Path, int, frozenset[tuple[str, str]], str]
+_numbers = itertools.count()
 _parents: dict[_Key, _Parent | None] = {}
 _lock = threading.Lock()
 
@@ -89,16 +92,20 @@ class Forked:
 class _Parent:
     """A process that has everything loaded, or is about to."""
 
-    def __init__(self, python: Path, boot: Path, environment: Mapping[str, str]) -> None:
-        """Start it; raises :class:`OSError` where that is not possible."""
+    def __init__(
+        self, python: Path, boot: Path, environment: Mapping[str, str], policy: Mapping[str, Any] | None
+    ) -> None:
+        """Start it, held to ``policy``; raises :class:`OSError` where that is not possible."""
         self.lost = False
         """Whether it has ended without being told to."""
+        self._order = home.orders() / f"warm-{next(_numbers)}.json"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
+            words = [str(python), str(boot), "--warm", str(theirs.fileno())]
             self._process = subprocess.Popen(
-                [str(python), str(boot), "--warm", str(theirs.fileno())],
+                locked.command(words, policy, self._order, tidies=True),
                 cwd="/",
-                env=dict(environment),
+                env={**environment, "TMPDIR": str(home.loading())} if policy is not None else dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,  # what its streams are made for is what the programs will have
                 stderr=subprocess.STDOUT,
@@ -109,6 +116,9 @@ class _Parent:
         self._group = remains.group()
         if self._group:
             groups.enter(self._group, self._process.pid)
+        # Where memory is short, the kernel looks here first, and at the programs; they cannot say so themselves.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("1000", encoding="ascii")
         self._orders = ours
         threading.Thread(target=self._drain, daemon=True).start()
 
@@ -136,6 +146,7 @@ class _Parent:
         except subprocess.TimeoutExpired:  # it is still loading
             self._process.kill()
             self._process.wait()
+        self._order.unlink(missing_ok=True)
         remains.drop(self._group)
 
     def kill(self) -> None:
@@ -148,6 +159,10 @@ class _Parent:
             self._process.wait()
             remains.end_orphans()
 
+    def leave(self) -> None:
+        """Let it end when it has nothing more to do."""
+        self._orders.close()
+
     def _drain(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as stream:
@@ -155,20 +170,28 @@ class _Parent:
                 pass
 
 
-def fork(request: RunRequest, boot: Path, order: Path, environment: Mapping[str, str]) -> Forked | None:
+def fork(
+    request: RunRequest,
+    boot: Path,
+    order: Path,
+    environment: Mapping[str, str],
+    policy: Callable[[], Mapping[str, Any]],
+) -> Forked | None:
     """Have a run made by a fork; None where it has to be made afresh.
 
-    ``environment`` is that of the run, but for what belongs to the run alone.
+    ``environment`` is that of the run, but for what belongs to the run alone; ``policy`` that of all runs like it.
     """
     # With CUDA there is no safe fork; elsewhere than on Linux nothing kills what is left behind.
     here = request.device in devices.ANYWHERE and sys.platform.startswith("linux")
     if request.fresh or request.target.flags or not here:
         return None
-    parent = _parent(request, boot, environment)
+    parent = _parent(request, boot, environment, None if request.sandbox is None else policy())
     return None if parent is None else parent.fork(order)
 
 
-def _parent(request: RunRequest, boot: Path, environment: Mapping[str, str]) -> _Parent | None:
+def _parent(
+    request: RunRequest, boot: Path, environment: Mapping[str, str], policy: Mapping[str, Any] | None
+) -> _Parent | None:
     settings = {name: value for name, value in environment.items() if name not in _NO_MATTER}
     path = settings.pop("PYTHONPATH", None)
     if path:
@@ -178,9 +201,9 @@ def _parent(request: RunRequest, boot: Path, environment: Mapping[str, str]) -> 
         changed = request.python.stat().st_mtime_ns
     except OSError:
         return None
-    key = os.getpid(), request.python, changed, frozenset(settings.items())
+    key = os.getpid(), request.python, changed, frozenset(settings.items()), json.dumps(policy)
     with _lock:
-        parent = _parents.pop(key) if key in _parents else _start(request.python, boot, settings)
+        parent = _parents.pop(key) if key in _parents else _start(request.python, boot, settings, policy)
         if parent is not None and parent.lost:
             parent.end()
             parent = None  # and never again: what has failed once would cost its start each time
@@ -189,13 +212,13 @@ def _parent(request: RunRequest, boot: Path, environment: Mapping[str, str]) -> 
         for old in alive[:-_MOST]:
             ended = _parents.pop(old)
             assert ended is not None
-            ended.end()
+            ended.leave()
     return parent
 
 
-def _start(python: Path, boot: Path, settings: Mapping[str, str]) -> _Parent | None:
+def _start(python: Path, boot: Path, settings: Mapping[str, str], policy: Mapping[str, Any] | None) -> _Parent | None:
     try:
-        return _Parent(python, boot, settings)
+        return _Parent(python, boot, settings, policy)
     except OSError:
         return None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pyro_fix.observation import Failure, Observation
-from pyro_fix.runner import folders, journals, read
+from pyro_fix.runner import folders, home, journals, read
 from pyro_fix.runner.identity import changed_since, digest, engine_hash, file_clock, interpreter_hash
 from pyro_fix.runner.model import Referee, RunRequest, Target
 from pyro_fix.verify.cache import FORMAT, Cache
@@ -157,7 +157,7 @@ class Lab:
     def _new_folder(self) -> Path:
         with self._lock:
             if self._folder is None:
-                self._folder = folders.make("states-")
+                self._folder = Path(tempfile.mkdtemp(prefix="states-", dir=home.runs()))
             return Path(tempfile.mkdtemp(dir=self._folder))
 
 

@@ -111,10 +111,22 @@ def test_settings_of_the_repository(forge: ForgeServer, repo: Repo, checkout: Pa
     (checkout / "pyproject.toml").write_text(
         '[tool.pyro-fix.bot]\ngroup-by = "file"\nlimit = 1\nbranch-prefix = "fixes/"\nlabels = ["svi"]\n'
     )
-    done = run(checkout, "run", "--repo", "ann/demo", "--unverified", token=forge.token())
+    done = run(checkout, "run", "--repo", "ann/demo", "--unverified", "--trust", token=forge.token())
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["opened", "left alone"]
     assert next(b for b in repo.branches() if b != "main").startswith("fixes/file-a-py-")
     assert "svi" in repo.pulls[1].labels
+
+
+def test_settings_of_the_repository_that_are_not_trusted(
+    forge: ForgeServer, repo: Repo, checkout: Path, run: Run
+) -> None:
+    (checkout / "pyproject.toml").write_text(
+        '[tool.pyro-fix.bot]\nlimit = 1\nbranch-prefix = "main/"\nlabels = ["automerge"]\n'
+    )
+    done = run(checkout, "run", "--repo", "ann/demo", "--unverified", token=forge.token())
+    assert 'sets bot.branch-prefix = "main/", bot.labels = ["automerge"]: the folder is not trusted (' in done.stderr
+    assert next(b for b in repo.branches() if b != "main").startswith("pyro-fix/")
+    assert "automerge" not in repo.pulls[1].labels
 
 
 def test_as_an_app(forge: ForgeServer, repo: Repo, checkout: Path, run: Run, tmp_path: Path) -> None:

@@ -68,5 +68,5 @@ def test_one_that_is_no_python(tmp_path, body):
 
 def test_the_answer_is_kept(monkeypatch):
     check(Path(sys.executable))
-    monkeypatch.setattr(interpreter.subprocess, "run", None)
+    monkeypatch.setattr(interpreter.locked, "ask", None)
     assert isinstance(check(Path(sys.executable)), Interpreter)
