@@ -44,6 +44,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_fix.config import ConfigError, File, cores
+from pyro_fix.visible import in_line
 
 #: What a stranger may ask for of what costs time; of memory half of the machine's, as by default.
 MOST: Mapping[str, float] = {"processes": 256, "timeout": 600.0, "steps": 1000, "seeds": 16}
@@ -257,8 +258,8 @@ def _value(value: object) -> str:
 
 
 def plain(path: Path) -> str:
-    """A path in plain characters."""
-    return str(path).encode("unicode_escape").decode()
+    """A path, with nothing in it that acts on a terminal."""
+    return in_line(str(path))
 
 
 def how(tree: Path) -> str:

@@ -340,7 +340,7 @@ def _believed(file: File, table: object, trusted: bool, explicit: bool, given: d
         return table
     assert file.path is not None
     where = f"{trust.plain(file.path)} sets {trust.told({f'bot.{key}': value for key, value in refused.items()})}"
-    print(f"ignored: {where}: the folder is not trusted ({trust.how(tree)})", file=sys.stderr)
+    streams.err(f"ignored: {where}: the folder is not trusted ({trust.how(tree)})")
     return kept
 
 

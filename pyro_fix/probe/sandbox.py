@@ -50,9 +50,9 @@ def enter(policy: dict[str, Any], at_end: Callable[[], None] | None = None) -> l
     """Put all of it in force that this machine has; returns what is missing, with the reason where one is known.
 
     ``policy``: ``writable`` (folders), ``readable`` (as the user gave them), ``own`` (folders of the program),
-    ``hidden``, ``others`` (folders of other runs), ``withheld`` (the project's own secrets), ``network``, ``memory`` and
-    ``disk`` (bytes), ``processes``, ``forks`` (whether runs are forked from it).  ``at_end`` is called outside, when what
-    this process becomes has ended.
+    ``hidden``, ``others`` (folders of other runs), ``withheld`` (the project's own secrets), ``network``, ``memory``
+    and ``disk`` (bytes), ``processes``, ``forks`` (whether runs are forked from it).
+    ``at_end`` is called outside, when what this process becomes has ended.
     """
     if not sys.platform.startswith("linux"):
         return missing()
