@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pyro_fix.runner import process, run, stop_all
+from pyro_fix.runner import home, process, run, stop_all
 from pyro_fix.runner.model import RunRequest, Sandbox
 from pyro_fix.runner.target import parse
 
@@ -81,10 +80,10 @@ def project(project, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_in_tmp(tmp_path, monkeypatch):
+def nothing_left_in_tmp(tmp_path):
     (tmp_path / "system-tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "system-tmp"))
     yield
+    assert list(home.runs().iterdir()) == []
     assert list((tmp_path / "system-tmp").iterdir()) == []
 
 
