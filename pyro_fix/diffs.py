@@ -30,12 +30,11 @@ def of_change(change: Change, cwd: Path) -> bytes:
 
 
 def _hunks(old: str, new: str) -> str:
-    before, after = _lines(old), _lines(new)
     # Only what lies between the equal ends is searched for differences: long files cost no more than short ones.
-    head = _equal(before, after)
-    tail = min(_equal(before[::-1], after[::-1]), len(before) - head, len(after) - head)
-    skipped, left = max(head - _CONTEXT, 0), max(tail - _CONTEXT, 0)
-    lines = difflib.unified_diff(before[skipped : len(before) - left], after[skipped : len(after) - left], n=_CONTEXT)
+    head = _context_before(old, _equal(old, new))
+    tail = _context_behind(old, _equal(old[head:][::-1], new[head:][::-1]))
+    skipped = old.count("\n", 0, head)
+    lines = difflib.unified_diff(_lines(old[head : len(old) - tail]), _lines(new[head : len(new) - tail]), n=_CONTEXT)
     return "".join(
         _moved(line, skipped) if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
         for number, line in enumerate(lines)
@@ -43,9 +42,35 @@ def _hunks(old: str, new: str) -> str:
     )
 
 
-def _equal(left: list[str], right: list[str]) -> int:
-    """How many lines two texts have in common at their start."""
-    return next((at for at, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+def _equal(left: str, right: str) -> int:
+    """How many characters two texts have in common at their start."""
+    low, high = 0, min(len(left), len(right))
+    while low < high:  # halves are compared, which is faster by far than one character after the other
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _context_before(text: str, end: int) -> int:
+    """Where the lines begin that are shown in front of what differs from ``end`` on."""
+    for _ in range(_CONTEXT + 1):
+        end = text.rfind("\n", 0, end)
+        if end < 0:
+            return 0
+    return end + 1
+
+
+def _context_behind(text: str, equal: int) -> int:
+    """How many of the last ``equal`` characters are not shown."""
+    at = len(text) - equal
+    for _ in range(_CONTEXT + 1):
+        at = text.find("\n", at) + 1
+        if at == 0:
+            return 0
+    return len(text) - at
 
 
 def _moved(line: str, by: int) -> str:

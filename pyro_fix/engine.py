@@ -117,10 +117,12 @@ def _rounds(
         if options.listing:
             return judged
         applied = _apply(state, program, [finding for finding in judged if finding.included])
-        waiting = [f for f in judged if f not in applied and _may_change(f)]
-        settled |= {key for key, f in zip(keys, judged, strict=True) if f not in waiting}
+        written = set(map(id, applied))
+        waits = [id(finding) not in written and _may_change(finding) for finding in judged]
+        waiting = [finding for finding, waits_on in zip(judged, waits, strict=True) if waits_on]
+        settled |= {key for key, waits_on in zip(keys, waits, strict=True) if not waits_on}
         heard = set() if applied else heard | set(keys[: len(ready)])
-        findings += [f for f in judged if f not in waiting]
+        findings += [finding for finding, waits_on in zip(judged, waits, strict=True) if not waits_on]
         if not applied and not early:
             break  # another round would say the same
     return [*findings, *(replace(finding, included=False) for finding in waiting)]
@@ -135,18 +137,20 @@ def _ordered(
     ``can_run``, what needs a run is told so at once.
     """
     after = {transform.code: transform.after for transform in transforms}
-    fixes = {proposal.code for proposal in proposals if proposal.candidates and proposal not in heard}
+    known = set(map(id, heard))
+    fixes = {proposal.code for proposal in proposals if proposal.candidates and id(proposal) not in known}
 
     def waits(proposal: Proposal) -> bool:
         if not proposal.candidates or (proposal.candidates[0].needs_run and not can_run):
             return False
         return any(code.startswith(after[proposal.code]) for code in fixes - {proposal.code})
 
-    early = [proposal for proposal in proposals if waits(proposal)]
+    waiting = [waits(proposal) for proposal in proposals]
+    early = [proposal for proposal, waits_on in zip(proposals, waiting, strict=True) if waits_on]
     # Two transforms that wait for each other would wait for ever.
     if early and not fixes - {proposal.code for proposal in early}:
         return list(proposals), []
-    return [proposal for proposal in proposals if not waits(proposal)], early
+    return [proposal for proposal, waits_on in zip(proposals, waiting, strict=True) if not waits_on], early
 
 
 def _too_early(proposal: Proposal) -> Verdict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import tokenize
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -125,7 +124,7 @@ def survives(source: Source, edits: Sequence[Edit]) -> bool:
             new += [kept, source.encode(edit.replacement)]
             at = edit.end
         rest = source.encode(source.text[at:])
-        text = _apply(source.text, edits)[0]
+        text = _apply(source.text, edits)
         written = b"".join([*new, rest])
         return (
             b"".join([*pieces, rest]) == source.data
@@ -169,24 +168,33 @@ def compose(sources: Mapping[Path, Source], edits: Iterable[Edit]) -> Patch:
     lines: dict[Path, tuple[int, ...]] = {}
     ordered = {path: tuple(sorted(group, key=lambda e: (e.start, e.end))) for path, group in by_path.items()}
     for path, group in ordered.items():
-        texts[path], lines[path] = _apply(sources[path].text, group)
+        texts[path], lines[path] = _apply(sources[path].text, group), _lines(sources[path], group)
     return Patch(texts, lines, ordered)
 
 
-def _apply(text: str, edits: Iterable[Edit]) -> tuple[str, tuple[int, ...]]:
+def _apply(text: str, edits: Iterable[Edit]) -> str:
     pieces: list[str] = []
-    starts: list[int] = []
-    at = length = 0
+    at = 0
     last: Edit | None = None
     for edit in edits:
         if last is not None and (edit.start < last.end or edit.start == last.start):
             raise Conflict(f"{edit.path}: two edits at offset {edit.start}")
-        kept = text[at : edit.start]
-        pieces += (kept, edit.replacement)
-        length += len(kept)
-        starts.append(length + len(edit.replacement) - len(edit.replacement.lstrip()))
-        length += len(edit.replacement)
+        pieces += (text[at : edit.start], edit.replacement)
         at, last = edit.end, edit
-    new = "".join(pieces) + text[at:]
-    ends = [match.end() for match in re.finditer(r"\r\n?|\n", new)]
-    return new, tuple(dict.fromkeys(bisect_right(ends, start) + 1 for start in starts))
+    return "".join(pieces) + text[at:]
+
+
+def _lines(source: Source, edits: Iterable[Edit]) -> tuple[int, ...]:
+    """The lines of the new text on which edits begin, white space aside."""
+    found: dict[int, None] = {}
+    moved = 0
+    for edit in edits:
+        blank = len(edit.replacement) - len(edit.replacement.lstrip())
+        found[source.line_of(edit.start) + moved + _breaks(edit.replacement[:blank])] = None
+        moved += _breaks(edit.replacement) - _breaks(source.text[edit.start : edit.end])
+    return tuple(found)
+
+
+def _breaks(text: str) -> int:
+    """How many lines end in a text: after a line feed, a carriage return, or both."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from pyro_fix.analysis import distributions
@@ -25,6 +26,11 @@ class Requirement:
     """The strictest constraint asked for, as in :mod:`pyro_fix.analysis.distributions`."""
     doubt: str = ""
     """Why the requirement may be a misreading; a fix has to be held back then."""
+
+    @cached_property
+    def kinds(self) -> tuple[Use, ...]:
+        """One of the uses for each distribution, argument and constraint."""
+        return tuple({(use.distribution.name, use.argument, use.required): use for use in self.uses}.values())
 
     @property
     def source(self) -> Literal["static", "seen"]:

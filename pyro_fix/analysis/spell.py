@@ -42,12 +42,25 @@ class _Speller:
     """Writes one value; what would take more than ``MOST_WORDS`` is nothing that a person would read."""
 
     def __init__(self, scope: Scope, known: Mapping[Value, Value]) -> None:
-        self._known = known
-        self._names: dict[int, str] = {}
-        for name, value in scope.visible().items():
-            if name.isidentifier() and not name.startswith("__"):
-                self._names.setdefault(id(value), name)
+        self._scope, self._known = scope, known
         self._words = 0
+
+    def _name_of(self, value: Value) -> str | None:
+        """A name that stands for the value in the scope."""
+        hidden: list[Mapping[str, Value]] = []
+        scope: Scope | None = self._scope
+        while scope is not None:
+            for name, other in scope.names.items():
+                if (
+                    other is value
+                    and name.isidentifier()
+                    and not name.startswith("__")
+                    and not any(name in names for names in hidden)
+                ):
+                    return name
+            hidden.append(scope.names)
+            scope = scope.parent
+        return None
 
     def spell(self, value: Value) -> str | None:
         self._words += 1
@@ -55,8 +68,8 @@ class _Speller:
             return None
         if isinstance(value, Argument) and value in self._known:
             return self.spell(self._known[value])
-        if id(value) in self._names:
-            return self._names[id(value)]
+        if (name := self._name_of(value)) is not None:
+            return name
         if isinstance(value, Const) and isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
             return repr(value.value)
         if isinstance(value, Attribute):

@@ -68,7 +68,7 @@ class WrongConstraint(Transform):
             if given is None or param.initial is None or id(param) in seen:
                 continue
             needed = requirement(program, param)
-            if needed is None or all(_is_enough(given, use) for use in needed.uses):
+            if needed is None or all(_is_enough(given, use) for use in needed.kinds):
                 continue
             seen.update(id(call) for call in needed.calls)
             message = f"the constraint {given} of {param.name or 'this param'} is not enough: it is {needed.wish()}"

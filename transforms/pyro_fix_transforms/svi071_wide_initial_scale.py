@@ -71,17 +71,13 @@ class WideInitialScale(Transform):
             noise = 0.0 if known.low > WIDEST else self._noise(program, param)
             if known.low <= WIDEST and noise < self.noise:
                 continue
-            same_name = program.same_name(param)
-            uses = [use for call in same_name for use in call.uses]
-            scales = [use for use in uses if use.unchanged and _is_deviation(use)]
-            roles = [_roles(program, use) for use in uses]
-            if not scales or any(r != {"guide"} for r in roles):
+            doubt = _doubt_of_name(program, param)
+            if doubt is None:
                 continue
             message = f"{param.name or 'this param'} starts {known.high:g} wide; a wide guide makes noisy gradients"
             if noise:
                 message += f": at the first step the noise is {noise:.2g} times the mean"
             source: Literal["static", "seen"] = "seen" if noise else "static"
-            doubt = _doubt(uses, scales, same_name)
             if not doubt and shrunk(param.module, param.initial_node, LADDER[0]) is None:
                 doubt = "its initial value is not a literal at the call"
             candidates = tuple(
@@ -98,6 +94,20 @@ class WideInitialScale(Transform):
         looks = [seen.svi.look for seen in program.seen.param(param)]
         noises = [gradient_noise(look) for look in looks if look is not None]
         return min((noise or 0.0 for noise in noises), default=0.0)
+
+
+def _doubt_of_name(program: Program, param: Param) -> str | None:
+    """Why a scale of the guide should not be changed; ``None`` where it is none.  All calls of one name share it."""
+    key = ("SVI071", param.name or param, param.module)
+    if key not in program.memo:
+        same_name = program.same_name(param)
+        uses = [use for call in same_name for use in call.uses]
+        scales = [use for use in uses if use.unchanged and _is_deviation(use)]
+        is_scale = bool(scales) and all(_roles(program, use) == {"guide"} for use in uses)
+        program.memo[key] = _doubt(uses, scales, same_name) if is_scale else None
+    doubt = program.memo[key]
+    assert doubt is None or isinstance(doubt, str)
+    return doubt
 
 
 def _doubt(uses: list[Use], scales: list[Use], same_name: list[Param]) -> str:
