@@ -24,9 +24,10 @@ def test_the_order_of_preference(tmp_path):
     assert find(None, project, variables) == active
     del variables["VIRTUAL_ENV"]
     assert find(None, project, variables) == conda
-    assert find(None, project, {}) == own
-    assert find(None, tmp_path, {}) == Path(sys.executable)
-    assert find(None, project, {"VIRTUAL_ENV": str(tmp_path / "deleted")}) == own
+    assert find(None, project, {}) == Path(sys.executable), "nobody vouches for what lies in the project"
+    assert find(None, project, {}, trusted=True) == own
+    assert find(None, tmp_path, {}, trusted=True) == Path(sys.executable)
+    assert find(None, project, {"VIRTUAL_ENV": str(tmp_path / "deleted")}, trusted=True) == own
 
 
 def test_the_link_of_a_virtual_environment_is_kept(tmp_path):
