@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from pyro_fix.analysis import distributions, flow
+from pyro_fix.analysis import distributions, flow, records
 from pyro_fix.analysis.program import Param, Site, Step, Svi, Unspelled, Use
 from pyro_fix.analysis.values import (
     Arithmetic,
@@ -14,6 +14,7 @@ from pyro_fix.analysis.values import (
     Collection,
     Const,
     Function,
+    Instance,
     Loop,
     Made,
     Mapping,
@@ -354,10 +355,32 @@ def _list(run: Interpreter, made: Made) -> Value:
 def _number(run: Interpreter, made: Made) -> Value:
     """``int(x)`` and ``float(x)`` of a literal are literals; of a sample they leave torch."""
     inner = made.arguments[0] if len(made.arguments) == 1 else None
+    if isinstance(inner, Const) and type(inner.value).__name__ == made.name.rpartition(".")[2]:
+        return inner
     if isinstance(inner, Const) and isinstance(inner.value, (int, float)):
-        return Const(int(inner.value) if made.name == "builtins.int" else float(inner.value))
+        return Const(int(inner.value) if made.name == "builtins.int" else float(inner.value), inner.within)
     if inner is not None and flow.reaches(inner, SiteValue):
         run.hazard(made.node, f"{made.name.rpartition('.')[2]}() of a sampled value")
+    return made
+
+
+def _setattr(run: Interpreter, made: Made) -> Value:
+    if len(made.arguments) == 3:
+        records.set_by_name(*made.arguments)
+    return Const(None)
+
+
+def _replace(run: Interpreter, made: Made) -> Value:
+    """``dataclasses.replace(config, steps=5)``."""
+    inner = made.arguments[0] if made.arguments else None
+    return records.replaced(inner, made.keywords, made.spread) if isinstance(inner, Instance) else made
+
+
+def _namespace(run: Interpreter, made: Made) -> Value:
+    """``SimpleNamespace(steps=5)``: an object whose attributes are what is given."""
+    if not made.spread and not made.arguments:
+        for name, value in made.keywords.items():
+            made.set_attribute(name, value)
     return made
 
 
@@ -406,6 +429,9 @@ _HANDLERS: dict[str, Callable[[Interpreter, Made], Value]] = {
     "builtins.list": _list,
     "builtins.len": _len,
     "builtins.map": _map,
+    "builtins.setattr": _setattr,
+    **dict.fromkeys(("dataclasses.replace", "attr.evolve", "attrs.evolve", "copy.replace"), _replace),
+    **dict.fromkeys(("types.SimpleNamespace", "argparse.Namespace"), _namespace),
     "builtins.int": _number,
     "builtins.float": _number,
 }

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pyro_fix.analysis import calls, flow, roles
+from pyro_fix.analysis import calls, flow, records, roles
 from pyro_fix.analysis.names import canonical
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import (
@@ -81,7 +81,7 @@ class Evaluator:
         return Opaque()
 
     def _constant(self, node: ast.Constant) -> Value:
-        return Const(node.value)
+        return Const(node.value, tuple(self.functions))
 
     def _name(self, node: ast.Name) -> Value:
         found = self.scope.lookup(node.id)
@@ -113,7 +113,7 @@ class Evaluator:
         if isinstance(base, Library):
             return Library(canonical(f"{base.name}.{name}"))
         if isinstance(base, Join):
-            return join(*(self.get_attribute(option, name, node) for option in base.options))
+            return _remembered(base, name, join(*(self.get_attribute(option, name, node) for option in base.options)))
         found: Value = base.attribute(name)
         if isinstance(found, Made) and found.name == "pyro.nn.PyroSample":
             return calls.attribute_sample(self, found, base, name, node)
@@ -185,7 +185,7 @@ class Evaluator:
                 arguments, keywords = arguments[:plain], {**keywords, "**": Opaque()}
             return run.call_function(callee, arguments, keywords, node)
         if isinstance(callee, Class):
-            return run.instantiate(callee, [] if spread else arguments, keywords, node)
+            return run.instantiate(callee, [] if spread else arguments, keywords, node, spread)
         if isinstance(callee, Instance):
             for name in ("__call__", "forward"):
                 member = callee.cls.member(name)
@@ -266,9 +266,16 @@ class Evaluator:
             if name in ("append", "add") and len(arguments) == 1:
                 base.items.append(arguments[0])
                 return Const(None)
+        if isinstance(base, Instance) and name == "_replace":
+            return records.replaced(base, keywords, spread=any(keyword.arg is None for keyword in node.keywords))
+        if name == "update" and isinstance(base, (Attribute, Made)):
+            records.update(base, node, arguments, keywords)
         if isinstance(base, Mapping):
             if name == "get" and arguments and isinstance(arguments[0], Const):
-                return base.items.get(arguments[0].value, Opaque())
+                if arguments[0].value in base.items and base.whole:
+                    return base.items[arguments[0].value]
+                if base.whole:
+                    return arguments[1] if len(arguments) > 1 else Const(None)
             if name in ("update", "pop", "setdefault", "clear"):
                 base.whole = False
         calls.escape((*arguments, *keywords.values()))
@@ -289,7 +296,7 @@ class Evaluator:
     def _unary_op(self, node: ast.UnaryOp) -> Value:
         operand = self.test(node.operand) if isinstance(node.op, ast.Not) else self.evaluate(node.operand)
         if isinstance(node.op, ast.USub) and isinstance(operand, Const) and isinstance(operand.value, (int, float)):
-            return Const(-operand.value)
+            return Const(-operand.value, operand.within)
         return Arithmetic(type(node.op).__name__, (operand,))
 
     def _bool_op(self, node: ast.BoolOp) -> Value:
@@ -328,7 +335,7 @@ class Evaluator:
         items = [self.evaluate(e) for e in node.elts]
         if any(isinstance(e, ast.Starred) for e in node.elts):
             return Opaque()
-        return Collection(items)
+        return Collection(items, tuple(self.functions))
 
     def _dict(self, node: ast.Dict) -> Value:
         items: dict[object, Value] = {}
@@ -353,6 +360,9 @@ class Evaluator:
         if isinstance(index, Const):
             if isinstance(base, Mapping) and base.whole and index.value in base.items:
                 return base.items[index.value]
+            known: Value | None = getattr(base, "_attributes", {}).get(f"[{index.value!r}]")
+            if known is not None:
+                return known
             if isinstance(base, Collection) and isinstance(index.value, int):
                 try:
                     return base.items[index.value]
@@ -367,14 +377,17 @@ class Evaluator:
     def store_item(self, base: Value, index: ast.expr, value: Value) -> None:
         """``base[index] = value``."""
         key = self.evaluate(index)
+        sure = not self.functions and not self.nesting
         if isinstance(base, Mapping):
             if isinstance(key, Const) and isinstance(key.value, (str, int)):
                 known = base.items.get(key.value)
-                base.items[key.value] = join(known, value) if known is not None else value
+                base.items[key.value] = value if sure or known is None else join(known, value)
             else:
                 base.whole = False
         elif isinstance(base, Collection):
             base.items = [join(item, value) for item in base.items]
+        elif isinstance(key, Const):  # what is read from here on is this, or what was there where it is not reached
+            base.set_attribute(f"[{key.value!r}]", value if sure else join(Opaque(), value))
 
     def _lambda(self, node: ast.Lambda) -> Value:
         return Function(node, self.scope, self.module)
@@ -431,6 +444,18 @@ class Evaluator:
 
 def _alternatives(callee: Value) -> tuple[Value, ...]:
     return callee.options if isinstance(callee, Join) else (callee,)
+
+
+def _remembered(base: Value, name: str, value: Value) -> Value:
+    """What is read of ``base`` under ``name``: the same object as last time, where it may be the same things."""
+    if not isinstance(value, Join):
+        return value
+    known = getattr(base, "_attributes", {}).get(name)
+    if known is None:
+        base.set_attribute(name, value)
+    elif isinstance(known, Join) and set(map(id, known.options)) == set(map(id, value.options)):
+        return known
+    return value
 
 
 def _is_easy_group(base: Value, name: str) -> bool:

@@ -133,7 +133,7 @@ def spelled_range(value: Value) -> Value | None:
     """How many rounds a ``for`` over ``value`` makes, as a value; ``None`` when that is not known."""
     value = unwrapped(value)
     if isinstance(value, Collection):
-        return Const(len(value.items)) if value.whole else None
+        return Applied(Library("builtins.len"), [value], {}) if value.whole else None
     if not isinstance(value, Made) or value.spread:
         return None
     args = value.arguments
@@ -195,7 +195,7 @@ def spelled_difference(start: object, stop: Value) -> Value | None:
     if start == 0:
         return stop
     if _is_int(start) and isinstance(start, int) and isinstance(stop, Const) and isinstance(stop.value, int):
-        return Const(stop.value - start)
+        return Const(stop.value - start, stop.within)
     if start == 1 and isinstance(stop, Arithmetic) and stop.operator == "Add":
         left, right = stop.operands
         if isinstance(right, Const) and right.value == 1:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pyro_fix.analysis import calls, flow, loops, roles
+from pyro_fix.analysis import calls, flow, loops, records, roles
 from pyro_fix.analysis.expressions import Evaluator
 from pyro_fix.analysis.names import canonical
 from pyro_fix.analysis.program import Hazard, Param, Program
@@ -153,6 +153,7 @@ class Interpreter(Evaluator):
         if id(cls.node) not in self._instances:
             instance = self._instances[id(cls.node)] = Instance(cls)
             self._imagined.add(instance)
+            records.unknown(instance)
             start = cls.member("__init__")
             if isinstance(start, Function) and self._is_relevant(cls.node, cls.module):
                 self.call_function(
@@ -160,13 +161,17 @@ class Interpreter(Evaluator):
                 )
         return self._instances[id(cls.node)]
 
-    def instantiate(self, cls: Class, arguments: list[Value], keywords: dict[str, Value], node: ast.Call) -> Value:
-        """``Class(...)`` of the project."""
-        if not self._is_relevant(cls.node, cls.module):
-            return Instance(cls)
+    def instantiate(
+        self, cls: Class, arguments: list[Value], keywords: dict[str, Value], node: ast.Call, spread: bool = False
+    ) -> Value:
+        """``Class(...)`` of the project; ``spread``: some of its arguments are behind ``*`` or ``**``."""
         instance = Instance(cls)
         start = cls.member("__init__")
-        if isinstance(start, Function):
+        if not isinstance(start, Function):
+            if records.is_record(cls):
+                self._instances.setdefault(id(cls.node), instance)
+            records.fill(self, instance, arguments, keywords, spread)
+        elif self._is_relevant(cls.node, cls.module):
             for known in roles.lineage(cls):  # it stands for its bases too: what they are for is to be inherited from
                 self._instances.setdefault(id(known.node), instance)
             bound = Function(start.node, start.scope, start.module, start.decorators, instance)
@@ -183,10 +188,12 @@ class Interpreter(Evaluator):
             self.program.recursive.add(body)
         if body in self.functions or len(self.functions) >= MAX_DEPTH or count >= MAX_CALLS:
             calls.escape((*arguments, *keywords.values()))
+            self._pass_over(function, arguments, keywords)
             return Opaque()
         owner = function.bound.cls if isinstance(function.bound, Instance) else None
         has_loss = any(isinstance(value, StepLoss) for value in (*arguments, *keywords.values()))
         if not (isinstance(body, ast.Lambda) or has_loss or self._is_relevant(body, function.module, owner)):
+            self._pass_over(function, arguments, keywords)
             return Opaque()
         self._called[id(body)] = count + 1
         saved = self.module, self.scope, self.root
@@ -212,6 +219,14 @@ class Interpreter(Evaluator):
         if node is None and not isinstance(body, ast.Lambda):
             self._run_nested(body, inner)
         return join(*returned) if returned else Opaque()
+
+    def _pass_over(self, function: Function, arguments: list[Value], keywords: dict[str, Value]) -> None:
+        """The body is not run: what it may set of the objects that it is given is not known from here on."""
+        given = [v for v in (*arguments, *keywords.values(), function.bound) if isinstance(v, Instance)]
+        if given:
+            names = records.stored(function.node, None)
+            for value in given:
+                records.taint(value, names)
 
     def _run_nested(self, body: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         """Functions inside a function that was looked at on its own, and that it did not call itself."""
@@ -353,8 +368,7 @@ class Interpreter(Evaluator):
                 self._mark_mutated(base)
             known = getattr(base, "_attributes", {}).get(target.attr)
             self._reassign(known, value)
-            # an attribute that several places assign may hold any of their values
-            base.set_attribute(target.attr, value if known is None or not self.functions else join(known, value))
+            base.set_attribute(target.attr, self._assigned_to(base, target.attr, known, value))
             if isinstance(base, (Instance, Applied)) and isinstance(value, (Instance, Applied)):
                 self._holders[value] = None if value in self._holders else (base, target.attr)
         elif isinstance(target, (ast.Tuple, ast.List)):
@@ -369,6 +383,18 @@ class Interpreter(Evaluator):
             if not isinstance(base, (Collection, Mapping)):  # an entry of a list or a dict is replaced, not changed
                 self._mark_mutated(base)
             self.store_item(base, target.slice, value)
+
+    def _assigned_to(self, base: Value, name: str, known: Value | None, value: Value) -> Value:
+        """An attribute after an assignment: one that several places assign may hold any of their values."""
+        if not self.functions and not self.nesting:
+            return value
+        if known is None and isinstance(base, Instance):  # what the class says, where this assignment is not reached
+            depth = self.frames[-1].depth if self.frames else 0
+            starts = bool(self.functions) and getattr(self.functions[-1], "name", "") == "__init__"
+            member = base.cls.member(name)
+            if isinstance(member, Const) and (not starts or any(isinstance(e, ast.AST) for e in self.nesting[depth:])):
+                known = member
+        return value if known is None else join(known, value)
 
     def _reassign(self, known: Value | None, value: Value) -> None:
         """Remember that one attribute is given several params, which cannot be told apart by a name."""
@@ -398,7 +424,7 @@ class Interpreter(Evaluator):
         for member in members.values():  # a method sees the names around the class, not those in it
             if isinstance(member, Function):
                 member.scope = outer
-        value = Class(node, self.module, bases, members)
+        value = Class(node, self.module, bases, members, tuple(map(self.evaluate, node.decorator_list)))
         if roles.is_lightning(value):
             self.program.hooks |= {member.node for member in members.values() if isinstance(member, Function)}
         outer.bind(node.name, value)
@@ -474,7 +500,7 @@ class Interpreter(Evaluator):
         stop = self.evaluate(counter.limit)
         if counter.inclusive:
             if isinstance(stop, Const) and isinstance(stop.value, int):
-                stop = Const(stop.value + 1)
+                stop = Const(stop.value + 1, stop.within)
             else:
                 stop = Arithmetic("Add", (stop, Const(1)))
         return flow.spelled_difference(start.value, stop)

@@ -3,71 +3,160 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pyro_fix.analysis import flow
 from pyro_fix.analysis.program import Program, Step, Svi
-from pyro_fix.analysis.scopes import Scope
+from pyro_fix.analysis.roles import lineage
+from pyro_fix.analysis.scopes import DEEPEST, Scope
 from pyro_fix.analysis.values import (
     Applied,
     Argument,
     Arithmetic,
     Attribute,
+    Collection,
     Const,
+    Instance,
     Item,
     Join,
     Library,
     Made,
+    ProjectModule,
     Value,
 )
+from pyro_fix.analysis.values import Mapping as MappingValue
 
 _OPERATORS = {"Add": "+", "Sub": "-", "Mult": "*", "FloorDiv": "//", "Div": "/"}
+
+
+#: Builtins that give the same number whenever they are asked, of numbers.
+_PURE = frozenset({"len", "range", "int", "max", "min", "abs", "round"})
+#: Methods that read a length, or an entry of a dict.
+_READING = frozenset({"size", "get"})
 
 
 def spell(value: Value, scope: Scope, known: Mapping[Value, Value] | None = None) -> str | None:
     """Source for ``value`` that can be read in ``scope``; ``None`` when there is none that surely means the same.
 
-    A name wins over a literal.  ``known`` says what a function's arguments are in that scope.
+    A name wins over a literal, and an attribute of something that has a name does.  In a function, a caller's literal
+    is no source: others may call it with another.  ``known`` says what a function's arguments are in that scope.
     """
-    visible = {name: v for name, v in scope.visible().items() if name.isidentifier() and not name.startswith("__")}
     try:
-        return _spell(value, visible, known or {})
+        return _Writer(scope, known or {}).write(value)
     except RecursionError:  # a value that hundreds of statements built up
         return None
 
 
-def _spell(value: Value, visible: Mapping[str, Value], known: Mapping[Value, Value]) -> str | None:
-    if isinstance(value, Argument) and value in known:
-        return _spell(known[value], visible, known)
-    for name, other in visible.items():
-        if other is value:
-            return name
-    if isinstance(value, Const) and isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
-        return repr(value.value)
-    if isinstance(value, Attribute):
-        base = _spell(value.base, visible, known)
-        return f"{base}.{value.name}" if base else None
-    if isinstance(value, Item):
-        base, index = _spell(value.base, visible, known), _spell(value.index, visible, known)
-        return f"{base}[{index}]" if base and index else None
-    if isinstance(value, Arithmetic) and value.operator in _OPERATORS and len(value.operands) == 2:
-        left, right = (_spell(operand, visible, known) for operand in value.operands)
-        return f"({left} {_OPERATORS[value.operator]} {right})" if left and right else None
-    if isinstance(value, Applied):
-        if isinstance(value.callee, Library) and value.callee.name == "builtins.len":
-            inner = _spell(value.arguments[0], visible, known)
-            return f"len({inner})" if inner else None
-        if isinstance(value.callee, Attribute) and value.callee.name == "size" and not value.keywords:
-            parts = [_spell(a, visible, known) for a in (value.callee.base, *value.arguments)]
-            return f"{parts[0]}.size({', '.join(map(str, parts[1:]))})" if all(parts) else None
-    if isinstance(value, Made) and value.name == "builtins.range" and not value.spread and not value.keywords:
-        parts = [_spell(argument, visible, known) for argument in value.arguments]
-        return f"range({', '.join(map(str, parts))})" if all(parts) else None
-    if isinstance(value, Made) and value.name == "builtins.len" and len(value.arguments) == 1:
-        inner = _spell(value.arguments[0], visible, known)
-        return f"len({inner})" if inner else None
-    return None
+class _Writer:
+    """Writes values as source that can be read in one scope."""
+
+    def __init__(self, scope: Scope, known: Mapping[Value, Value]) -> None:
+        self._scope, self._known = scope, known
+        names = scope.visible().items()
+        self._visible = {name: v for name, v in names if name.isidentifier() and not name.startswith("__")}
+        self._names = {id(value): name for name, value in reversed(self._visible.items())}
+
+    @cached_property
+    def _paths(self) -> dict[int, str]:
+        """Values that are attributes or entries of something that has a name."""
+        found: dict[int, str] = {}
+        level = [(name, value) for name, value in self._visible.items() if _may_hold(value)]
+        for _ in range(DEEPEST):
+            inner = [(f"{path}{at}", part) for path, value in level for at, part in self._parts(value)]
+            for path, part in inner:
+                found.setdefault(id(part), path)
+            level = [(path, part) for path, part in inner if _may_hold(part)]
+        return found
+
+    def _parts(self, value: Value) -> list[tuple[str, Value]]:
+        parts = [
+            (at if at.startswith("[") else f".{at}", part)
+            for at, part in self._scope.held(value).items()
+            if at.startswith("[") or (at.isidentifier() and not at.startswith("__"))
+        ]
+        if isinstance(value, Instance):
+            names = {name for cls in lineage(value.cls) for name in cls.members}
+            own = {at for at, _ in parts}
+            parts += [(f".{name}", value.attribute(name)) for name in sorted(names) if f".{name}" not in own]
+        return parts
+
+    def write(self, value: Value) -> str | None:
+        if isinstance(value, Argument) and value in self._known:
+            return self.write(self._known[value])
+        if id(value) in self._names:
+            return self._names[id(value)]
+        if id(value) in self._paths:
+            return self._paths[id(value)]
+        if isinstance(value, Const):
+            return self._literal(value)
+        if isinstance(value, Attribute):
+            base = self.write(value.base)
+            return f"{base}.{value.name}" if base else None
+        if isinstance(value, Item):
+            base, index = self.write(value.base), self._index(value.index)
+            return f"{base}[{index}]" if base and index else None
+        if isinstance(value, Arithmetic) and value.operator in _OPERATORS and len(value.operands) == 2:
+            left, right = map(self.write, value.operands)
+            return f"({left} {_OPERATORS[value.operator]} {right})" if left and right else None
+        if isinstance(value, Applied) and not value.keywords:
+            if isinstance(value.callee, Attribute) and value.callee.name in _READING:
+                base, given = self.write(value.callee.base), [*map(self._index, value.arguments)]
+                return f"{base}.{value.callee.name}({', '.join(map(str, given))})" if base and all(given) else None
+            return self._called(value.callee, value.arguments)
+        if isinstance(value, Made) and not value.spread and not value.keywords:
+            return self._called(Library(value.name), value.arguments)
+        return None
+
+    def _called(self, callee: Value, arguments: Sequence[Value]) -> str | None:
+        name = callee.name.removeprefix("builtins.") if isinstance(callee, Library) else ""
+        if name not in _PURE or name in self._visible:
+            return None
+        if name == "len" and isinstance(arguments[0], Collection) and not self._is_named(arguments[0]):
+            count = length_of(arguments[0])
+            return None if count is None else self._literal(Const(count, arguments[0].within))
+        given = [*map(self.write, arguments)]
+        return f"{name}({', '.join(map(str, given))})" if all(given) else None
+
+    def _is_named(self, value: Value) -> bool:
+        return id(value) in self._names or id(value) in self._paths
+
+    def _index(self, value: Value) -> str | None:
+        """An entry's key, which may be a text and belongs to no caller."""
+        if isinstance(value, Const) and isinstance(value.value, (str, int)):
+            return self._names.get(id(value)) or repr(value.value)
+        return self.write(value)
+
+    def _literal(self, value: Const) -> str | None:
+        is_number = isinstance(value.value, (int, float)) and not isinstance(value.value, bool)
+        return repr(value.value) if is_number and self._may_stand(value) else None
+
+    def _may_stand(self, value: Const) -> bool:
+        """Whether a literal means the same however the function around the scope is called."""
+        scope: Scope | None = self._scope
+        while scope is not None and isinstance(scope.function, ast.Lambda):  # which belongs to what it stands in
+            scope = scope.parent
+        function = scope.function if scope is not None else None
+        if function is None or value.within is None or function in value.within:
+            return True
+        origin = value.within[-1] if value.within else None
+        if origin is None:
+            return False
+        classes = self._scope.module.classes
+        owner = classes.get(function)
+        return function in ast.walk(origin) or (owner is not None and owner is classes.get(origin))
+
+
+def _may_hold(value: Value) -> bool:
+    return isinstance(value, (Instance, ProjectModule, MappingValue, Join)) or (
+        isinstance(value, (Made, Applied, Attribute)) and hasattr(value, "_attributes")
+    )
+
+
+def length_of(value: Collection) -> int | None:
+    """How many items a list or tuple has that the source spells; ``None`` where it may be changed."""
+    return len(value.items) if value.whole else None
 
 
 @dataclass(frozen=True)
@@ -160,7 +249,17 @@ def _steps_at(step: Step, scope: Scope) -> StepCount:
                 return StepCount(None, "the number of steps depends on a condition")
             return StepCount(None, "the number of steps is not known where the optimiser is built")
         factors.append(text)
-        number = count.value if isinstance(count, Const) else None
-        literal = literal * number if literal is not None and isinstance(number, int) else None
+        number = _number(count)
+        literal = literal * number if literal is not None and number is not None else None
     source = factors[0] if len(factors) == 1 else f"({' * '.join(factors)})"
     return StepCount(source if factors else "1", literal=literal)
+
+
+def _number(count: Value) -> int | None:
+    """A number of rounds that the source tells."""
+    if isinstance(count, Const):
+        return count.value if isinstance(count.value, int) else None
+    if isinstance(count, Applied) and isinstance(count.callee, Library) and count.callee.name == "builtins.len":
+        inner = count.arguments[0]
+        return length_of(inner) if isinstance(inner, Collection) else None
+    return None

@@ -62,12 +62,12 @@ class Argument(Opaque):
 
 
 class Const(Value):
-    """A literal."""
+    """A literal; ``within`` are the functions that were running where it stands, outermost first, if that is known."""
 
-    __slots__ = ("value",)
+    __slots__ = ("value", "within")
 
-    def __init__(self, value: object) -> None:
-        self.value = value
+    def __init__(self, value: object, within: tuple[ast.AST, ...] | None = None) -> None:
+        self.value, self.within = value, within
 
 
 class Library(Value):
@@ -80,12 +80,15 @@ class Library(Value):
 
 
 class Collection(Value):
-    """A tuple, list or set; ``whole`` is False when it may hold more or less than is known."""
+    """A tuple, list or set; ``whole`` is False when it may hold more or less than is known.
 
-    __slots__ = ("items", "whole")
+    ``within`` is as a literal's.
+    """
 
-    def __init__(self, items: list[Value]) -> None:
-        self.items, self.whole = items, True
+    __slots__ = ("items", "whole", "within")
+
+    def __init__(self, items: list[Value], within: tuple[ast.AST, ...] | None = None) -> None:
+        self.items, self.whole, self.within = items, True, within
 
     def parts(self) -> tuple[Value, ...]:
         return tuple(self.items)
@@ -124,10 +127,17 @@ class Function(Value):
 class Class(Value):
     """A class of the project."""
 
-    __slots__ = ("bases", "members", "module", "node")
+    __slots__ = ("bases", "decorators", "members", "module", "node")
 
-    def __init__(self, node: ast.ClassDef, module: Module, bases: tuple[Value, ...], members: dict[str, Value]) -> None:
-        self.node, self.module, self.bases, self.members = node, module, bases, members
+    def __init__(
+        self,
+        node: ast.ClassDef,
+        module: Module,
+        bases: tuple[Value, ...],
+        members: dict[str, Value],
+        decorators: tuple[Value, ...] = (),
+    ) -> None:
+        self.node, self.module, self.bases, self.members, self.decorators = node, module, bases, members, decorators
 
     def member(self, name: str) -> Value | None:
         """Look ``name`` up here and in the bases, left to right."""
