@@ -68,7 +68,7 @@ class WrongConstraint(Transform):
             if given is None or param.initial is None or id(param) in seen:
                 continue
             needed = requirement(program, param)
-            if needed is None or all(_is_enough(given, use) for use in needed.uses):
+            if needed is None or all(_is_enough(given, use) for use in needed.uses) or _is_each_enough(program, needed):
                 continue
             seen.update(id(call) for call in needed.calls)
             message = f"the constraint {given} of {param.name or 'this param'} is not enough: it is {needed.wish()}"
@@ -96,6 +96,17 @@ def _is_enough(given: str, use: Use) -> bool:
         return True
     kind = use.distribution.name.rpartition(".")[2]
     return use.argument == "probs" and kind in NORMALISING and distributions.implies(given, "nonnegative") is True
+
+
+def _is_each_enough(program: Program, needed: Requirement) -> bool:
+    """Whether every call gives the constraint that its own uses need: two guides, of which one runs, share a name."""
+    readers = {id(use) for call in program.same_name(needed.calls[0]) if call.initial is None for use in call.uses}
+    for call in needed.calls:
+        given = "real" if call.constraint is None else constraint_text(call.constraint)
+        own = [use for use in needed.uses if id(use) in readers or any(use is mine for mine in call.uses)]
+        if given is None or not all(_is_enough(given, use) for use in own):
+            return False
+    return True
 
 
 def _doubt(needed: Requirement, given: str) -> str:
