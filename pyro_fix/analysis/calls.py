@@ -148,6 +148,7 @@ def _svi(run: Interpreter, made: Made) -> Value:
         made.loops,
         nesting=tuple(run.nesting),
         root=run.root,
+        arms=dict(run.arms),
     )
     run.program.svis.append(svi)
     value = _retyped(made, SviValue)
@@ -159,11 +160,8 @@ def step(run: Interpreter, svi: Svi, node: ast.Call, arguments: list[Value], key
     """``svi.step(...)``: remember the loops around it."""
     loops = tuple(loop for loop in run.loops if not any(loop is outer for outer in svi.loops))
     start = run.nesting.index(loops[0]) if loops else len(run.nesting)
-    conditional = (
-        any(loop.skips for loop in loops)
-        or any(isinstance(entry, ast.AST) for entry in run.nesting[start:])
-        or any(frame.skips for frame in run.frames if frame.depth > start)
-    )
+    branches = tuple(entry for entry in run.nesting[start:] if isinstance(entry, ast.AST))
+    skipped = any(loop.skips for loop in loops) or any(frame.skips for frame in run.frames if frame.depth > start)
     guarded = [entry for entry in run.nesting[:start] if isinstance(entry, ast.AST) and entry not in svi.nesting]
     svi.steps.append(
         Step(
@@ -172,15 +170,18 @@ def step(run: Interpreter, svi: Svi, node: ast.Call, arguments: list[Value], key
             tuple(arguments),
             keywords,
             loops,
-            conditional,
+            branches,
+            skipped,
             run.entry,
             run.root,
             bool(guarded),
             tuple(run.functions),
             tuple(run.contexts),
             len(run.program.clearings),
+            dict(run.arms),
         )
     )
+    run.stepped.append((svi, svi.steps[-1]))
     if svi.is_lowlevel:
         svi.calls.append((run.module, node))
     return StepLoss(svi)
@@ -242,6 +243,7 @@ def loss(run: Interpreter, elbo: Made, node: ast.Call, arguments: list[Value], k
             tuple(loop for loop in run.loops if any(loop is outer for outer in elbo.loops)),
             tuple(run.nesting),
             run.root,
+            arms=dict(run.arms),
             kind="loss",
         )
         run.program.svis.append(known)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pyro_fix.analysis import calls, flow, records, roles
+from pyro_fix.analysis import branches, calls, flow, records, roles
 from pyro_fix.analysis.names import canonical
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import (
@@ -85,7 +85,7 @@ class Evaluator:
 
     def _name(self, node: ast.Name) -> Value:
         found = self.scope.lookup(node.id)
-        return found if found is not None else Opaque()
+        return _read(found) if found is not None else Opaque()
 
     def _attribute(self, node: ast.Attribute) -> Value:
         inherited = self._inherited(node) if isinstance(node.value, ast.Call) else None
@@ -114,7 +114,7 @@ class Evaluator:
             return Library(canonical(f"{base.name}.{name}"))
         if isinstance(base, Join):
             return _remembered(base, name, join(*(self.get_attribute(option, name, node) for option in base.options)))
-        found: Value = base.attribute(name)
+        found: Value = _read(base.attribute(name))
         if isinstance(found, Made) and found.name == "pyro.nn.PyroSample":
             return calls.attribute_sample(self, found, base, name, node)
         if isinstance(base, Instance) and isinstance(found, Function):
@@ -322,11 +322,18 @@ class Evaluator:
             self.hazard(node, "a branch on a sampled value")
         return value
 
-    def _if_exp(self, node: ast.IfExp) -> Value:
-        test = self.test(node.test)
-        self.nesting.append(node)
-        value = join(self.evaluate(node.body), self.evaluate(node.orelse))
-        self.nesting.pop()
+    def _if_exp(self: Any, node: ast.IfExp) -> Value:
+        run: Interpreter = self
+        test, before = run.test(node.test), len(run.stepped)
+        run.nesting.append(node)
+        values = []
+        for arm, inner in enumerate((node.body, node.orelse)):
+            run.arms[node] = arm
+            values.append(run.evaluate(inner))
+        value = join(*values)
+        run.nesting.pop()
+        del run.arms[node]
+        branches.meet(node, len(values), run.stepped[before:])
         if flow.reaches(test, ParamValue):  # ``s if s > 0 else …`` makes a value valid
             return Arithmetic("IfExp", (test, value))
         return value
@@ -444,6 +451,14 @@ class Evaluator:
 
 def _alternatives(callee: Value) -> tuple[Value, ...]:
     return callee.options if isinstance(callee, Join) else (callee,)
+
+
+def _read(value: Value) -> Value:
+    """Remember of an SVI object that it was asked for."""
+    for option in options(value):
+        if isinstance(option, SviValue):
+            option.svi.is_read = True
+    return value
 
 
 def _remembered(base: Value, name: str, value: Value) -> Value:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pyro_fix.analysis import calls, flow, loops, records, roles
+from pyro_fix.analysis import branches, calls, flow, loops, records, roles
 from pyro_fix.analysis.expressions import Evaluator
 from pyro_fix.analysis.names import canonical
-from pyro_fix.analysis.program import Hazard, Param, Program
+from pyro_fix.analysis.program import Hazard, Param, Program, Step, Svi
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import (
     Applied,
@@ -36,6 +36,7 @@ from pyro_fix.analysis.values import (
     ProjectModule,
     SiteValue,
     StepLoss,
+    SviValue,
     Value,
     join,
 )
@@ -54,7 +55,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 
 #: What is put aside while another module or function is run from scratch.
 _STATE = (
-    *("module", "scope", "entry", "root", "loops", "contexts", "functions", "nesting", "frames"),
+    *("module", "scope", "entry", "root", "loops", "contexts", "functions", "nesting", "arms", "frames"),
     *("_exits", "_returns", "_tries"),
 )
 
@@ -96,6 +97,9 @@ class Interpreter(Evaluator):
         self.functions: list[ast.AST] = []
         self.nesting: list[Loop | ast.AST] = []
         """Loops and branches that are being run through, outermost first."""
+        self.arms: branches.Arms = {}
+        self.stepped: list[tuple[Svi, Step]] = []
+        """Every step so far, in the order in which they were met."""
         self.entry: Module | None = None
         """The module whose top level is running; ``None`` while a function is looked at on its own."""
         self.root: Module | ast.AST | None = None
@@ -104,8 +108,9 @@ class Interpreter(Evaluator):
         """The calls that are running, outermost first."""
         self._returns: list[list[Value]] = []
         self._exits: list[list[dict[str, Value]]] = []
-        self._tries: list[int] = []
-        """For every ``try`` that is running and may catch what is raised, how many loops and branches are round it."""
+        self._tries: list[tuple[int, Loop | None]] = []
+        """For every ``try`` that is running and may catch what is raised: how many loops and branches are round it, and
+        the loop that it leaves then."""
         self.exhausted: set[ast.expr] = set()
         self._called: dict[int, int] = {}
         self._relevant: dict[int, bool] = {}
@@ -295,6 +300,7 @@ class Interpreter(Evaluator):
         saved = {name: getattr(self, name, None) for name in _STATE}
         self.entry = None
         self.loops, self.contexts, self.functions, self.nesting, self.frames = [], [], [], [], []
+        self.arms = {}
         self._exits, self._returns, self._tries = [], [], []
         return saved
 
@@ -360,13 +366,18 @@ class Interpreter(Evaluator):
         self._bind(node.target, value)
 
     def _bind(self, target: ast.expr, value: Value) -> None:
+        if isinstance(value, SviValue):
+            value.svi.holders += 1
         if isinstance(target, ast.Name):
+            self._drop(self.scope.names.get(target.id), self.module.history.get(target.id))
             self.scope.bind(target.id, value)
         elif isinstance(target, ast.Attribute):
             base = self.evaluate(target.value)
             if target.attr == "data":  # ``param.data = …`` changes the tensor behind Pyro's back
                 self._mark_mutated(base)
             known = getattr(base, "_attributes", {}).get(target.attr)
+            if self._drop(known):
+                known = None
             self._reassign(known, value)
             base.set_attribute(target.attr, self._assigned_to(base, target.attr, known, value))
             if isinstance(base, (Instance, Applied)) and isinstance(value, (Instance, Applied)):
@@ -384,6 +395,19 @@ class Interpreter(Evaluator):
                 self._mark_mutated(base)
             self.store_item(base, target.slice, value)
 
+    def _drop(self, known: Value | None, history: list[Value] | None = None) -> bool:
+        """What a name held is replaced: an SVI object that nothing was asked of is dead, and no fact."""
+        if not isinstance(known, SviValue) or known.svi.is_read or known.svi.steps or known.svi.escaped:
+            return False
+        svi = known.svi
+        is_here = svi.nesting == tuple(self.nesting) and svi.scope.function is self.scope.function
+        if not is_here or svi.holders != 1 or svi not in self.program.svis:
+            return False
+        self.program.svis.remove(svi)
+        if history is not None and self.scope.parent is None and known in history:
+            history.remove(known)
+        return True
+
     def _assigned_to(self, base: Value, name: str, known: Value | None, value: Value) -> Value:
         """An attribute after an assignment: one that several places assign may hold any of their values."""
         if not self.functions and not self.nesting:
@@ -397,9 +421,12 @@ class Interpreter(Evaluator):
         return value if known is None else join(known, value)
 
     def _reassign(self, known: Value | None, value: Value) -> None:
-        """Remember that one attribute is given several params, which cannot be told apart by a name."""
+        """Remember that one attribute is given several params, which cannot be told apart by a name.
+
+        Equal ones, of a class and of its subclass, do not need to be.
+        """
         params = {o.param.param for v in (known, value) if v is not None for o in flow.origins(v) if o.unchanged}
-        if len(params) > 1:
+        if len(params) > 1 and len({ast.dump(param.call) for param in params}) > 1:
             for param in params:
                 param.reassigned = param.kind == "PyroParam"
 
@@ -440,8 +467,10 @@ class Interpreter(Evaluator):
     def _raise(self, node: ast.Raise) -> bool:
         if node.exc is not None:
             self.evaluate(node.exc)
-        if self._tries:  # it may be how a loop is left
-            for entry in self.nesting[self._tries[0] :]:
+        around = self.nesting[-1] if self.nesting else None
+        if self._tries and not (isinstance(around, ast.If) and loops.is_broken(around.test)):
+            left = [loop for _, loop in self._tries]  # it may be how a loop is left
+            for entry in (*self.nesting[self._tries[0][0] :], *left):
                 if isinstance(entry, Loop):
                     entry.ends_early = True
         return True
@@ -459,20 +488,27 @@ class Interpreter(Evaluator):
             return self._run(node.body)
         if isinstance(test, Library) and test.name == "typing.TYPE_CHECKING":
             return self._run(node.orelse)
-        self.nesting.append(node)
-        ended = self._branch([node.body, node.orelse])
-        self.nesting.pop()
-        return ended
+        return self._branch([node.body, node.orelse], node)
 
-    def _branch(self, blocks: Sequence[Sequence[ast.stmt]]) -> bool:
-        """Run each block from the same start and join where they meet again."""
-        start = self.scope.names
-        ends = []
-        for block in blocks:
+    def _branch(self, blocks: Sequence[Sequence[ast.stmt]], node: ast.AST | None = None) -> bool:
+        """Run each block, an arm of the branch ``node``, from the same start and join where they meet again."""
+        start, before = self.scope.names, len(self.stepped)
+        ends, leading = [], 0
+        if node is not None:
+            self.nesting.append(node)
+        for arm, block in enumerate(blocks):
+            if node is not None:
+                self.arms[node] = arm
             self.scope.names = dict(start)
-            if not self._run(block):
+            ended = self._run(block)
+            if not ended:
                 ends.append(self.scope.names)
+            leading += not (ended and isinstance(block[-1], ast.Raise))
         self.scope.names = _join_names(ends) if ends else start
+        if node is not None:
+            self.nesting.pop()
+            del self.arms[node]
+            branches.meet(node, leading, self.stepped[before:])
         return not ends
 
     def _for(self, node: ast.For | ast.AsyncFor) -> None:
@@ -543,7 +579,7 @@ class Interpreter(Evaluator):
         start = dict(self.scope.names)
         catches = any(not _is_interrupt(handler.type) for handler in node.handlers)
         if catches:
-            self._tries.append(len(self.nesting))
+            self._tries.append((len(self.nesting), self.loops[-1] if self.loops and loops.gives_up(node) else None))
         ended = self._run(node.body)
         if catches:
             self._tries.pop()
@@ -561,10 +597,8 @@ class Interpreter(Evaluator):
 
     def _match(self, node: ast.Match) -> bool:
         self.evaluate(node.subject)
-        self.nesting.append(node)
-        ended = self._branch([*(case.body for case in node.cases), []])
-        self.nesting.pop()
-        return ended
+        blocks = [case.body for case in node.cases]
+        return self._branch(blocks if _is_complete(node) else [*blocks, []], node)
 
     def _delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -624,6 +658,12 @@ class Interpreter(Evaluator):
 
 def _child(package: str, name: str) -> str:
     return package + name if package.endswith(".") else f"{package}.{name}"
+
+
+def _is_complete(node: ast.Match) -> bool:
+    """Whether one of the cases is always met: ``case _``."""
+    last = node.cases[-1]
+    return isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
 
 
 def _last_name(value: Value) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pyro_fix.analysis import flow
+from pyro_fix.analysis.branches import only_one
 from pyro_fix.analysis.program import Program, Step, Svi
 from pyro_fix.analysis.roles import lineage
 from pyro_fix.analysis.scopes import DEEPEST, Scope
@@ -182,12 +183,17 @@ def step_count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
 
 def _count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
     svis = program.makers_of(optimizer)
-    if len(svis) != 1:
-        return StepCount(None, "the optimiser is given to several SVI calls" if svis else "no SVI object uses it")
-    (svi,) = svis
-    if any(not any(loop is mine for mine in optimizer.loops) for loop in svi.loops):
+    if not svis:
+        return StepCount(None, "no SVI object uses it")
+    if not only_one(svis):
+        return StepCount(None, "the optimiser is given to several SVI calls")
+    if any(not any(loop is mine for mine in optimizer.loops) for svi in svis for loop in svi.loops):
         return StepCount(None, "one optimiser serves every SVI object that a loop builds")
-    return steps_of(program, svi, scope)
+    counts = [steps_of(program, svi, scope) for svi in svis]
+    unknown = next((count for count in counts if count.source is None), None)
+    if unknown is None and len({count.source for count in counts}) > 1:
+        return StepCount(None, "the number of steps depends on a condition")
+    return unknown or counts[0]
 
 
 def steps_of(program: Program, svi: Svi, scope: Scope) -> StepCount:
@@ -195,7 +201,7 @@ def steps_of(program: Program, svi: Svi, scope: Scope) -> StepCount:
     doubt = _doubt(program, svi)
     if doubt:
         return StepCount(None, doubt)
-    counts = [_steps_at(step, scope) for step in svi.steps]
+    counts = [_steps_at(step, scope) for step in svi.steps if not step.stands_aside]
     for count in counts:
         if count.source is None:
             return count
@@ -208,7 +214,7 @@ def steps_of(program: Program, svi: Svi, scope: Scope) -> StepCount:
 
 def _doubt(program: Program, svi: Svi) -> str:
     """Why the loops that are seen do not tell how many steps there are."""
-    steps = svi.steps
+    steps = [step for step in svi.steps if not step.stands_aside]
     functions = {function for step in steps for function in step.functions}
     if functions & program.hooks or any(getattr(function, "name", "") == "training_step" for function in functions):
         return "PyTorch Lightning makes the steps"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Made
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, renamed
-from pyro_fix_transforms._rates import runs_of
+from pyro_fix_transforms._rates import literal_rate, runs_of
 
 #: Optimisers of ``pyro.optim`` that follow every gradient as it comes.
 PLAIN = frozenset({"SGD", "Adagrad", "RMSprop", "Adadelta", "Rprop", "ASGD"})
@@ -52,6 +53,8 @@ class OptimizerWithoutMomentum(Transform):
     ## Holds back when
     - its options are a function of the parameter, or put together at run time;
     - it clips gradients through `clip_args`;
+    - its rate, or an option that would be dropped, is an argument, an attribute, or a variable with other uses; one of
+      several optimisers that a flag or a branch chooses is no finding;
     - no run is possible: only a run can tell that the new rate is not too small for the number of steps.
 
     ## Promise
@@ -73,6 +76,10 @@ class OptimizerWithoutMomentum(Transform):
             message = f"{kind} follows every noisy gradient; ClippedAdam has momentum and knows each parameter's scale"
             if isinstance(options, str):
                 yield self.finding(made.module, made.node, message, held_back=options)
+                continue
+            passed = _passed_in(program, made, options)
+            if passed:
+                yield self.finding(made.module, made.node, message, held_back=passed)
                 continue
             rename = renamed(program, made)
             if rename is None:
@@ -97,6 +104,21 @@ class OptimizerWithoutMomentum(Transform):
         dropped = [key for key in options.items if key not in ("lr", *KEPT)]
         label = f"ClippedAdam with lr {rate}" + (f", without {', '.join(dropped)}" if dropped else "")
         return Candidate(changes, self.promise, label, needs_run=True)
+
+
+def _passed_in(program: Program, made: Made, options: Options) -> str:
+    """Why its options are for the program's user to set, so that none may be dropped; empty where they are not."""
+    rate = literal_rate(program, made, options) if "lr" in options.items else ""
+    if isinstance(rate, str) and rate:
+        return rate
+    for key in options.items:
+        if key not in ("lr", *KEPT) and (node := options.node_of(key)) is not None and not _is_literal(node):
+            return f"its option {key} comes from elsewhere, and would be dropped"
+    return ""
+
+
+def _is_literal(node: ast.expr) -> bool:
+    return not any(isinstance(part, (ast.Name, ast.Attribute, ast.Call)) for part in ast.walk(node))
 
 
 def _rates(steps: int, parameters: int | None) -> tuple[float, ...]:

@@ -9,9 +9,10 @@ from typing import Literal
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis.health import LEVEL_STEPS
-from pyro_fix.analysis.program import Program, Site, Svi, functions_of
+from pyro_fix.analysis.optimizers import scheduled
+from pyro_fix.analysis.program import Program, Site, Step, Svi, functions_of
 from pyro_fix.analysis.spell import spell
-from pyro_fix.analysis.values import Argument, Const, Function, Instance, Library, Made, Mapping, Value, options, walk
+from pyro_fix.analysis.values import Argument, Const, Function, Instance, Library, Made, Value, options, same, walk
 from pyro_fix.observation import SviObservation
 from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
 
@@ -183,9 +184,9 @@ def _size(plate: Made) -> Value | None:
 
 def _arguments(svi: Svi, size: Value) -> dict[Value, Value]:
     """What the model's arguments in ``size`` are in the scope that steps the SVI object."""
-    if len({id(step.call) for step in svi.steps}) != 1:
+    step = svi.steps[0] if svi.steps else None
+    if step is None or not all(_gives_the_same(step, other) for other in svi.steps):
         return {}
-    step = svi.steps[0]
     known: dict[Value, Value] = {}
     for part in walk(size):
         if not isinstance(part, Argument):
@@ -201,6 +202,16 @@ def _arguments(svi: Svi, size: Value) -> dict[Value, Value]:
     return known
 
 
+def _gives_the_same(left: Step, right: Step) -> bool:
+    """Whether two steps hand the same values to the model."""
+    if left.call is right.call:
+        return True
+    pairs = zip(left.arguments, right.arguments, strict=False)
+    equal = len(left.arguments) == len(right.arguments) and all(same(one, other) for one, other in pairs)
+    keys = left.keywords.keys() | right.keywords.keys()
+    return equal and all(k in left.keywords and left.keywords[k] is right.keywords.get(k) for k in keys)
+
+
 def _doubt(svi: Svi) -> str:
     if svi.loss_divided:
         return "the program divides the loss that step returns; it would be normalised twice"
@@ -209,13 +220,14 @@ def _doubt(svi: Svi) -> str:
     if svi.is_lowlevel:
         return "the loss is asked for by hand, and what becomes of it may depend on its scale"
     for optimizer in options(svi.optimizer):
-        kind = optimizer.name.rpartition(".")[2] if isinstance(optimizer, Made) else ""
         if not isinstance(optimizer, Made) or not optimizer.name.startswith("pyro.optim."):
             return "the optimiser is not known, so its step may depend on the gradient's scale"
+        if optimizer.name.rpartition(".")[2] == "ReduceLROnPlateau":
+            return "ReduceLROnPlateau looks at the loss, and at thresholds of its scale"
+        kind, given = scheduled(optimizer)
         if kind not in SCALE_FREE:
             return f"the step of {kind} depends on the gradient's scale"
-        given = optimizer.argument(0, "optim_args")
-        if isinstance(given, Mapping) and ("clip_norm" in given.items or "weight_decay" in given.items):
+        if given is not None and ("clip_norm" in given.items or "weight_decay" in given.items):
             return "clip_norm and weight_decay are relative to the gradient's scale"
         if optimizer.argument(1, "clip_args") is not None:
             return "the optimiser clips gradients, relative to their scale"

@@ -1,0 +1,250 @@
+"""Small programs that were misread once, and their siblings: what the source alone says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from checking import Checked
+from checking import check as check_paths
+
+pytest_plugins = ["check_fixture"]
+CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases"
+
+HEAD = """
+import argparse
+import torch
+import pyro
+import pyro.distributions as dist
+from pyro.distributions import constraints
+from pyro.infer import SVI, Trace_ELBO
+from pyro.nn import PyroModule, PyroParam
+from pyro.optim import *
+
+def model(data):
+    z = pyro.sample("z", dist.Normal(0., 1.))
+    with pyro.plate("data", len(data)):
+        pyro.sample("x", dist.Normal(z, 1.), obs=data)
+
+def guide(data):
+    pyro.sample("z", dist.Normal(pyro.param("m", torch.tensor(0.)), 1.))
+
+data = load()
+"""
+
+
+def case(name: str, *codes: str) -> Checked:
+    """What the source alone says of a program."""
+    path = CASES / f"{name}.py"
+    return Checked(check_paths([path], codes, CASES), path)
+
+
+def told(outcome: Checked) -> set[str]:
+    return {finding.proposal.code for finding in outcome.findings}
+
+
+# -- configuration ------------------------------------------------------------------------------------------------
+
+
+def test_values_of_a_configuration():
+    """0.5, 8, 5.0 and 1000 are defaults that this program does not use."""
+    assert not told(case("config_values")) & {"SVI011", "SVI072", "SVI081"}
+
+
+def test_defaults_of_a_configuration_that_are_used(check):
+    text = (
+        (CASES / "config_values.py")
+        .read_text()
+        .replace("Config(steps=600, lr=0.001, n=500, particles=1, init_scale=0.1)", "Config()")
+    )
+    assert told(check(text, ("SVI011", "SVI072", "SVI081"))) == {"SVI011", "SVI072", "SVI081"}
+
+
+def test_n_is_an_attribute():
+    assert case("attribute_steps", "SVI101").text.count("scale=1 / self.n_samples") == 2
+
+
+# -- flags --------------------------------------------------------------------------------------------------------
+
+FLAGS = ("SVI011", "SVI021", "SVI022", "SVI031")
+CHOICES = {
+    "if": "if kind == 'sgd':\n    optim = SGD({'lr': 0.5})\nelse:\n    optim = Adam({'lr': 0.5})\n",
+    "expression": "optim = SGD({'lr': 0.5}) if kind else Adam({'lr': 0.5})\n",
+    "table": "optim = {'sgd': SGD, 'adam': Adam}[kind]({'lr': 0.5})\n",
+    "built table": "optim = {'sgd': SGD({'lr': 0.5}), 'adam': Adam({'lr': 0.5})}[kind]\n",
+    "returns": "def make():\n    if kind == 'sgd':\n        return SGD({'lr': 0.5})\n    return Adam({'lr': 0.5})\noptim = make()\n",
+    "match": "match kind:\n    case 'sgd':\n        optim = SGD({'lr': 0.5})\n    case _:\n        optim = Adam({'lr': 0.5})\n",
+    "default": "optim = kind or Adam({'lr': 0.5})\n",
+}  # fmt: skip
+TRAINED = "svi = SVI(model, guide, optim, Trace_ELBO())\nfor i in range(1000):\n    svi.step(data)\n"
+
+
+def test_flags_of_the_command_line():
+    assert not told(case("optimizer_flag")) & set(FLAGS)
+
+
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
+def test_optimisers_among_which_the_program_chooses(check, choice: str):
+    assert check(f"{HEAD}kind = load()\n{choice}{TRAINED}", FLAGS).findings == ()
+
+
+def test_svi_objects_with_an_optimiser_each(check):
+    one = "svi = SVI(model, guide, {}({{'lr': 0.5}}), Trace_ELBO())\n"
+    text = (
+        f"if load():\n    {one.format('SGD')}else:\n    {one.format('Adam')}for i in range(1000):\n    svi.step(data)\n"
+    )
+    assert check(HEAD + text, FLAGS).findings == ()
+
+
+@pytest.mark.parametrize("branch", ["if load():\n    print(1)\n", "if load():\n    data = data[:5]\n"])
+def test_branches_that_choose_no_optimiser(check, branch: str):
+    assert told(check(f"{HEAD}{branch}optim = SGD({{'lr': 0.5}})\n{TRAINED}", FLAGS)) == {"SVI021"}
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ('{"lr": lr}', "comes in through lr"),
+        ('{"lr": args.lr}', "not a literal"),
+        ('{"lr": 0.1, "momentum": args.momentum}', "momentum"),
+        ('{"lr": 0.1, "momentum": momentum}', "momentum"),
+    ],
+)
+def test_no_option_that_is_passed_in_is_dropped(check, options: str, why: str):
+    text = f"def train(args, lr, momentum):\n    svi = SVI(model, guide, SGD({options}), Trace_ELBO())\n    for i in range(900):\n        svi.step(data)\n"
+    assert why in check(f"{HEAD}{text}train(load(), 0.1, 0.9)\n", ("SVI021",)).held_back
+
+
+# -- initial values -----------------------------------------------------------------------------------------------
+
+HALF = HEAD.replace("dist.Normal(0., 1.))\n    with", "dist.HalfNormal(1.))\n    with")
+
+
+def test_a_leaf_is_moved_in_value():
+    outcome = case("requires_grad_loc", "SVI041")
+    assert "torch.tensor(2.0, requires_grad=True).detach().log()" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("initial", "wanted"),
+    [
+        ("torch.ones((), requires_grad=True)", "torch.ones((), requires_grad=True).detach().log()"),
+        ("torch.tensor(2.).requires_grad_()", "torch.tensor(2.).requires_grad_().detach().log()"),
+        ("torch.nn.Parameter(torch.tensor(2.))", "torch.nn.Parameter(torch.tensor(2.)).detach().log()"),
+        ("2. * torch.ones((), requires_grad=True)", "(2. * torch.ones((), requires_grad=True)).detach().log()"),
+        ("torch.tensor(2.)", "torch.tensor(2.).log()"),
+        ("torch.tensor(2., requires_grad=False)", "torch.tensor(2., requires_grad=False).log()"),
+    ],
+)
+def test_leaves(check, initial: str, wanted: str):
+    text = HALF.replace("torch.tensor(0.)", initial)
+    assert f'pyro.param("m", {wanted})' in check(f"{text}optim = Adam({{}})\n{TRAINED}", ("SVI041",)).text
+
+
+@pytest.mark.parametrize(
+    ("initial", "wanted"),
+    [
+        ("torch.ones(3, requires_grad=True)", "0.1 * torch.ones(3, requires_grad=True).detach()"),
+        ("torch.ones(3)", "0.1 * torch.ones(3)"),
+        ("torch.tensor(5.0, requires_grad=True)", "torch.tensor(0.1, requires_grad=True)"),
+    ],
+)
+def test_leaves_that_are_made_smaller(check, initial: str, wanted: str):
+    text = HEAD.replace(", 1.))\n\ndata", f', pyro.param("s", {initial}, constraint=constraints.positive)))\n\ndata')
+    text = text.replace("torch.ones(3", "2.0 * torch.ones(3") if "ones" in initial else text
+    wanted = wanted.replace("* torch.ones(3, requires_grad=True).detach()", "* torch.ones(3, requires_grad=True)")
+    assert f'pyro.param("s", {wanted}, c' in check(f"{text}optim = Adam({{}})\n{TRAINED}", ("SVI071",)).text
+
+
+# -- names and attributes that are used twice ---------------------------------------------------------------------
+
+
+def test_two_guides_of_which_one_runs():
+    assert case("two_guides_one_name").findings == ()
+
+
+TWO = 'def a():\n    w = pyro.param("w", {}){}\n    pyro.sample("a", {})\ndef b():\n    w = pyro.param("w", {}){}\n    pyro.sample("b", {})\n'
+SCALE, RATE, LOC = "dist.Normal(0., w)", "dist.Bernoulli(w)", "dist.Normal(w, 1.)"
+POSITIVE, UNIT, NONE = (f"torch.tensor(.5){c}" for c in (", constraint=constraints.positive", ", constraint=constraints.unit_interval", ""))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("first", "one", "second", "other", "codes"),
+    [
+        (POSITIVE, SCALE, UNIT, RATE, set()),
+        (NONE, LOC, POSITIVE, SCALE, set()),
+        (UNIT, SCALE, POSITIVE, SCALE, set()),
+        (POSITIVE, RATE, UNIT, RATE, {"SVI053"}),
+        (POSITIVE, RATE, POSITIVE, SCALE, {"SVI053"}),
+        (NONE, SCALE, POSITIVE, SCALE, {"SVI051"}),
+        (NONE, SCALE, NONE, LOC, {"SVI051"}),
+    ],
+)
+def test_calls_of_one_name(check, first: str, one: str, second: str, other: str, codes: set[str]):
+    text = HEAD + TWO.format(first, "", one, second, "", other)
+    assert told(check(text, ("SVI051", "SVI053"))) == codes
+
+
+def test_a_getter_reads_what_either_made(check):
+    text = (
+        HEAD
+        + TWO.format(POSITIVE, "", SCALE, UNIT, "", RATE)
+        + 'def c():\n    pyro.sample("c", dist.Bernoulli(pyro.param("w")))\n'
+    )
+    assert told(check(text, ("SVI051", "SVI053"))) == {"SVI053"}
+
+
+def test_a_class_and_its_subclass():
+    outcome = case("base_and_subclass")
+    assert told(outcome) == {"SVI161"}
+    assert outcome.text.count("greater_than(0.001)") == 2
+
+
+@pytest.mark.parametrize(
+    ("second", "fixed"),
+    [
+        ("PyroParam(torch.ones(3), constraint=constraints.positive)", 2),
+        ("PyroParam(torch.ones(3),   constraint=constraints.positive)", 2),
+        ("PyroParam(2 * torch.ones(3), constraint=constraints.positive)", 0),
+        ("PyroParam(torch.ones(3), constraint=constraints.real)", 0),
+    ],
+)
+def test_params_of_a_class_and_its_subclass(check, second: str, fixed: int):
+    forward = '    def forward(self, x):\n        pyro.sample("g", dist.Gamma(self.a, 1.))\n'
+    text = (
+        f"{HEAD}class Base(PyroModule):\n    def __init__(self):\n        super().__init__()\n"
+        f"        self.a = PyroParam(torch.ones(3), constraint=constraints.positive)\n{forward}"
+        f"class Sub(Base):\n    def __init__(self):\n        super().__init__()\n        self.a = {second}\n{forward}"
+    )
+    outcome = check(text, ("SVI161",))
+    assert sum(bool(f.proposal.candidates) and not f.proposal.held_back for f in outcome.findings) == fixed
+    assert outcome.findings
+
+
+# -- optimisers of the project's ----------------------------------------------------------------------------------
+
+
+def test_a_scheduler_is_its_optimiser():
+    assert not case("scheduler_of_adam", "SVI101").finding.proposal.held_back
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "why"),
+    [
+        ('pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05}, "gamma": 0.999})', ""),
+        ('pyro.optim.StepLR({"optimizer": torch.optim.RMSprop, "optim_args": {"lr": 0.05}, "step_size": 9})', ""),
+        ('pyro.optim.OneCycleLR({"optimizer": torch.optim.AdamW, "optim_args": {"lr": 0.05}, "max_lr": 1, "total_steps": 9})', ""),
+        ('pyro.optim.ExponentialLR({"optimizer": torch.optim.SGD, "optim_args": {"lr": 0.05}, "gamma": 0.999})', "the step of SGD"),
+        ('pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05, "weight_decay": 0.1}, "gamma": 0.9})', "weight_decay"),
+        ('pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05}, "gamma": 0.9}, {"clip_norm": 1.})', "clips"),
+        ('pyro.optim.ReduceLROnPlateau({"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05}})', "looks at the loss"),
+        ("pyro.optim.ExponentialLR(load())", "ExponentialLR"),
+    ],
+)  # fmt: skip
+def test_schedulers(check, optimizer: str, why: str):
+    outcome = check(f"{HEAD}optim = {optimizer}\n{TRAINED}", ("SVI101",))
+    assert why in outcome.held_back if why else outcome.finding.proposal.candidates
+
+
+def test_an_object_that_is_replaced():
+    assert {finding.proposal.line for finding in case("replaced_svi", "SVI09", "SVI10").findings} == {17}
