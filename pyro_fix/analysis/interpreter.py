@@ -44,6 +44,8 @@ from pyro_fix.analysis.values import (
 #: How deep calls are followed, and how often one function is: this keeps the cost linear in the code.
 MAX_DEPTH = 8
 MAX_CALLS = 24
+#: How many of the functions that one ``def`` makes, in several calls round it, are looked at on their own.
+MAX_ALONE = 4
 
 #: What a function has to mention for its body to be worth running, unless it calls one that does.
 _RELEVANT = re.compile(
@@ -111,6 +113,10 @@ class Interpreter(Evaluator):
         self._tries: list[tuple[int, Loop | None]] = []
         """For every ``try`` that is running and may catch what is raised: how many loops and branches are round it, and
         the loop that it leaves then."""
+        self._inner: list[Function | Class] = []
+        """What was defined inside functions that were called, in each of their calls."""
+        self._alone: dict[int, int] = {}
+        """Inner function -> how often it was looked at on its own."""
         self.exhausted: set[ast.expr] = set()
         self._called: dict[int, int] = {}
         self._relevant: dict[int, bool] = {}
@@ -136,6 +142,7 @@ class Interpreter(Evaluator):
         self.module, self.scope = module, module.scope
         # from the bottom up, where callers tend to stand: a function is better understood by a call than on its own
         self._run_functions(module.tree.body[::-1], module.scope, None)
+        self._run_inner(module)
         self._restore(saved)
 
     def _run_functions(self, body: Iterable[ast.stmt], scope: Scope, owner: Class | None) -> None:
@@ -152,6 +159,34 @@ class Interpreter(Evaluator):
                     self._run_functions(node.body, scope, value)
             elif isinstance(node, (ast.If, ast.Try, ast.With)):
                 self._run_functions([n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)], scope, owner)
+
+    def _run_inner(self, module: Module) -> None:
+        """What called functions of ``module`` defined and did not call: models and guides, with that call's values.
+
+        The last that was defined comes first, for the reason above.
+        """
+        while found := self._taken(lambda value: value.module is module):
+            for value in found:
+                if isinstance(value, Function):
+                    self._run_alone(value)
+                elif self._is_relevant(value.node, module):
+                    self._standalone(value)
+                    self._run_functions(value.node.body, _around(value), value)
+
+    def _taken(self, wanted: Callable[[Function | Class], bool]) -> list[Function | Class]:
+        """Those of the inner definitions that are wanted, from now on looked at; the last one first."""
+        found = [value for value in self._inner if wanted(value)]
+        if found:
+            self._inner = [value for value in self._inner if not wanted(value)]
+        return found[::-1]
+
+    def _run_alone(self, function: Function) -> None:
+        """An inner function, unless it was called; in several calls of the one round it, it is several."""
+        key = id(function.node)
+        count = self._alone.get(key, 0)
+        if count < MAX_ALONE and (count or key not in self._called):
+            self._alone[key] = count + 1
+            self.call_function(function, [], {}, None)
 
     def _standalone(self, cls: Class) -> Instance:
         """The one object of ``cls`` that stands for all whose making was not seen."""
@@ -222,7 +257,9 @@ class Interpreter(Evaluator):
         inner = self.scope
         self.module, self.scope, self.root = saved
         if node is None and not isinstance(body, ast.Lambda):
-            self._run_nested(body, inner)
+            for nested in self._taken(lambda value: isinstance(value, Function) and value.scope is inner):
+                assert isinstance(nested, Function)
+                self._run_alone(nested)
         return join(*returned) if returned else Opaque()
 
     def _pass_over(self, function: Function, arguments: list[Value], keywords: dict[str, Value]) -> None:
@@ -232,12 +269,6 @@ class Interpreter(Evaluator):
             names = records.stored(function.node, None)
             for value in given:
                 records.taint(value, names)
-
-    def _run_nested(self, body: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
-        """Functions inside a function that was looked at on its own, and that it did not call itself."""
-        for value in list(scope.names.values()):
-            if isinstance(value, Function) and value.scope is scope and id(value.node) not in self._called:
-                self.call_function(value, [], {}, None)
 
     def _bind_arguments(
         self, function: Function, arguments: list[Value], keywords: dict[str, Value], known: bool
@@ -437,6 +468,8 @@ class Interpreter(Evaluator):
         if any(map(roles.repeats, (*function.decorators, *map(self.evaluate, made)))):
             self.program.repeated.add(node)
         self.scope.bind(node.name, function)
+        if self.functions:
+            self._inner.append(function)
 
     def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Value, ...]:
         return tuple(self.evaluate(decorator) for decorator in node.decorator_list)
@@ -455,6 +488,8 @@ class Interpreter(Evaluator):
         if roles.is_lightning(value):
             self.program.hooks |= {member.node for member in members.values() if isinstance(member, Function)}
         outer.bind(node.name, value)
+        if self.functions:
+            self._inner.append(value)
 
     def _return(self, node: ast.Return) -> bool:
         value = self.evaluate(node.value) if node.value is not None else Const(None)
@@ -654,6 +689,12 @@ class Interpreter(Evaluator):
             else:
                 value = Library(canonical(f"{name}.{alias.name}"))
             self.scope.bind(alias.asname or alias.name, value)
+
+
+def _around(cls: Class) -> Scope:
+    """The names that the methods of an inner class see."""
+    scopes = (member.scope for member in cls.members.values() if isinstance(member, Function))
+    return next(scopes, cls.module.scope)
 
 
 def _child(package: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -248,3 +249,75 @@ def test_schedulers(check, optimizer: str, why: str):
 
 def test_an_object_that_is_replaced():
     assert {finding.proposal.line for finding in case("replaced_svi", "SVI09", "SVI10").findings} == {17}
+
+
+# -- functions inside functions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["defined_in_main", "guide_factory"])
+def test_inner_functions(name: str):
+    outcome = case(name, "SVI051", "SVI091")
+    assert told(outcome) == {"SVI051", "SVI091"}
+    assert "torch.tensor(0.2), constraint=dist.constraints.positive)" in outcome.text
+
+
+GUIDE = 'def guide(data):\n    pyro.sample("z", dist.Normal(0., pyro.param("s", {})))\n'
+FIT = "svi = SVI(model, {guide}, Adam({{'lr': 0.01}}), Trace_ELBO())\nfor i in range(900):\n    svi.step(data)\n"
+BARE = "torch.tensor(.5)"
+
+
+def inside(header: str, *blocks: str) -> str:
+    return header + textwrap.indent("".join(blocks), "    ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        inside("def main():\n", GUIDE, FIT.format(guide="guide")) + "main()\n",
+        inside("def main(n):\n", GUIDE, FIT.format(guide="guide")) + "main(5)\nmain(6)\n",
+        inside("def main():\n", inside("def train():\n", GUIDE, FIT.format(guide="guide")), "train()\n") + "main()\n",
+        inside("def make():\n", GUIDE, "return guide\n") + FIT.format(guide="make()"),
+        inside("def make():\n", GUIDE, "return guide\n") + inside("def main():\n", FIT.format(guide="make()")) + "main()\n",
+        inside("class Guides:\n", inside("def make(self):\n", GUIDE, "return guide\n")) + FIT.format(guide="Guides().make()"),
+        inside("def main():\n", inside("class Guide(PyroModule):\n", GUIDE.replace("guide(", "forward(self, ")),
+               FIT.format(guide="Guide()")) + "main()\n",
+        inside("def main():\n", "@poutine.scale(scale=0.5)\n", GUIDE, FIT.format(guide="guide")) + "main()\n",
+        inside("def train(guide):\n", FIT.format(guide="guide")) + inside("def main():\n", GUIDE, "train(guide)\n") + "main()\n",
+        inside("def main():\n", GUIDE, FIT.format(guide="guide")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_sound", [False, True])
+def test_guides_inside_functions(check, text: str, is_sound: bool):
+    text = "from pyro import poutine\n" + HEAD + text
+    sound = text.replace("{}", f"{BARE}, constraint=constraints.positive")
+    outcome = check(sound if is_sound else text.replace("{}", BARE), ("SVI051",))
+    assert told(outcome) == (set() if is_sound else {"SVI051"})
+
+
+def test_a_factory_in_another_file(check):
+    lib = HEAD + inside("def make():\n", GUIDE.format(BARE), "return guide\n")
+    outcome = check(f"from lib import make, model\n{HEAD}{FIT.format(guide='make()')}", ("SVI051",), lib=lib)
+    assert outcome.finding.proposal.path.name == "lib.py"
+
+
+def test_inner_functions_see_the_values_of_the_call(check):
+    """A scale that this call makes positive is sound, and one that it does not is not."""
+    factory = inside(
+        "def make(constraint):\n",
+        GUIDE.replace("{})))", f"{BARE}, constraint=constraint)))"),
+        "return guide\n",
+    )
+    for given, codes in (("constraints.positive", set()), ("constraints.real", {"SVI053"}), ("None", {"SVI051"})):
+        text = f"{HEAD}{factory}{FIT.format(guide=f'make({given})')}"
+        assert told(check(text, ("SVI051", "SVI053"))) == codes - {"SVI051"}
+
+
+def test_n_is_what_the_call_gives(check):
+    inner = HEAD[HEAD.index("def model") :].replace("data = load()\n", "").replace("len(data))", "n)")
+    text = (
+        HEAD.replace("def model", "def other")
+        + inside("def main(n):\n", inner, FIT.format(guide="guide"))
+        + "main(500)\n"
+    )
+    assert "scale=1 / n)" in check(text, ("SVI101",)).text
+    assert check(text.replace("main(500)", "main(50)"), ("SVI101",)).findings == ()
