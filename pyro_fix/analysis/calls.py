@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pyro_fix.analysis import distributions, flow, records
 from pyro_fix.analysis.program import Param, Site, Step, Svi, Unspelled, Use
+from pyro_fix.analysis.spelled import spelled
 from pyro_fix.analysis.values import (
-    Arithmetic,
     Attribute,
     Collection,
     Const,
@@ -106,28 +106,26 @@ def unknown_keywords(made: Made) -> frozenset[str]:
 
 
 def literal_name(value: Value | None) -> str | None:
-    """A site's or param's name when the source spells it; the varying parts of an f-string are ``{}``."""
-    if isinstance(value, Const) and isinstance(value.value, str):
-        return value.value
-    if isinstance(value, Arithmetic) and value.operator == "JoinedStr":
-        texts = [part.value if isinstance(part, Const) else "{}" for part in value.operands]
-        return "".join(str(text) for text in texts)
-    return None
+    """A site's or param's name when the source spells it; its varying parts are ``{}``."""
+    name = spelled(value)
+    return name.text if name is not None else None
 
 
 def _sample(run: Interpreter, made: Made) -> Value:
-    observed = made.argument(-1, "obs")
+    observed, name = made.argument(-1, "obs"), spelled(made.argument(0, "name"))
     is_observed = observed is not None and not (isinstance(observed, Const) and observed.value is None)
     plates = tuple(c for c in run.contexts if isinstance(c, Made) and c.name == "pyro.plate")
     site = Site(
         made.module,
         made.node,
-        literal_name(made.argument(0, "name")),
+        name.text if name is not None else None,
         made.argument(1, "fn"),
         is_observed,
         plates,
         tuple(run.contexts),
         frozenset(run.functions),
+        holes=name.holes if name is not None else (),
+        loops=tuple(run.loops),
     )
     run.program.sites.append(site)
     value = _retyped(made, SiteValue)
@@ -388,14 +386,14 @@ def _namespace(run: Interpreter, made: Made) -> Value:
 
 def loop_over(run: Interpreter, node: ast.AST, value: Value, ends_early: bool) -> Loop:
     """The loop that runs over ``value``."""
-    inner = value
+    inner, is_numbered = value, False
     if isinstance(value, Made) and value.name == "builtins.enumerate" and value.arguments:
-        inner = value.arguments[0]
+        inner, is_numbered = value.arguments[0], len(value.arguments) == 1 and not value.keywords
     if isinstance(inner, Made) and inner.name == "pyro.plate":
         run.hazard(node, "a sequential loop over a plate")
     elif flow.reaches(value, SiteValue):
         run.hazard(node, "a loop over a sampled value")
-    return Loop(node, flow.spelled_range(value), ends_early, flow.unwrapped(value))
+    return Loop(node, flow.spelled_range(value), ends_early, flow.unwrapped(value), is_numbered)
 
 
 def _len(run: Interpreter, made: Made) -> Value:

@@ -404,7 +404,7 @@ class Evaluator:
 
     def _formatted(self, node: ast.FormattedValue) -> Value:
         inner = self.evaluate(node.value)
-        return inner if isinstance(inner, Const) and isinstance(inner.value, str) else Opaque()
+        return inner if node.conversion == -1 and node.format_spec is None else Opaque()
 
     def _comprehension(self: Any, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Value:
         run: Interpreter = self

@@ -583,6 +583,7 @@ class Interpreter(Evaluator):
                 self.scope.names[name] = join(before[name], Opaque())
         if target is not None:
             self._bind(target, Opaque())
+            loop.variable = self._variable(loop, target)
         self.loops.append(loop)
         self.nesting.append(loop)
         self._exits.append([])
@@ -592,6 +593,12 @@ class Interpreter(Evaluator):
         exits = self._exits.pop()
         ends = [before, *exits] if ended else [before, self.scope.names, *exits]
         self.scope.names = _join_names(ends)
+
+    def _variable(self, loop: Loop, target: ast.expr) -> Value | None:
+        """What a loop's name stands for in a round; of several, as of ``enumerate``, the first."""
+        if isinstance(target, ast.Tuple) and loop.is_numbered:
+            target = target.elts[0]
+        return self.scope.names.get(target.id) if isinstance(target, ast.Name) else None
 
     def _names_assigned(self, node: ast.AST) -> frozenset[str]:
         if id(node) not in self._assigned:

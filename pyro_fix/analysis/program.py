@@ -87,6 +87,10 @@ class Site:
     """Every context manager around it."""
     functions: frozenset[ast.AST]
     kind: Literal["sample", "PyroSample"] = "sample"
+    holes: tuple[Value, ...] = ()
+    """What varies in its name."""
+    loops: tuple[Loop, ...] = ()
+    """The loops around it, outermost first."""
     read_at: list[tuple[Module, ast.expr]] = field(default_factory=list)
     """Of a ``PyroSample``: where the attribute is read, which samples it."""
 

@@ -310,12 +310,23 @@ class Join(Value):
 class Loop:
     """A loop that is being run through; ``count`` is the value of its number of rounds, where there is one."""
 
-    __slots__ = ("count", "ends_early", "node", "over", "skips")
+    __slots__ = ("count", "ends_early", "is_numbered", "node", "over", "skips", "variable")
 
-    def __init__(self, node: ast.AST, count: Value | None, ends_early: bool, over: Value | None = None) -> None:
+    def __init__(
+        self,
+        node: ast.AST,
+        count: Value | None,
+        ends_early: bool,
+        over: Value | None = None,
+        is_numbered: bool = False,
+    ) -> None:
         self.node, self.count, self.ends_early = node, count, ends_early
+        self.is_numbered = is_numbered
+        """Whether it goes over ``enumerate(…)``, from 0."""
         self.over = over
         """What it iterates over, where it is a ``for``."""
+        self.variable: Value | None = None
+        """What stands for the one it is at, or of ``enumerate`` for its number."""
         self.skips = False
         """Whether a ``continue`` so far may have left out the rest of a round."""
 

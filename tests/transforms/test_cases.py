@@ -321,3 +321,27 @@ def test_n_is_what_the_call_gives(check):
     )
     assert "scale=1 / n)" in check(text, ("SVI101",)).text
     assert check(text.replace("main(500)", "main(50)"), ("SVI101",)).findings == ()
+
+
+# -- names that loops fill ----------------------------------------------------------------------------------------
+
+
+def test_a_support_under_names_that_loops_fill():
+    outcome = case("loop_fstring", "SVI041")
+    assert "torch.tensor(1.0), constraint=dist.constraints.positive)" in outcome.text
+    assert "dist.LogNormal(loc.log(), 0.1)" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ('f"s_{i}", dist.Normal', '"s_%d" % i, dist.Normal', True),
+        ("range(3):\n        total", "range(len(data)):\n        total", False),
+        ("dist.HalfNormal(1.0)", "dist.Normal(0., 1.0)", False),
+        ("dist.Normal(loc", "dist.LogNormal(loc", False),
+    ],
+)
+def test_supports_under_names_that_loops_fill(check, old: str, new: str, found: bool):
+    text = (CASES / "loop_fstring.py").read_text()
+    assert old in text
+    assert bool(check(text.replace(old, new), ("SVI041",)).findings) == found
