@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pyro_fix import sources
-from pyro_fix.analysis import names
+from pyro_fix.analysis import deltas, names
 from pyro_fix.analysis.interpreter import Interpreter
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.scopes import Module
@@ -81,6 +81,7 @@ class Project:
             read = [module for module in self.program.modules.values() if module.state == "done"]
             for module in sorted(read, key=lambda m: -len(m.imports)):
                 self._interpreter.run_rest(module)
+            deltas.require(self.program)
             self.program.params.sort(key=lambda p: (p.module.path, p.call.lineno, p.call.col_offset))
         finally:
             sys.setrecursionlimit(limit)

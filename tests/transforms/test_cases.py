@@ -345,3 +345,62 @@ def test_supports_under_names_that_loops_fill(check, old: str, new: str, found: 
     text = (CASES / "loop_fstring.py").read_text()
     assert old in text
     assert bool(check(text.replace(old, new), ("SVI041",)).findings) == found
+
+
+# -- point estimates ----------------------------------------------------------------------------------------------
+
+
+def test_a_point_estimate_is_kept_on_the_support():
+    outcome = case("delta_param", "SVI05")
+    assert told(outcome) == {"SVI051"}
+    assert "torch.tensor(1.0), constraint=dist.constraints.positive)" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("latent", "point", "code", "wanted"),
+    [
+        ("dist.Gamma(1., 1.)", "dist.Delta(s)", "SVI051", "positive"),
+        ("dist.Beta(1., 1.)", "dist.Delta(s)", "SVI051", "unit_interval"),
+        ("dist.Uniform(0., 5.)", "dist.Delta(s)", "SVI051", "interval(0, 5)"),
+        ("dist.HalfNormal(torch.ones(3)).to_event(1)", "dist.Delta(s).to_event(1)", "SVI051", "positive"),
+        ("dist.HalfNormal(torch.ones(3)).to_event(1)", "dist.Delta(s, event_dim=1)", "SVI051", "positive"),
+        ("dist.Beta(1., 1.)", "dist.Delta(p)", "SVI053", "unit_interval"),
+    ],
+)
+def test_point_estimates(check, latent: str, point: str, code: str, wanted: str):
+    outcome = check(point_estimate(latent, point), ("SVI05",))
+    assert told(outcome) == {code}
+    assert f"constraints.{wanted})" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("latent", "point"),
+    [
+        ("dist.Normal(0., 1.)", "dist.Delta(s)"),
+        ("dist.HalfNormal(1.)", "dist.Delta(s.exp())"),
+        ("dist.HalfNormal(1.)", "dist.Delta(p)"),
+        ("dist.HalfNormal(1.)", "dist.Normal(s, 1.)"),
+        ("dist.Poisson(1.)", "dist.Delta(s)"),
+        ("dist.Uniform(0., data.max())", "dist.Delta(s)"),
+        ("load()", "dist.Delta(s)"),
+        ("(dist.Normal(0., 1.) if load() else dist.HalfNormal(1.))", "dist.Delta(s)"),
+    ],
+)
+def test_point_estimates_of_which_nothing_is_asked(check, latent: str, point: str):
+    assert check(point_estimate(latent, point), ("SVI05",)).findings == ()
+
+
+def test_a_point_estimate_for_two_models(check):
+    text = point_estimate("dist.HalfNormal(1.)", "dist.Delta(s)")
+    other = 'def other(data):\n    pyro.sample("z", dist.Normal(0., 1.))\nSVI(other, guide, Adam({}), Trace_ELBO())\n'
+    assert check(text + other, ("SVI05",)).findings == ()
+    assert told(check(text + other.replace("Normal(0., ", "Gamma(1., "), ("SVI05",))) == {"SVI051"}
+
+
+def point_estimate(latent: str, point: str) -> str:
+    return (
+        f'{HEAD}def model(data):\n    pyro.sample("z", {latent})\n'
+        'def guide(data):\n    s = pyro.param("s", torch.tensor(.5))\n'
+        '    p = pyro.param("p", torch.tensor(.5), constraint=constraints.positive)\n'
+        f'    pyro.sample("z", {point})\n{FIT.format(guide="guide")}'
+    )
