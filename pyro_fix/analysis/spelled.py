@@ -26,8 +26,9 @@ from pyro_fix.analysis.values import (
 HOLE = "{}"
 _FIELD = re.compile(r"\{(\w*)\}")
 _CONVERSION = re.compile(r"%[dis]")
-#: Calls that are alike when their arguments are.
+#: Calls that are alike when their arguments are; distributions are, too.
 _ALIKE = frozenset({"builtins.range", "builtins.len", "builtins.enumerate", "builtins.int", "pyro.plate"})
+_ALIKE |= {f"torch.{name}" for name in ("tensor", "zeros", "ones", "full", "eye", "arange")}
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ def agree(left: Site, right: Site, called: Group[ast.AST]) -> bool:
     return comparison.all_alike(left.holes, right.holes)
 
 
+def are_alike(left: Value, right: Value, called: Group[ast.AST]) -> bool:
+    """Whether two values are equal wherever both are met; ``called`` as for :func:`agree`."""
+    return _Comparison(called, ({}, {})).all_alike((left,), (right,))
+
+
 def _overs(site: Site) -> dict[Value, Value]:
     """The variables of the loops round a site, and what these go over."""
     return {loop.variable: loop.over for loop in site.loops if loop.variable is not None and loop.over is not None}
@@ -137,9 +143,13 @@ class _Comparison:
             return {left.function, right.function} <= set(self._called) and _place(left) == _place(right)
         if isinstance(left, Made) and isinstance(right, Made):
             return self._alike_calls(left, right)
-        if isinstance(left, Applied) and isinstance(right, Applied):
-            is_length = all(isinstance(v.callee, Library) and v.callee.name == "builtins.len" for v in (left, right))
-            return is_length and self.all_alike(left.arguments, right.arguments)
+        if isinstance(left, Applied) and isinstance(right, Applied) and not left.keywords and not right.keywords:
+            callees = (left.callee, right.callee)
+            is_length = all(isinstance(one, Library) and one.name == "builtins.len" for one in callees)
+            is_event = all(isinstance(one, Attribute) and one.name == "to_event" for one in callees)
+            return (is_length or (is_event and self._alike(*callees))) and self.all_alike(
+                left.arguments, right.arguments
+            )
         if isinstance(left, Attribute) and isinstance(right, Attribute):
             return left.name == right.name and self._alike(left.base, right.base)
         if isinstance(left, (Item, Collection)) and type(left) is type(right):
@@ -149,12 +159,15 @@ class _Comparison:
         return False
 
     def _alike_calls(self, left: Made, right: Made) -> bool:
-        if left.name != right.name or left.name not in _ALIKE or left.spread or right.spread:
+        known = left.name in _ALIKE or left.name.startswith("pyro.distributions.")
+        if left.name != right.name or not known or left.spread or right.spread:
             return False
         if left.name == "pyro.plate":
             one, other = left.argument(1, "size"), right.argument(1, "size")
             return one is not None and other is not None and self._alike(one, other)
-        return not left.keywords and not right.keywords and self.all_alike(left.arguments, right.arguments)
+        if left.keywords.keys() != right.keywords.keys() or not self.all_alike(left.arguments, right.arguments):
+            return False
+        return self.all_alike(list(left.keywords.values()), [right.keywords[key] for key in left.keywords])
 
 
 def _place(argument: Argument) -> tuple[str, int]:

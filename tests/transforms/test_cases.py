@@ -404,3 +404,80 @@ def point_estimate(latent: str, point: str) -> str:
         '    p = pyro.param("p", torch.tensor(.5), constraint=constraints.positive)\n'
         f'    pyro.sample("z", {point})\n{FIT.format(guide="guide")}'
     )
+
+
+# -- shapes and sizes ---------------------------------------------------------------------------------------------
+
+
+def test_shapes_that_the_mean_field_loss_refuses():
+    assert case("mean_field_shapes", "SVI091").findings == ()
+
+
+@pytest.mark.parametrize(
+    ("prior", "posterior", "found"),
+    [
+        ("dist.Normal(torch.zeros(3), 1.)", "dist.Normal(m, 1.)", False),
+        ("dist.Normal(0., torch.ones(1, 1))", "dist.Normal(m, 1.)", False),
+        ("dist.Normal(torch.zeros(2), 1.).to_event(1)", "dist.Normal(m, torch.ones(2)).to_event(1)", True),
+        ("dist.Normal(torch.zeros(1), 1.)", "dist.Normal(m, torch.ones(1))", True),
+        ("dist.Normal(0., 1.)", "dist.Normal(m, torch.ones(1))", True),
+        ("dist.Normal(0., 1.)", "dist.Normal(m, 1.)", True),
+        ("dist.Normal(load(), 1.)", "dist.Normal(m, 1.)", True),
+        ("dist.Normal(0., 1.)", "dist.Normal(0., 1.)", False),
+        ("dist.Normal(torch.zeros(2), 1.).to_event(1)", "dist.Normal(torch.zeros(2), 1.).to_event(1)", False),
+        ("dist.Normal(data, 1.)", "dist.Normal(data, 1.)", False),
+        ("dist.Normal(0., 1.)", "dist.Normal(0., 2.)", True),
+    ],
+)
+def test_closed_forms(check, prior: str, posterior: str, found: bool):
+    """Nothing where the shapes do not fit, or where the guide draws from the prior."""
+    text = (
+        f'{HEAD}def model(data):\n    pyro.sample("z", {prior})\n'
+        f'def guide(data):\n    m = pyro.param("m", torch.tensor(0.))\n    pyro.sample("z", {posterior})\n{FIT.format(guide="guide")}'
+    )
+    assert bool(check(text, ("SVI091",)).findings) == found
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ("torch.randn(3)", False),
+        ("torch.randn(99, 2)", False),
+        ("torch.tensor([1., 2., 3.])", False),
+        ("[1., 2., 3.]", False),
+        ("torch.randn(100)", True),
+        ("torch.randn(500, 3)", True),
+        ("load()", True),
+    ],
+)
+@pytest.mark.parametrize("size", ["len(data)", "data.shape[0]", "data.size(0)"])
+def test_few_data_by_the_source(check, data: str, found: bool, size: str):
+    if data[0] == "[" and size != "len(data)":
+        pytest.skip("a list has no shape")
+    text = HEAD.replace("load()", data).replace("len(data)", size) + FIT.format(guide="guide")
+    assert bool(check(text, ("SVI101",)).findings) == found
+
+
+@pytest.mark.parametrize("size", ["self.n", "len(self.data.x)", "self.config['n']", "self.data.x.shape[0]"])
+def test_n_through_attributes(check, size: str):
+    text = f"""
+        import pyro, torch
+        import pyro.distributions as dist
+        from pyro.infer import SVI, Trace_ELBO
+        from pyro.optim import Adam
+        class Fit:
+            def __init__(self, data, config):
+                self.data, self.config, self.n = data, config, len(data.x)
+            def model(self):
+                z = pyro.sample("z", dist.Normal(0., 1.))
+                with pyro.plate("d", {size}):
+                    pyro.sample("x", dist.Normal(z, 1.), obs=self.data.x)
+            def guide(self):
+                pyro.sample("z", dist.Normal(pyro.param("m", torch.tensor(0.)), 1.))
+            def fit(self):
+                svi = SVI(self.model, self.guide, Adam({{"lr": 0.01}}), Trace_ELBO())
+                for i in range(900):
+                    svi.step()
+        Fit(load(), load()).fit()
+    """
+    assert f"scale=1 / {size})" in check(text, ("SVI101",)).text

@@ -11,8 +11,9 @@ from pyro_fix import edits, imports
 from pyro_fix.analysis.health import LEVEL_STEPS
 from pyro_fix.analysis.optimizers import scheduled
 from pyro_fix.analysis.program import Program, Site, Step, Svi, functions_of
+from pyro_fix.analysis.shapes import number
 from pyro_fix.analysis.spell import spell
-from pyro_fix.analysis.values import Argument, Const, Function, Instance, Library, Made, Value, options, same, walk
+from pyro_fix.analysis.values import Argument, Function, Instance, Library, Made, Value, options, same, walk
 from pyro_fix.observation import SviObservation
 from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
 
@@ -91,8 +92,9 @@ class UnnormalizedElbo(Transform):
                     yield self.finding(svi.module, svi.call, message, held_back=doubt, source="seen")
                 continue
             sizes = [_size(plate) for plate in plates]
-            known = [size.value for size in sizes if isinstance(size, Const) and isinstance(size.value, int)]
-            if len(known) == len(sizes) and _product(known) < FEWEST_DATA:
+            counts = [number(size, _arguments(svi, size)) if size is not None else None for size in sizes]
+            known = [count for count in counts if count is not None]
+            if len(known) == len(sizes) and math.prod(known) < FEWEST_DATA:
                 continue
             message = f"the ELBO grows with the number of data, N; {_REMEDY}"
             if level is not None:
@@ -108,8 +110,8 @@ class UnnormalizedElbo(Transform):
             if doubt or there is None:
                 yield self.finding(svi.module, svi.call, message, held_back=doubt, source=source)
                 continue
-            number = " * ".join(str(text) for text in texts)
-            scale = f"1 / {number}" if len(texts) == 1 else f"1 / ({number})"
+            product = " * ".join(str(text) for text in texts)
+            scale = f"1 / {product}" if len(texts) == 1 else f"1 / ({product})"
             changes = list(there.edits)
             for node in (model, guide):
                 changes += edits.wrap(svi.module, node, f"{there.text}(", f", scale={scale})")
@@ -232,10 +234,3 @@ def _doubt(svi: Svi) -> str:
         if optimizer.argument(1, "clip_args") is not None:
             return "the optimiser clips gradients, relative to their scale"
     return ""
-
-
-def _product(numbers: list[int]) -> int:
-    product = 1
-    for number in numbers:
-        product *= number
-    return product
