@@ -15,6 +15,8 @@ from pyro_fix.analysis.values import (
     Const,
     Function,
     Instance,
+    Item,
+    Join,
     Loop,
     Made,
     Mapping,
@@ -54,7 +56,22 @@ def library_call(run: Interpreter, made: Made) -> Value:
     elif head in ("pyro.optim", "pyro.infer.autoguide", "torch.optim") or (head == "pyro.infer" and "ELBO" in last):
         made.scope = made.scope.frozen()
         run.program.made.append(made)
+        if head == "torch.optim":
+            for value in made.arguments[:1] or [made.keywords[key] for key in ("params",) if key in made.keywords]:
+                _hold(value)
     return made
+
+
+def _hold(value: Value) -> None:
+    """A torch optimiser trains this: tensors, or groups of them."""
+    if isinstance(value, (Collection, Mapping, Join)) or (
+        isinstance(value, Item) and isinstance(value.base, Collection)
+    ):
+        for part in value.base.parts() if isinstance(value, Item) else value.parts():
+            _hold(part)
+    else:
+        for origin in flow.origins(value):
+            origin.param.param.held |= origin.unchanged
 
 
 def is_validation_switch(name: str) -> bool:

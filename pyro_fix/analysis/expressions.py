@@ -396,6 +396,10 @@ class Evaluator:
         elif isinstance(key, Const):  # what is read from here on is this, or what was there where it is not reached
             base.set_attribute(f"[{key.value!r}]", value if sure else join(Opaque(), value))
 
+    def _slice(self, node: ast.Slice) -> Value:
+        parts = (node.lower, node.upper, node.step)
+        return Arithmetic("Slice", tuple(Const(None) if part is None else self.evaluate(part) for part in parts))
+
     def _lambda(self, node: ast.Lambda) -> Value:
         return Function(node, self.scope, self.module)
 
@@ -516,6 +520,7 @@ _EXPRESSIONS: dict[type[ast.expr], Callable[[Any, Any], Value]] = {
     ast.Set: Evaluator._sequence,
     ast.Dict: Evaluator._dict,
     ast.Subscript: Evaluator._subscript,
+    ast.Slice: Evaluator._slice,
     ast.Lambda: Evaluator._lambda,
     ast.JoinedStr: Evaluator._joined_str,
     ast.FormattedValue: Evaluator._formatted,

@@ -58,6 +58,9 @@ class Param:
     mutated: bool = False
     """Whether its value is changed in place (``.data.clamp_``), as people do to keep it valid."""
 
+    held: bool = False
+    """Whether a plain torch optimiser is given its value, which has to be a leaf of autograd's graph."""
+
     reassigned: bool = False
     """Whether its attribute is given another ``PyroParam`` elsewhere."""
 

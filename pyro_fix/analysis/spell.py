@@ -34,8 +34,8 @@ _OPERATORS = {"Add": "+", "Sub": "-", "Mult": "*", "FloorDiv": "//", "Div": "/"}
 
 #: Builtins that give the same number whenever they are asked, of numbers.
 _PURE = frozenset({"len", "range", "int", "max", "min", "abs", "round"})
-#: Methods that read a length, or an entry of a dict.
-_READING = frozenset({"size", "get"})
+#: Methods that read a length, an entry of a dict, or take a tensor apart.
+_READING = frozenset({"size", "get", "chunk", "split", "tensor_split"})
 
 
 def spell(value: Value, scope: Scope, known: Mapping[Value, Value] | None = None) -> str | None:
@@ -118,6 +118,8 @@ class _Writer:
             count = length_of(arguments[0])
             return None if count is None else self._literal(Const(count, arguments[0].within))
         given = [*map(self.write, arguments)]
+        if name == "min" and len(set(given)) == 1:
+            return given[0]
         return f"{name}({', '.join(map(str, given))})" if all(given) else None
 
     def _is_named(self, value: Value) -> bool:
@@ -127,7 +129,16 @@ class _Writer:
         """An entry's key, which may be a text and belongs to no caller."""
         if isinstance(value, Const) and isinstance(value.value, (str, int)):
             return self._names.get(id(value)) or repr(value.value)
+        if isinstance(value, Arithmetic) and value.operator == "Slice":
+            return self._slice(value.operands)
         return self.write(value)
+
+    def _slice(self, parts: Sequence[Value]) -> str | None:
+        texts = ["" if isinstance(part, Const) and part.value is None else self._index(part) for part in parts]
+        known = [text for text in texts if text is not None]
+        if len(known) < len(texts):
+            return None
+        return ":".join(known if known[-1] else known[:-1])
 
     def _literal(self, value: Const) -> str | None:
         is_number = isinstance(value.value, (int, float)) and not isinstance(value.value, bool)

@@ -481,3 +481,48 @@ def test_n_through_attributes(check, size: str):
         Fit(load(), load()).fit()
     """
     assert f"scale=1 / {size})" in check(text, ("SVI101",)).text
+
+
+# -- params -------------------------------------------------------------------------------------------------------
+
+BARE_GUIDE = f'def guide(data):\n    s = pyro.param("s", {BARE})\n    pyro.sample("z", dist.Normal(0., s))\n'
+
+
+@pytest.mark.parametrize(
+    ("held", "is_held"),
+    [
+        ('torch.optim.Adam([pyro.param("s")], lr=0.1)', True),
+        ('torch.optim.Adam(params=[pyro.param("s")], lr=0.1)', True),
+        ('torch.optim.SGD([{"params": [pyro.param("s")], "lr": 0.1}])', True),
+        ('torch.optim.Adam([pyro.param(n) for n in ("s",)], lr=0.1)', False),
+        ('torch.optim.Adam([pyro.param("m")], lr=0.1)', False),
+        ('torch.optim.Adam([pyro.param("s").unconstrained()], lr=0.1)', False),
+        ("torch.optim.Adam(load(), lr=0.1)", False),
+    ],
+)
+def test_params_that_a_torch_optimiser_holds(check, held: str, is_held: bool):
+    outcome = check(f"{HEAD}{BARE_GUIDE}optim = {held}\n", ("SVI051",))
+    assert ("no longer be a leaf" in outcome.finding.proposal.held_back) == is_held
+
+
+@pytest.mark.parametrize(
+    ("start", "constraint", "is_outside"),
+    [
+        ("torch.tensor(-1.)", "positive", True),
+        ("torch.zeros(3)", "positive", True),
+        ("torch.randn(3)", "positive", True),
+        ("torch.tensor(2.)", "unit_interval", True),
+        ("torch.tensor([.5, .6])", "interval(0., 0.55)", True),
+        ("torch.tensor(1.)", "positive", False),
+        ("torch.rand(3)", "positive", False),
+        ("torch.ones(3) / 3", "simplex", False),
+        ("load()", "positive", False),
+        ("torch.randn(3).exp()", "positive", False),
+        ("torch.tensor(-1.)", "real", False),
+    ],
+)
+def test_a_start_outside_its_own_constraint(check, start: str, constraint: str, is_outside: bool):
+    text = f'{HEAD}s = pyro.param("s", {start}, constraint=constraints.{constraint})\n'
+    messages = [finding.proposal.message for finding in check(text, ("SVI05",)).findings]
+    assert any("outside its own constraint" in message for message in messages) == is_outside
+    assert len(messages) == is_outside

@@ -13,7 +13,14 @@ from pyro_fix.analysis import distributions, flow
 from pyro_fix.analysis.health import agreements
 from pyro_fix.analysis.pairing import Pair, looks, pairs, verdict
 from pyro_fix.analysis.program import Param, Program, Site
-from pyro_fix.analysis.requirements import constraint_node, constraint_text, is_passed_in, is_structured, starts_inside
+from pyro_fix.analysis.requirements import (
+    HELD,
+    constraint_node,
+    constraint_text,
+    is_passed_in,
+    is_structured,
+    starts_inside,
+)
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.supports import Support, supports
 from pyro_fix.analysis.tensors import extent, requires_grad
@@ -268,6 +275,8 @@ def _starts(program: Program, family: _Family) -> list[_Start] | str:
     maker = makers[0]
     if any(call.mutated or call.reassigned for call in same_name):
         return "the program changes its location in place"
+    if any(call.held for call in same_name):
+        return f"its location: {HELD}"
     if any(use.distribution.node is not made.node or use.argument != "loc" for call in same_name for use in call.uses):
         return "its location is used for something else as well"
     return _param_start(family, maker, node, _is_read_elsewhere(same_name))

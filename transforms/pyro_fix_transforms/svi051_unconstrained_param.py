@@ -39,7 +39,7 @@ class UnconstrainedParam(Transform):
 
     ## Holds back when
     - the value goes through exp, softplus, abs, clamp, `+ eps` or anything else on its way: it is made valid there;
-    - the program changes the value in place (`.data.clamp_`);
+    - the program changes the value in place (`.data.clamp_`), or a plain torch optimiser holds it;
     - the initial value violates the constraint: then the value means something else;
     - the same name has a different constraint elsewhere, or its uses ask for different things;
     - being a simplex or a Cholesky factor depends on a shape that changes on the way.
