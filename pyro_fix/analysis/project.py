@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pyro_fix import sources
-from pyro_fix.analysis import deltas, names
+from pyro_fix.analysis import deltas, importers, names
 from pyro_fix.analysis.interpreter import Interpreter
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.scopes import Module
@@ -69,6 +69,9 @@ class Project:
         sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
             modules = [module for source in files if (module := self._add(source)) is not None]
+            for path, data in importers.importing(module.path for module in modules):
+                if concerns(data):
+                    self._at(path.with_suffix(""))
             for module in modules:
                 self._interpreter.run_module(module)
             for module in list(self.program.modules.values()):

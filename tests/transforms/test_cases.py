@@ -581,3 +581,33 @@ def test_labels(check, text: str, wanted: str):
 )
 def test_arguments_that_are_no_forgotten_labels(check, text: str):
     assert not any("in its place" in finding.proposal.message for finding in check(text, ("SVI042",)).findings)
+
+
+# -- files that are named alone -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_file_is_read_with_those_that_import_it(tmp_path: Path, marked: bool):
+    """What a trainer elsewhere hands to a model counts, whichever file is named."""
+    inner = HEAD[HEAD.index("def model") :].replace("data = load()\n", "")
+    head = HEAD[: HEAD.index("def model")]
+    guide = inner.replace("1.))\n\n", 'pyro.param("s", torch.tensor(.5))))\n\n')
+    (tmp_path / "parts.py").write_text(head + guide)
+    trainer = tmp_path / ("scripts/train.py" if marked else "train.py")
+    trainer.parent.mkdir(exist_ok=True)
+    start = "import sys\nsys.path.append('..')\n" if marked else ""
+    trainer.write_text(
+        f"{start}{head}from parts import (model,\n    guide)\ndata = load()\n{FIT.format(guide='guide')}"
+    )
+    (tmp_path / "other.py").write_text(f"{HEAD}from elsewhere import parts_of\n")
+    if marked:
+        (tmp_path / "pyproject.toml").write_text("")
+
+    def found(*paths: Path) -> set[tuple[str, int]]:
+        result = check_paths(list(paths), ["SVI051", "SVI041", "SVI042"], tmp_path)
+        return {(f.proposal.code, f.proposal.line) for f in result.findings if f.proposal.path.name == "parts.py"}
+
+    (tmp_path / "parts.py").write_text(
+        (head + guide).replace("dist.Normal(0., 1.))\n    with", "dist.Gamma(1., 1.))\n    with")
+    )
+    assert found(tmp_path / "parts.py") == found(tmp_path) == {("SVI041", 17), ("SVI051", 17)}
