@@ -528,61 +528,6 @@ def test_a_start_outside_its_own_constraint(check, start: str, constraint: str, 
     assert len(messages) == is_outside
 
 
-# -- labels -------------------------------------------------------------------------------------------------------
-
-
-def test_labels_that_are_never_observed():
-    outcome = case("forgotten_labels", "SVI042", "SVI141")
-    assert told(outcome) == {"SVI042"}
-    assert "new_zeros(self.labels)), obs=y)" in outcome.text
-    assert "'y'" in outcome.finding.proposal.message
-
-
-def labelled(sample: str, step: str = "svi.step(data, data)", guide: str = "pass", argument: str = "y=None") -> str:
-    return (
-        f'{HEAD}def model(data, {argument}):\n    z = pyro.sample("z", dist.Normal(0., 1.))\n    {sample}\n'
-        f'    pyro.sample("x", dist.Normal(z, 1.), obs=data)\n'
-        f'def guide(data, {argument}):\n    pyro.sample("z", dist.Normal(0., 1.))\n    {guide}\n'
-        f"svi = SVI(model, guide, Adam({{}}), Trace_ELBO())\nfor i in range(900):\n    {step}\n"
-    )
-
-
-SAMPLED = 'y = pyro.sample("y", dist.Bernoulli(0.5))'
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        (labelled(SAMPLED), 'y = pyro.sample("y", dist.Bernoulli(0.5), obs=y)'),
-        (labelled(SAMPLED, argument="y"), 'y = pyro.sample("y", dist.Bernoulli(0.5), obs=y)'),
-        (labelled(SAMPLED, "svi.step(data, y=data)"), 'y = pyro.sample("y", dist.Bernoulli(0.5), obs=y)'),
-        (labelled(SAMPLED.replace('"y"', '"label"')), 'y = pyro.sample("label", dist.Bernoulli(0.5), obs=y)'),
-        (labelled(SAMPLED.replace("y = ", "")), 'pyro.sample("y", dist.Bernoulli(0.5), obs=y)'),
-        (labelled(SAMPLED.replace("Bernoulli", "Exponential")), 'y = pyro.sample("y", dist.Exponential(0.5), obs=y)'),
-    ],
-)
-def test_labels(check, text: str, wanted: str):
-    outcome = check(text, ("SVI042", "SVI141"))
-    assert outcome.added == [wanted]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        labelled(SAMPLED, "svi.step(data)"),
-        labelled(SAMPLED, "svi.step(data, None)"),
-        labelled(SAMPLED, "svi.step(*data)"),
-        labelled(SAMPLED.replace("0.5)", "0.5), obs=y")),
-        labelled(SAMPLED, guide='pyro.sample("y", dist.Bernoulli(0.5))'),
-        labelled(SAMPLED.replace("0.5", "y")),
-        labelled("print(y)\n    " + SAMPLED),
-        labelled(SAMPLED.replace("y = ", "k = ").replace('"y"', '"k"')),
-    ],
-)
-def test_arguments_that_are_no_forgotten_labels(check, text: str):
-    assert not any("in its place" in finding.proposal.message for finding in check(text, ("SVI042",)).findings)
-
-
 # -- files that are named alone -----------------------------------------------------------------------------------
 
 

@@ -9,7 +9,6 @@ from typing import Literal
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.health import unpaired
-from pyro_fix.analysis.labels import Forgotten, forgotten
 from pyro_fix.analysis.pairing import Side, is_plain, side
 from pyro_fix.analysis.program import Program, Site, Svi
 from pyro_fix.analysis.reach import is_whole, surely_runs
@@ -27,7 +26,6 @@ class LatentWithoutGuide(Transform):
     ## What it does
     Finds latents that the model samples and the guide does not, and the other way round. Where the guide is a plain
     function or a `PyroModule`, an `AutoNormal` for the latents that it lacks is put beside it, in an `AutoGuideList`.
-    A latent in whose place the model is given data, by an argument that nothing else uses, gets `obs=`.
 
     ## Why
     A latent that the guide lacks is drawn from its prior at every step: nothing is learned about it, and the loss is
@@ -86,8 +84,7 @@ class LatentWithoutGuide(Transform):
     promise = Promise.RUNS_CLEAN
 
     def propose(self, program: Program) -> Iterator[Proposal]:
-        """One finding an SVI object, and one for every site that lacks its data."""
-        told: set[int] = set()
+        """One finding an SVI object."""
         for svi in {id(svi.call): svi for svi in program.svis}.values():
             missing, extra = _static(program, svi)
             source: Literal["static", "seen"] = "static"
@@ -98,28 +95,12 @@ class LatentWithoutGuide(Transform):
                 else:  # what a run shows on both sides is not missing
                     missing = [name for name in missing if name in seen[0]]
                     extra = [name for name in extra if name in seen[1]]
-            labels = forgotten(program, svi)
-            for label in labels:
-                if id(label.site.call) not in told:
-                    told.add(id(label.site.call))
-                    yield self._observed(label)
-            missing = [name for name in missing if all(name != label.site.name for label in labels)]
             if missing or extra:
                 doubt = "one of the two is wrong: sample it in the model as well, or remove it" if extra else ""
                 fix = doubt or self._fix(program, svi, missing)
                 held_back = fix if isinstance(fix, str) else ""
                 candidates = (fix,) if isinstance(fix, Candidate) else ()
                 yield self.finding(svi.module, svi.call, _message(missing, extra), candidates, held_back, source)
-
-    def _observed(self, label: Forgotten) -> Proposal:
-        """The data of a site come in by an argument."""
-        site, name = label.site, label.argument
-        message = (
-            f"the model is given {name}, and samples '{site.name}' in its place: without obs={name} it is not observed"
-        )
-        change = edits.add_keyword(site.module, site.call, "obs", name)
-        candidate = Candidate((change,), self.promise, f"obs={name}", needs_run=True)
-        return self.finding(site.module, site.call, message, (candidate,))
 
     def _fix(self, program: Program, svi: Svi, missing: list[str]) -> Candidate | str:
         _, model = _unscaled(svi.model, svi.node(0, "model"))

@@ -8,7 +8,6 @@ from typing import Literal
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions
-from pyro_fix.analysis.labels import forgotten
 from pyro_fix.analysis.pairing import Side, side
 from pyro_fix.analysis.program import Program, Site, Svi
 from pyro_fix.analysis.values import Const, Function, Made, Value, options
@@ -117,8 +116,7 @@ class DiscreteLatentSampled(Transform):
             seen = [one.svi.look for one in program.seen.svi(svi)]
             looks = [look for look in seen if look is not None and not look.error and look.model]
             found = _seen(looks) if looks else _static(program, svi)
-            missed = {label.site.name for label in forgotten(program, svi)}
-            if found is not None and found.names and not missed & set(found.names):  # SVI042's: data, and no latents
+            if found is not None and found.names:
                 yield self._finding(program, svi, mine, found, "seen" if looks else "static")
 
     def _finding(
