@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyro_fix import __version__, config
+from pyro_fix import __version__, config, internal
 
 if TYPE_CHECKING:
     from pyro_fix.report.text import Mode
@@ -265,7 +265,8 @@ def _page(name: str) -> Path:
 
 
 def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool, page: Path | None) -> int:
-    options, cwd = _options(given, file, mode), Path.cwd()
+    cwd = _working_folder()
+    options = _options(given, file, mode)
     if options.verify:
         _mind_sandbox(options)
     from pyro_fix import engine
@@ -290,6 +291,13 @@ def _check(given: dict[str, Any], file: str | None, mode: Mode, diff: bool, page
     if page is not None:
         _write_report(page, result, cwd, mode, options)
     return _exit_code(result, options, mode)
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:  # it was removed
+        raise UserError(f"the working folder cannot be read: {error.strerror or error}") from None
 
 
 def _options(given: dict[str, Any], file: str | None, mode: Mode) -> config.Options:
@@ -339,7 +347,7 @@ def _common_folder(paths: Sequence[str]) -> Path:
     """Where the search for ``pyproject.toml`` begins."""
     if not paths:
         return Path.cwd()
-    common = Path(os.path.commonpath([Path(path).resolve() for path in paths]))
+    common = Path(os.path.commonpath([os.path.realpath(path) for path in paths]))  # unlike Path's, never fails
     return common if common.is_dir() else common.parent
 
 
@@ -404,9 +412,11 @@ def _exit_code(result: Result, options: config.Options, mode: Mode) -> int:
     from pyro_fix.transform import Status
 
     asked = {path.absolute() for path in options.paths}
-    named = [file for file in result.skipped if file.cell is None and file.path.absolute() in asked]
-    if named:
-        return _failed(f"{named[0].path}: was skipped: {named[0].reason}", ERROR)
+    failed = [file for file in result.skipped if file.odd or (file.cell is None and file.path.absolute() in asked)]
+    if failed:
+        for file in failed if options.quiet else failed[:1]:  # else all were told above
+            _failed(f"{file.path}: was skipped: {file.reason}", ERROR)
+        return ERROR
     remaining = [finding for finding in result.findings if mode != "apply" or not finding.included]
     if mode == "apply" and any(f.verdict.status in (Status.REJECTED, Status.UNVERIFIED) for f in remaining):
         return HELD_BACK
@@ -487,5 +497,5 @@ def _one_line(error: Exception) -> str:
     elif hasattr(error, "format_message"):  # Click's, which newer Typers keep to themselves.
         message = f"{error.format_message()} (pyro-fix --help lists the options)"
     else:
-        message = f"internal error: {type(error).__name__}: {error} (PYRO_FIX_DEBUG=1 shows where)"
+        message = internal.told(error)
     return " ".join(message.split())

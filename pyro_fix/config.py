@@ -141,9 +141,16 @@ def load(start: Path) -> File:
     start = start.resolve()
     for folder in (start, *start.parents):
         path = folder / "pyproject.toml"
-        if path.is_file() and (file := read(path)):
+        if _is_file(path) and (file := read(path)):
             return file
     return File(Path.cwd())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may not be entered, whose files cannot be read either
+        return False
 
 
 def read(path: Path) -> File | None:
@@ -160,7 +167,7 @@ def read(path: Path) -> File | None:
         import tomli as tomllib
     try:
         document: dict[str, Any] = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
     tool = document.get("tool", {})
     table = tool.get("pyro-fix") if isinstance(tool, dict) else None

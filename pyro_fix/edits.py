@@ -4,12 +4,14 @@ become an :class:`~pyro_fix.transform.Edit`, so that everything else stays as it
 from __future__ import annotations
 
 import ast
+import io
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from pyro_fix.analysis.scopes import Module
+from pyro_fix.analysis.values import LARGEST_NUMBER
 from pyro_fix.sources import Source
 from pyro_fix.transform import Edit
 
@@ -29,10 +31,20 @@ def text_of(module: Module, node: ast.expr) -> str:
     return module.source.text[start:end]
 
 
+def comments_of(module: Module, node: ast.expr) -> dict[int, str]:
+    """The comments within an expression, by their lines."""
+    start, end = span(module.source, node)
+    first = iter(io.StringIO(f"({module.source.text[start:end]})", newline="").readline, "")
+    tokens = tokenize.generate_tokens(lambda: next(first, ""))
+    return {node.lineno - 1 + t.start[0]: t.string for t in tokens if t.type == tokenize.COMMENT}
+
+
 def literal_number(node: ast.expr | None) -> float | None:
-    """The number that an expression literally is."""
+    """The number that an expression literally is; ``None`` where it is larger than any that means something."""
     value = node.value if isinstance(node, ast.Constant) else None
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or abs(value) > LARGEST_NUMBER:
+        return None
+    return float(value)
 
 
 def replace(module: Module, node: ast.expr, text: str) -> Edit:
@@ -152,10 +164,10 @@ def remove_statement(module: Module, node: ast.expr) -> Edit | None:
     A comment behind it stays, on a line of its own; of the blank lines around it as many stay as the larger gap had;
     a block that would be empty becomes ``pass``.
     """
-    body = next((b for b in _bodies(module.tree) if any(_is_statement(s, node) for s in b)), None)
-    if body is None:
+    statement = module.parents.get(node)
+    if not isinstance(statement, ast.Expr):
         return None
-    statement = next(s for s in body if _is_statement(s, node))
+    body = next(b for b in _bodies(module.parents[statement]) if statement in b)
     source, lines = module.source, module.source.lines
     first, last = statement.lineno, statement.end_lineno or statement.lineno
     start, end = span(source, statement)
@@ -259,16 +271,11 @@ def _tokens(source: Source, first: int, last: int) -> Iterator[tuple[str, int, i
         return
 
 
-def _bodies(tree: ast.AST) -> Iterator[list[ast.stmt]]:
-    for node in ast.walk(tree):
-        for name in ("body", "orelse", "finalbody"):
-            body = getattr(node, name, None)
-            if isinstance(body, list) and body:
-                yield body
-
-
-def _is_statement(statement: ast.stmt, node: ast.expr) -> bool:
-    return isinstance(statement, ast.Expr) and statement.value is node
+def _bodies(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    for name in ("body", "orelse", "finalbody"):
+        body = getattr(node, name, None)
+        if isinstance(body, list) and body:
+            yield body
 
 
 def _blank(lines: Sequence[str]) -> int:

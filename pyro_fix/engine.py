@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import re
+import traceback
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
-from pyro_fix import catalogue, fingerprint, reproduce, rewrite, sources
+from pyro_fix import catalogue, fingerprint, internal, reproduce, rewrite, sources
 from pyro_fix.analysis.join import join
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, of_concern
+from pyro_fix.analysis.scopes import Module
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
 from pyro_fix.judge import ByRuns, Judge, Static
 from pyro_fix.result import Change, Finding, Result, Skipped
-from pyro_fix.sources import Source, SourceError
+from pyro_fix.sources import OddError, Source, SourceError
 from pyro_fix.suppress import suppressed
 from pyro_fix.transform import Edit, Proposal, Rate, Status, Transform, Verdict
 from pyro_fix.watch import Progress, Round
@@ -27,6 +27,12 @@ from pyro_fix.watch import Progress, Round
 #: A fix can bring another finding to light (a constraint that tip 16 wants tighter); after this many rounds it stops.
 MAX_ROUNDS = 8
 TOO_EARLY = "waits until the other fixes are in: it may not be needed then"
+#: Code, file, and line and column as the file is on disk.
+_Identity = tuple[str, Path, int, int]
+#: In the place of a file, where a transform does without all of them.
+ALL_FILES = Path()
+#: After so many files that transforms went wrong with, it is the transforms that are left out.
+MOST_FAILURES = 20
 IN_TEST = "a test may rely on what the program does now; name the file itself to have it fixed"
 
 
@@ -36,10 +42,25 @@ class _State:
 
     original: dict[Path, Source] = field(default_factory=dict)
     current: dict[Path, Source] = field(default_factory=dict)
-    skipped: dict[Path, str] = field(default_factory=dict)
+    ways: dict[Path, list[rewrite.Way]] = field(default_factory=dict)
+    """The way back from a current text to the original one, a round after the other."""
+    skipped: dict[Path, Skipped] = field(default_factory=dict)
+    failed: set[Path] = field(default_factory=set)
+    """Files that something went wrong with as they were analysed: the rest of the job does without them."""
+    silent: dict[tuple[str, Path], str] = field(default_factory=dict)
+    """Transforms that went wrong, and where: of one file or, where nobody knows which, of all (:data:`ALL_FILES`)."""
     tests: set[Path] = field(default_factory=set)
     """Files of tests, but for those that the user asked for by name."""
     files: int = 0
+
+    def skip(self, path: Path, reason: str, *, odd: bool) -> None:
+        """Leave a file or folder alone, and remember why."""
+        self.skipped.setdefault(path, Skipped(path, reason, odd=odd))
+
+    def fail(self, path: Path, reason: str) -> None:
+        """Do without a file from here on."""
+        self.failed.add(path)
+        self.skip(path, reason, odd=True)
 
 
 def check(options: Options, progress: Progress, judge: Judge | None = None) -> Result:
@@ -75,22 +96,22 @@ def _rounds(
     options: Options, transforms: Sequence[Transform], state: _State, judge: Judge, progress: Progress
 ) -> list[Finding]:
     """Find, judge and compose until a round changes nothing."""
-    settled: set[tuple[str, Path, int]] = set()
-    heard: set[tuple[str, Path, int]] = set()
+    settled: set[_Identity] = set()
+    heard: set[_Identity] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
     for number in range(1, MAX_ROUNDS + 1):
         progress(Round(number))
-        program, base = _analyse(state), _base(state)
-        join(program, judge.observe(program, base))
-        proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
+        program, base, found = _look(transforms, state, judge)
+        proposals = [p for p in found if _identity(p, state) not in settled]
         proposals = [p for p in proposals if not options.refused or _known_by(p, state) not in options.refused]
         waited = [p for p in proposals if _identity(p, state) in heard]
         ready, early = _ordered(proposals, transforms, waited, judge.can_run)
         verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
         proposals = [*ready, *early]
         verdicts = [_in_round(number, verdict) for verdict in verdicts]
-        judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
+        diffs: dict[int, str] = {}
+        judged = [_finding(p, v, program, state, options, diffs) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
         if options.listing:
             return judged
@@ -140,28 +161,56 @@ def _in_round(number: int, verdict: Verdict) -> Verdict:
 
 def _read(options: Options) -> _State:
     state = _State()
-    for path in sources.discover(options.paths):
+
+    def told(folder: Path, reason: str) -> None:
+        if not options.excluded(folder):
+            state.skip(folder, reason, odd=True)
+
+    for path in sources.discover(options.paths, told):
         if options.excluded(path):
             continue
         state.files += 1
         try:
-            source = of_concern(path.absolute(), path.read_bytes())
+            source = of_concern(path.absolute(), sources.read_bytes(path))
             if source is not None:
                 state.original[source.path] = state.current[source.path] = source
                 if path not in options.paths and (_in_tests(path, options.paths) or _is_test(source)):
                     state.tests.add(source.path)
-        except OSError as error:
-            state.skipped[path] = f"cannot be read: {error.strerror or error}"
         except SourceError as error:
-            state.skipped[path] = str(error).removeprefix(f"{path.absolute()}: ")
+            reason = str(error).removeprefix(f"{path.absolute()}: ").removeprefix(f"{path}: ")
+            state.skip(path, reason, odd=isinstance(error, OddError))
+        except Exception as error:  # whatever a file holds, the others are read
+            state.skip(path, internal.told(error), odd=True)
     return state
 
 
+def _look(
+    transforms: Sequence[Transform], state: _State, judge: Judge
+) -> tuple[Program, dict[Path, bytes], list[Proposal]]:
+    """The facts, what differs from the files on disk, and all that transforms find in them.
+
+    A file that something goes wrong with is left out, and the others are looked at again: facts may be missing that
+    were to come from it.
+    """
+    while True:
+        known = len(state.failed)
+        program, base = _analyse(state), _base(state)
+        join(program, judge.observe(program, base))
+        found = _propose(transforms, program, state)
+        if len(state.failed) == known:
+            return program, base, found
+
+
 def _analyse(state: _State) -> Program:
-    project = Project(state.current)
-    program = project.read(state.current.values())
-    state.skipped.update(project.unreadable)
-    return program
+    while True:
+        project = Project(state.current, without=state.failed)
+        program = project.read(source for path, source in state.current.items() if path not in state.failed)
+        for path, reason in project.unreadable.items():
+            state.skip(path, reason, odd=False)
+        if not project.failed:
+            return program
+        for path, reason in project.failed.items():
+            state.fail(path, reason)
 
 
 def _base(state: _State) -> dict[Path, bytes]:
@@ -172,12 +221,16 @@ def _base(state: _State) -> dict[Path, bytes]:
 def _propose(transforms: Iterable[Transform], program: Program, state: _State) -> list[Proposal]:
     """All findings in the files asked for, by place; those that stand in one place for one code become one."""
     merged: dict[tuple[str, Path, int, int], Proposal] = {}
+    found: list[Proposal] = []  # what is known by its id has to stay
+    doubts: dict[int, str] = {}
     for transform in transforms:
-        for proposal in transform.propose(program):
+        for proposal in _proposals(transform, program, state):
             if proposal.path not in state.original or suppressed(program.modules[proposal.path].source, proposal):
                 continue
             if proposal.path in state.tests:
                 proposal = replace(proposal, candidates=(), held_back=IN_TEST)
+            found.append(proposal)
+            proposal = _careful(proposal, program, state, doubts)
             key = (proposal.code, proposal.path, proposal.line, proposal.column)
             known = merged.get(key)
             if known is None:
@@ -185,6 +238,50 @@ def _propose(transforms: Iterable[Transform], program: Program, state: _State) -
             else:
                 merged[key] = _common(known, proposal)
     return sorted(merged.values(), key=lambda p: (p.path, p.line, p.column, p.code))
+
+
+def _proposals(transform: Transform, program: Program, state: _State) -> Iterator[Proposal]:
+    """What a transform finds; where it goes wrong, the file is left out that it was looking at."""
+    if (transform.code, ALL_FILES) in state.silent:
+        return
+    try:
+        yield from transform.propose(program)
+    except Exception as error:  # a transform's slip, or a file that nobody thought of, must not cost all the others
+        reason, path = internal.told(error), _at_hand(error, state)
+        if path is None or len(state.failed) >= MOST_FAILURES:
+            state.silent[transform.code, ALL_FILES] = reason
+        else:
+            state.fail(path, f"{transform.code}: {reason}")
+
+
+def _at_hand(error: Exception, state: _State) -> Path | None:
+    """The file that a transform was looking at as it went wrong: that of the innermost fact in its variables."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for value in frame.f_locals.values():
+            module = value if isinstance(value, Module) else getattr(value, "module", None)
+            if isinstance(module, Module) and module.path in state.original:
+                return module.path
+    return None
+
+
+def _careful(proposal: Proposal, program: Program, state: _State, known: dict[int, str]) -> Proposal:
+    """A proposal without the candidates that would do more than they say; ``known`` is what was said of edits."""
+    kept, doubts = [], []
+    for candidate in proposal.candidates:
+        key = id(candidate.edits)
+        try:
+            doubt = known[key] if key in known else rewrite.doubt(program.texts, candidate.edits)
+            known[key] = doubt
+        except Exception as error:
+            doubt = internal.told(error)
+            state.silent[proposal.code, proposal.path] = doubt
+        if doubt:
+            doubts.append(doubt)
+        else:
+            kept.append(candidate)
+    if not doubts:
+        return proposal
+    return replace(proposal, candidates=tuple(kept), held_back="" if kept else doubts[0])
 
 
 def _common(known: Proposal, other: Proposal) -> Proposal:
@@ -243,6 +340,7 @@ def _apply(state: _State, program: Program, included: Sequence[Finding]) -> list
     for path, text in patch.texts.items():
         state.original.setdefault(path, texts[path])
         state.current[path] = sources.from_bytes(path, texts[path].encode(text))
+        state.ways.setdefault(path, []).append(rewrite.Way(patch.edits[path]))
     return applied
 
 
@@ -251,7 +349,8 @@ def _edits(finding: Finding) -> tuple[Edit, ...]:
 
 
 def _composed(texts: Mapping[Path, Source], findings: Sequence[Finding]) -> rewrite.Patch:
-    return rewrite.compose(texts, [edit for finding in findings for edit in _edits(finding)])
+    groups = {id(edits): edits for edits in map(_edits, findings)}  # many findings may share one fix
+    return rewrite.compose(texts, [edit for edits in groups.values() for edit in edits])
 
 
 def _unparsable(texts: Mapping[Path, Source], patch: rewrite.Patch) -> set[Path]:
@@ -260,26 +359,33 @@ def _unparsable(texts: Mapping[Path, Source], patch: rewrite.Patch) -> set[Path]
     for path, text in patch.texts.items():
         try:
             texts[path].check(text)
-        except (SyntaxError, ValueError, RecursionError):
+            sources.from_bytes(path, texts[path].encode(text))
+        except (SyntaxError, ValueError, RecursionError, MemoryError, SourceError):
             broken.add(path)
     return broken
 
 
-def _finding(proposal: Proposal, verdict: Verdict, program: Program, state: _State, options: Options) -> Finding:
+def _finding(
+    proposal: Proposal, verdict: Verdict, program: Program, state: _State, options: Options, diffs: dict[int, str]
+) -> Finding:
+    """A finding as it is told; ``diffs`` are those of edits that were met before."""
     candidate = verdict.candidate or (proposal.candidates[0] if proposal.candidates else None)
-    diff = ""
-    if candidate is not None:
+    diff = diffs.get(id(candidate.edits), "") if candidate is not None else ""
+    if candidate is not None and not diff:
         texts = program.texts
         patch = rewrite.compose(texts, candidate.edits)
         diff = "".join(
             unified(texts[path].raw(texts[path].text), texts[path].raw(text), path, Path.cwd())
             for path, text in patch.texts.items()
         )
-    cell, line = state.original[proposal.path].place(_home_line(proposal, state))
+        diffs[id(candidate.edits)] = diff
+    home, column = _home(proposal, state)
+    cell, line = state.original[proposal.path].place(home)
     source = program.texts[proposal.path]
     shown = replace(
         proposal,
         line=line,
+        column=column,
         end_line=proposal.end_line + line - proposal.line,
         message=source.told(program.located(proposal.message)),
         held_back=source.told(program.located(proposal.held_back)),
@@ -306,32 +412,26 @@ def _in_cells(verdict: Verdict, program: Program) -> Verdict:
     return replace(verdict, reason=program.located(verdict.reason), evidence=evidence)
 
 
-def _identity(proposal: Proposal, state: _State) -> tuple[str, Path, int]:
-    """What a finding is known by from one round to the next, when lines may have moved."""
-    return proposal.code, proposal.path, _home_line(proposal, state)
+def _identity(proposal: Proposal, state: _State) -> _Identity:
+    """What a finding is known by from one round to the next, when texts have moved: one line may hold several."""
+    return proposal.code, proposal.path, *_home(proposal, state)
 
 
 def _known_by(proposal: Proposal, state: _State) -> str:
     """The fingerprint of a finding, by the file as it is on disk."""
-    return fingerprint.of(proposal.code, state.original[proposal.path], _home_line(proposal, state))
+    return fingerprint.of(proposal.code, state.original[proposal.path], *_home(proposal, state))
 
 
-def _home_line(proposal: Proposal, state: _State) -> int:
-    """The line of the file on disk that a line of the current text came from."""
+def _home(proposal: Proposal, state: _State) -> tuple[int, int]:
+    """The line and column of the file on disk that a finding in the current text came from."""
     old, new = state.original[proposal.path], state.current[proposal.path]
     if old is new:
-        return proposal.line
-    for i1, i2, j1, j2 in _matches(old, new):
-        if j1 <= proposal.line - 1 < j2:
-            return min(i1 + proposal.line - 1 - j1, max(i2 - 1, i1)) + 1
-    return proposal.line
-
-
-@lru_cache(maxsize=256)
-def _matches(old: Source, new: Source) -> tuple[tuple[int, int, int, int], ...]:
-    """Which lines (from, to) of a file became which; found once a round for all findings of the file."""
-    matcher = difflib.SequenceMatcher(None, old.lines, new.lines, autojunk=False)
-    return tuple(opcode[1:] for opcode in matcher.get_opcodes())
+        return proposal.line, proposal.column
+    offset = new.offset(proposal.line, 0) + proposal.column - 1
+    for way in reversed(state.ways[proposal.path]):
+        offset = way.back(offset)
+    line = old.line_of(offset)
+    return line, offset - old.offset(line, 0) + 1
 
 
 def _result(state: _State, findings: Sequence[Finding]) -> Result:
@@ -341,7 +441,12 @@ def _result(state: _State, findings: Sequence[Finding]) -> Result:
         if (new := state.current[path]).text != old.text
     )
     ordered = sorted(findings, key=_order)
-    skipped = [Skipped(path, reason) for path, reason in sorted(state.skipped.items())]
+    for (code, path), reason in state.silent.items():
+        if path == ALL_FILES:
+            state.skip(Path(code), reason, odd=True)
+        else:
+            state.skip(path, f"{code}: {reason}", odd=True)
+    skipped = [skipped for _, skipped in sorted(state.skipped.items())]
     cells = [Skipped(path, why, cell) for path, old in sorted(state.original.items()) for cell, why in old.unread]
     return Result(tuple(ordered), changes, (*skipped, *cells), state.files)
 

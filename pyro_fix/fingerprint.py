@@ -13,19 +13,27 @@ from pyro_fix.diffs import repository
 from pyro_fix.sources import Source
 
 
-def of(code: str, source: Source, line: int) -> str:
-    """24 hexadecimal digits for a finding of ``code`` on a (1-based) line of ``source``, as the file is on disk.
+def of(code: str, source: Source, line: int, column: int = 1) -> str:
+    """24 hexadecimal digits for a finding of ``code`` at a (1-based) line and column of ``source``, as it is on disk.
 
     It depends on the file's path in its repository, the function or class that the line is in, the line's text without
-    indentation, and how many such lines stand before it there; not on where in the file that is.
+    indentation, how many such lines stand before it there, and how much stands before the finding on the line, since
+    one line may have several; not on where in the file that is.
     """
     path = source.path.absolute()
     top = Path(repository(str(path.parent)) or Path.cwd())
     path = path.relative_to(top) if path.is_relative_to(top) else path
     lines = _lines(source)
     scope, text, number = lines[line - 1] if 0 < line <= len(lines) else ("", "", line)
-    known = "\0".join([code, path.as_posix(), scope, text, str(number)])
+    known = "\0".join([code, path.as_posix(), scope, text, str(number), *_before(source, line, column)])
     return hashlib.sha256(known.encode("utf-8", "backslashreplace")).hexdigest()[:24]
+
+
+def _before(source: Source, line: int, column: int) -> list[str]:
+    """How many characters, blanks aside, stand before a column; nothing for what begins its line."""
+    before = source.lines[line - 1][: column - 1] if 0 < line <= len(source.lines) else ""
+    count = len("".join(before.split()))
+    return [str(count)] if count else []
 
 
 @lru_cache(maxsize=64)

@@ -168,7 +168,7 @@ def _lines(program: Program, proposals: Sequence[Proposal]) -> dict[Path, set[in
     """The 1-based lines of each file that any candidate changes."""
     found: dict[Path, set[int]] = {}
     for edit in {edit for proposal in proposals for candidate in proposal.candidates for edit in candidate.edits}:
-        found.setdefault(edit.path, set()).add(program.texts[edit.path].text.count("\n", 0, edit.start) + 1)
+        found.setdefault(edit.path, set()).add(program.texts[edit.path].line_of(edit.start))
     return found
 
 

@@ -35,11 +35,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file, or a cell of a notebook, that was left alone."""
+    """A file or folder, a cell of a notebook, or a transform (its code stands for the path), that was left alone."""
 
     path: Path
     reason: str
     cell: int | None = None
+    odd: bool = False
+    """Whether it could not be looked at, or not be treated with care: the exit code tells.  What is no Python of this
+    version, or no text, is met in any project."""
 
 
 @dataclass(frozen=True)

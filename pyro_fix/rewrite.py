@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+import io
+import re
+import tokenize
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +26,31 @@ class Patch:
     texts: Mapping[Path, str]
     lines: Mapping[Path, tuple[int, ...]]
     """1-based lines of the new text on which an edit begins: what has to run for a verdict to count."""
+    edits: Mapping[Path, tuple[Edit, ...]]
+    """What was done to each file, in the order of places."""
+
+
+class Way:
+    """The way back from a text that edits have made to the one that they were made in."""
+
+    def __init__(self, edits: Sequence[Edit]) -> None:
+        """``edits`` of one file, as :attr:`Patch.edits` has them."""
+        self._edits = edits
+        self._starts: list[int] = []
+        shift = 0
+        for edit in edits:
+            self._starts.append(edit.start + shift)
+            shift += len(edit.replacement) - (edit.end - edit.start)
+
+    def back(self, offset: int) -> int:
+        """Where the character at ``offset`` was before; one that is new has the place of what it replaced."""
+        at = bisect_right(self._starts, offset) - 1
+        if at < 0:
+            return offset
+        edit, into = self._edits[at], offset - self._starts[at]
+        if into >= len(edit.replacement):
+            return edit.end + into - len(edit.replacement)
+        return edit.start + min(into, max(edit.end - edit.start - 1, 0))
 
 
 class Composer:
@@ -29,9 +58,12 @@ class Composer:
 
     def __init__(self) -> None:
         self._taken: dict[Path, list[tuple[int, int, str]]] = {}
+        self._groups: dict[int, Iterable[Edit]] = {}
 
     def add(self, edits: Iterable[Edit]) -> bool:
         """Take a group in, all or none; False when it conflicts with what is in already, or with itself."""
+        if id(edits) in self._groups:  # many findings may share one fix
+            return True
         added: list[tuple[list[tuple[int, int, str]], tuple[int, int, str]]] = []
         for edit in set(edits):
             spans = self._taken.setdefault(edit.path, [])
@@ -46,7 +78,77 @@ class Composer:
                 return False
             spans.insert(at, span)
             added.append((spans, span))
+        self._groups[id(edits)] = edits
         return True
+
+
+def doubt(sources: Mapping[Path, Source], edits: Sequence[Edit]) -> str:
+    """Why edits would do more than change what they say; empty where they are sound.
+
+    Raises :class:`Conflict` or an IndexError where they cannot be made at all.
+    """
+    if not Composer().add(edits):
+        raise Conflict("edits of one fix overlap")
+    by_path: dict[Path, list[Edit]] = {}
+    for edit in edits:
+        if not 0 <= edit.start <= edit.end <= len(sources[edit.path].text):
+            raise IndexError(f"an edit from {edit.start} to {edit.end}")
+        by_path.setdefault(edit.path, []).append(edit)
+    for path, group in by_path.items():
+        source = sources[path]
+        lost = any("#" in source.text[edit.start : edit.end] for edit in group)
+        if lost or source.encoding not in PLAIN_ENCODINGS:
+            patch = compose(sources, group)
+            if lost and _loses_a_comment(source.text, patch.texts[path]):
+                return "a comment that stands in it would be lost"
+            if source.encoding not in PLAIN_ENCODINGS and not survives(source, patch.edits[path]):
+                return f"in its encoding, {source.encoding}, other bytes would change as well"
+    return ""
+
+
+#: Each character has bytes of its own, whatever stands before it.
+PLAIN_ENCODINGS = frozenset({"utf-8", "utf-8-sig", "ascii", "iso-8859-1", "iso-8859-15", "cp1252"})
+
+
+def survives(source: Source, edits: Sequence[Edit]) -> bool:
+    """Whether all bytes outside of ``edits`` (in the order of places) stay as they are.
+
+    An encoding may say something in one place that holds for the next, so each piece is written by itself.
+    """
+    pieces: list[bytes] = []
+    new: list[bytes] = []
+    at = 0
+    try:
+        for edit in edits:
+            kept = source.encode(source.text[at : edit.start])
+            pieces += [kept, source.encode(source.text[edit.start : edit.end])]
+            new += [kept, source.encode(edit.replacement)]
+            at = edit.end
+        rest = source.encode(source.text[at:])
+        text = _apply(source.text, edits)[0]
+        written = b"".join([*new, rest])
+        return (
+            b"".join([*pieces, rest]) == source.data
+            and written == source.encode(text)
+            and written.decode(source.encoding) == text
+        )
+    except (UnicodeError, ValueError):
+        return False
+
+
+def _loses_a_comment(old: str, new: str) -> bool:
+    """Whether a comment of ``old`` is none of ``new`` any more; two may have become one."""
+    before, after = Counter(_comments(old)), list(_comments(new))
+    return any(sum(comment.count(words) for comment in after) < times for words, times in before.items())
+
+
+def _comments(text: str) -> Iterator[str]:
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
+            if token.type == tokenize.COMMENT:
+                yield token.string.rstrip()
+    except (tokenize.TokenError, SyntaxError):
+        return
 
 
 def _meet(left: tuple[int, int, str], right: tuple[int, int, str]) -> bool:
@@ -65,12 +167,13 @@ def compose(sources: Mapping[Path, Source], edits: Iterable[Edit]) -> Patch:
         by_path.setdefault(edit.path, set()).add(edit)
     texts: dict[Path, str] = {}
     lines: dict[Path, tuple[int, ...]] = {}
-    for path, group in by_path.items():
-        texts[path], lines[path] = _apply(sources[path].text, sorted(group, key=lambda e: (e.start, e.end)))
-    return Patch(texts, lines)
+    ordered = {path: tuple(sorted(group, key=lambda e: (e.start, e.end))) for path, group in by_path.items()}
+    for path, group in ordered.items():
+        texts[path], lines[path] = _apply(sources[path].text, group)
+    return Patch(texts, lines, ordered)
 
 
-def _apply(text: str, edits: list[Edit]) -> tuple[str, tuple[int, ...]]:
+def _apply(text: str, edits: Iterable[Edit]) -> tuple[str, tuple[int, ...]]:
     pieces: list[str] = []
     starts: list[int] = []
     at = length = 0
@@ -85,4 +188,5 @@ def _apply(text: str, edits: list[Edit]) -> tuple[str, tuple[int, ...]]:
         length += len(edit.replacement)
         at, last = edit.end, edit
     new = "".join(pieces) + text[at:]
-    return new, tuple(dict.fromkeys(new.count("\n", 0, start) + 1 for start in starts))
+    ends = [match.end() for match in re.finditer(r"\r\n?|\n", new)]
+    return new, tuple(dict.fromkeys(bisect_right(ends, start) + 1 for start in starts))

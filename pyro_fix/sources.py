@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import io
+import os
+import stat
 import tokenize
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +20,18 @@ SKIPPED_FOLDERS = frozenset(
 
 NOTEBOOK = ".ipynb"
 
+#: Larger files are not read: notebooks hold pictures, nothing else that we read comes near.
+LARGEST_FILE = 100_000_000
+#: Longer code than this (of a notebook: in all its cells) is not analysed.  People write a hundredth of it.
+LARGEST_CODE = 2_000_000
+
 
 class SourceError(Exception):
     """A file that cannot be read as Python source; the message is one line for the user."""
+
+
+class OddError(SourceError):
+    """A file unlike those of any project, or that cannot be treated with care: the exit code tells."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,8 @@ class Source:
     @property
     def newline(self) -> str:
         """How the file ends its lines: as its first one."""
-        return "\r\n" if self.lines and self.lines[0].endswith("\r\n") else "\n"
+        first = self.lines[0] if self.lines else ""
+        return first[len(first.rstrip("\r\n")) :] or "\n"
 
     def offset(self, line: int, column: int) -> int:
         """Turn ``ast``'s 1-based line and column in UTF-8 bytes into an offset into ``text``."""
@@ -108,11 +120,25 @@ def read(path: Path) -> Source:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file; raises :class:`SourceError` where they cannot be had."""
+    """The bytes of a file; raises :class:`SourceError` where they cannot be had.
+
+    Only of a regular file: a pipe or a device may never end, and opening it may have effects.
+    """
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+        if stat.S_ISREG(path.stat().st_mode):
+            # without O_NONBLOCK, a pipe that took the file's place meanwhile would have us wait
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            with os.fdopen(descriptor, "rb") as file:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    data = file.read(LARGEST_FILE + 1)
+                    if len(data) > LARGEST_FILE:
+                        raise OddError(f"{path}: is larger than {LARGEST_FILE // 1_000_000} MB")
+                    return data
+    except FileNotFoundError as error:  # a link that leads nowhere, or a file that went as we came
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise OddError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    raise OddError(f"{path}: is no regular file")
 
 
 def from_bytes(path: Path, data: bytes) -> Source:
@@ -121,38 +147,83 @@ def from_bytes(path: Path, data: bytes) -> Source:
         from pyro_fix import notebook  # built on this module, and not needed where there is none
 
         return notebook.from_bytes(path, data)
+    if len(data) > LARGEST_CODE:
+        raise OddError(f"{path}: is longer than {LARGEST_CODE // 1_000_000} MB")
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return Source(path, data, encoding, data.decode(encoding))
+        text = data.decode(encoding)
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
-        raise SourceError(f"{path}: is not text in its declared encoding: {error}") from error
+        raise SourceError(f"{path}: is not text in its declared encoding: {_one_line(error)}") from error
+    except Exception as error:  # codecs for other things than text (``undefined``, ``idna``) raise what they like
+        raise OddError(f"{path}: cannot be read in its declared encoding: {_one_line(error)}") from error
+    source = Source(path, data, encoding, text)
+    if not _comes_back(source):
+        raise OddError(f"{path}: its encoding, {encoding}, would not bring back the same bytes")
+    return source
 
 
-def discover(paths: Iterable[Path]) -> Iterator[Path]:
+def _comes_back(source: Source) -> bool:
+    """Whether the text is written the way that it was: else whatever is rewritten would change bytes elsewhere."""
+    try:
+        return source.encode(source.text) == source.data
+    except Exception:  # see above
+        return False
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def discover(paths: Iterable[Path], told: Callable[[Path, str], object]) -> Iterator[Path]:
     """Yield Python files and notebooks: a file that was named itself always, folders recursively in sorted order.
 
-    Raises :class:`SourceError` for a path that does not exist.
+    ``told`` hears of each folder that cannot be looked into, and why.  Raises :class:`SourceError` for a path that
+    does not exist.
     """
     seen: set[Path] = set()
     for path in paths:
-        if path.is_dir():
-            found: Iterable[Path] = _walk(path)
-        elif path.exists():
-            found = (path,)
-        else:
-            raise SourceError(f"{path}: no such file or folder")
-        for file in found:
+        for file in _walk(path, told) if _is_folder(path) else (path,):
             if file not in seen:
                 seen.add(file)
                 yield file
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()):
-        if entry.is_symlink() and entry.is_dir():
+def _is_folder(path: Path) -> bool:
+    """Whether a path that was named is a folder; what cannot be asked is left to be read, which will say why."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.lexists(path):  # a link that leads nowhere
+            return False
+        raise SourceError(f"{path}: no such file or folder") from None
+    except (OSError, ValueError):
+        return False
+
+
+def _walk(top: Path, told: Callable[[Path, str], object]) -> Iterator[Path]:
+    """The files below a folder; links to folders are not followed, and no nesting is too deep."""
+    ahead = [(top, True)]
+    while ahead:
+        path, is_folder = ahead.pop()
+        if not is_folder:
+            yield path
             continue
-        if entry.is_dir():
-            if entry.name not in SKIPPED_FOLDERS and not entry.name.startswith("."):
-                yield from _walk(entry)
-        elif entry.suffix in (".py", NOTEBOOK):
-            yield entry
+        try:
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            told(path, f"cannot be read: {error.strerror or error}")
+            continue
+        for entry in reversed(found):
+            if _leads_to_folder(entry, follow=False):
+                if entry.name not in SKIPPED_FOLDERS and not entry.name.startswith("."):
+                    ahead.append((path / entry.name, True))
+            elif Path(entry.name).suffix in (".py", NOTEBOOK) and not _leads_to_folder(entry, follow=True):
+                ahead.append((path / entry.name, False))
+
+
+def _leads_to_folder(entry: os.DirEntry[str], *, follow: bool) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follow)
+    except OSError:  # links in a circle, or a folder that may be listed and not entered: reading will say so
+        return False

@@ -28,7 +28,7 @@ def check(options: Options, progress: watch.Progress) -> Result:
     read: dict[Path, sources.Source] = {}
     skipped: list[Skipped] = []
     findings: list[Finding] = []
-    for path in sources.discover(options.paths):
+    for path in sources.discover(options.paths, lambda path, why: skipped.append(Skipped(path, why))):
         if options.excluded(path):
             continue
         try:

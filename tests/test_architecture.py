@@ -16,7 +16,7 @@ CATALOGUE = Path(pyro_fix_transforms.__file__).parent
 
 #: A module may import those of its own line and of lines above it.
 ORDER = (
-    ("sources", "notebook", "observation", "watch"),
+    ("sources", "notebook", "observation", "watch", "internal"),
     ("transform", "analysis"),  # analysis knows transform for typing alone, and the other way round
     ("result", "diffs", "rewrite", "edits", "imports", "suppress", "fingerprint", "catalogue", "config"),
     ("runner",),

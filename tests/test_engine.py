@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from pyro_fix import catalogue, engine, sources
+from pyro_fix import catalogue, engine, rewrite, sources
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options
 from pyro_fix.judge import NEEDS_RUN, Static
@@ -73,6 +73,34 @@ def test_findings_are_in_order_and_where_the_file_on_disk_has_them(tmp_path):
     result = check(tmp_path, "SVI051", "SVI161")
     assert [(f.proposal.code, f.proposal.line) for f in result.findings] == [("SVI051", 7), ("SVI161", 7)]
     assert "+from pyro.distributions import constraints" in result.findings[0].diff
+
+
+def test_two_params_of_one_statement_are_two_findings(tmp_path):
+    """Each is known by its own place, so that one run mends both to the end."""
+    params = [f"pyro.param('{name}', torch.tensor(2.))" for name in "ab"]
+    text = PREAMBLE + f"def guide():\n    dist.Gamma({', '.join(params)}); dist.Beta({', '.join(params)})\n"
+    write(tmp_path, a=text)
+    result = check(tmp_path, "SVI051", "SVI161")
+    assert len({f.fingerprint for f in result.findings}) == len(result.findings) == 4
+    start = text.splitlines()[5].index("pyro.param('a'") + 1
+    assert {f.proposal.column for f in result.findings} == {start, start + len(params[0]) + 2}
+    (change,) = result.changes
+    write(tmp_path, a=change.text)
+    assert check(tmp_path).findings == ()
+
+
+def test_the_way_back_from_edits():
+    text = "abcdefghij"
+    edits = [
+        Edit(Path("a"), 0, 0, "++"),
+        Edit(Path("a"), 2, 4, "X"),
+        Edit(Path("a"), 6, 6, "yyy"),
+        Edit(Path("a"), 9, 10, ""),
+    ]
+    patch = rewrite.compose({Path("a"): sources.from_bytes(Path("a"), text.encode())}, edits)
+    assert patch.texts[Path("a")] == "++abXefyyyghi"
+    way = rewrite.Way(patch.edits[Path("a")])
+    assert [way.back(at) for at in range(13)] == [0, 0, 0, 1, 2, 4, 5, 6, 6, 6, 6, 7, 8]
 
 
 def test_listing_needs_one_round(tmp_path):

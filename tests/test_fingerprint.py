@@ -18,10 +18,10 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "pkg" / "train.py"
 
 
-def _of(file: Path, text: str, line: int, code: str = "SVI051") -> str:
+def _of(file: Path, text: str, line: int, code: str = "SVI051", column: int = 1) -> str:
     file.parent.mkdir(exist_ok=True)
     file.write_text(text)
-    return fingerprint.of(code, sources.read(file), line)
+    return fingerprint.of(code, sources.read(file), line, column)
 
 
 def test_moved_and_indented_lines_keep_it(file: Path) -> None:
@@ -45,6 +45,16 @@ def test_it_tells_findings_apart(file: Path) -> None:
     assert len(found) == 7
 
 
+def test_two_findings_of_one_line_have_two(file: Path) -> None:
+    text = "import pyro\n\n\ndef guide():\n    use(pyro.param('a'), pyro.param('b'))\n"
+    first, second = (_of(file, text, 5, column=column) for column in (9, 26))
+    assert first != second
+    spaced = text.replace(", pyro", ",   pyro")
+    assert [_of(file, spaced, 5, column=column) for column in (9, 28)] == [first, second]
+    moved = "# a header\n" + text.replace("    use", "        use")
+    assert [_of(file, moved, 6, column=column) for column in (13, 30)] == [first, second]
+
+
 def test_it_does_not_depend_on_where_the_repository_lies(file: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("clone")
     subprocess.run(["git", "init", "-q", elsewhere], check=True)
@@ -63,7 +73,7 @@ def test_the_engine_leaves_out_what_was_refused(file: Path) -> None:
     )
     options = Options(paths=(file,), verify=False)
     first, second = check(options, lambda _: None).findings
-    assert first.fingerprint == fingerprint.of("SVI051", sources.read(file), 6) != second.fingerprint
+    assert first.fingerprint == fingerprint.of("SVI051", sources.read(file), 6, 9) != second.fingerprint
     (left,) = check(
         Options(paths=(file,), verify=False, refused=frozenset({first.fingerprint})), lambda _: None
     ).findings

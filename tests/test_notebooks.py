@@ -184,7 +184,7 @@ def test_notebooks_are_found_beside_python_files(tmp_path: Path) -> None:
     for name in ("b.ipynb", "a.py", "c.txt", ".ipynb_checkpoints/b-checkpoint.ipynb", "sub/d.ipynb"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [path.name for path in sources.discover([tmp_path])] == ["a.py", "b.ipynb", "d.ipynb"]
+    assert [path.name for path in sources.discover([tmp_path], print)] == ["a.py", "b.ipynb", "d.ipynb"]
 
 
 def test_outputs_cost_no_search(tmp_path: Path) -> None:

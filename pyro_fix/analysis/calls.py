@@ -27,6 +27,7 @@ from pyro_fix.analysis.values import (
     SviValue,
     Value,
     join,
+    literal,
     options,
 )
 
@@ -375,7 +376,7 @@ def _number(run: Interpreter, made: Made) -> Value:
     if isinstance(inner, Const) and type(inner.value).__name__ == made.name.rpartition(".")[2]:
         return inner
     if isinstance(inner, Const) and isinstance(inner.value, (int, float)):
-        return Const(int(inner.value) if made.name == "builtins.int" else float(inner.value), inner.within)
+        return literal(int(inner.value) if made.name == "builtins.int" else float(inner.value), inner.within)
     if inner is not None and flow.reaches(inner, SiteValue):
         run.hazard(made.node, f"{made.name.rpartition('.')[2]}() of a sampled value")
     return made

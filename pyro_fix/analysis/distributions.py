@@ -11,11 +11,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from pyro_fix.analysis import _distributions as _table
+from pyro_fix.analysis.values import LARGEST_NUMBER
 
 PYRO_VERSION: str = _table.PYRO_VERSION
 """Version of the Pyro that the table was read off."""
@@ -153,7 +154,7 @@ _VARYING = re.compile(r"(?<=[(, ])(?:\?|[-+.\w]+\.\.[-+.\w]+)(?=[,)])")
 def _parse(text: str) -> ast.expr | None:
     try:
         return ast.parse(_VARYING.sub(UNKNOWN, text.strip()), mode="eval").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
@@ -180,7 +181,7 @@ def _number(node: ast.expr | None) -> float:
         return math.inf
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_number(node.operand)
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and abs(node.value) <= LARGEST_NUMBER:
         return float(node.value)
     return math.nan
 
@@ -207,6 +208,7 @@ def _domain(node: ast.expr | None) -> _Domain | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def implies(constraint: str, required: str) -> bool | None:
     """Whether values under ``constraint`` always satisfy ``required``; None when that cannot be told.
 

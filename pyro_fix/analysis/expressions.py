@@ -32,6 +32,7 @@ from pyro_fix.analysis.values import (
     SviValue,
     Value,
     join,
+    literal,
     options,
 )
 
@@ -63,11 +64,14 @@ class Evaluator:
     """Generators that are surely read to their end."""
     depth = 0
     """How many expressions, in one another, are being evaluated."""
+    work = 0
+    """How many statements and expressions have been run for the file that is being read."""
 
     def evaluate(self: Any, node: ast.expr) -> Value:
         """The value of an expression; facts about the calls in it are recorded."""
         if self.depth == MAX_NESTING:
             return Opaque()
+        self.spend(1)
         self.depth += 1
         handler = _EXPRESSIONS.get(type(node))
         value: Value = handler(self, node) if handler is not None else self._unknown(node)
@@ -81,7 +85,7 @@ class Evaluator:
         return Opaque()
 
     def _constant(self, node: ast.Constant) -> Value:
-        return Const(node.value, tuple(self.functions))
+        return literal(node.value, tuple(self.functions))
 
     def _name(self, node: ast.Name) -> Value:
         found = self.scope.lookup(node.id)
@@ -355,9 +359,9 @@ class Evaluator:
                 else:
                     whole = False
                 continue
-            literal = self.evaluate(key)
-            if isinstance(literal, Const) and isinstance(literal.value, (str, int)):
-                items[literal.value] = inner
+            name = self.evaluate(key)
+            if isinstance(name, Const) and isinstance(name.value, (str, int)):
+                items[name.value] = inner
             else:
                 whole = False
         return calls.with_scope(Mapping(items, whole, node), self.scope)

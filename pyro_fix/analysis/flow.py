@@ -47,11 +47,7 @@ class Origin:
 def origins(value: Value) -> Iterator[Origin]:
     """Every param that ``value`` was made from; one that may arrive both ways counts as changed."""
     found: dict[int, Origin] = {}
-    try:
-        all_of_them = list(_origins(value, reshaped=False))
-    except RecursionError:  # a value that hundreds of statements built up
-        all_of_them = list(_changed(value))
-    for origin in all_of_them:
+    for origin in _origins(value):
         known = found.get(id(origin.param.param))
         if known is not None:
             origin = Origin(origin.param, origin.unchanged and known.unchanged, origin.reshaped or known.reshaped)
@@ -59,32 +55,36 @@ def origins(value: Value) -> Iterator[Origin]:
     yield from found.values()
 
 
-def _origins(value: Value, reshaped: bool) -> Iterator[Origin]:
-    if isinstance(value, ParamValue):
-        yield Origin(value, True, reshaped)
-    elif isinstance(value, Join):
-        for option in value.options:
-            yield from _origins(option, reshaped)
-    elif isinstance(value, Attribute) and value.name in ("data", "T"):
-        yield from _origins(value.base, reshaped or value.name == "T")
-    elif isinstance(value, Item):
-        yield from _origins(value.base, reshaped or not _leading(value.index))
-        yield from _changed(value.index)
-    elif isinstance(value, Applied) and isinstance(value.callee, Attribute):
-        name = value.callee.name
-        if name in _SAME or name in _RESHAPING:
-            yield from _origins(value.callee.base, reshaped or name in _RESHAPING)
+def _origins(value: Value) -> Iterator[Origin]:
+    """The same, one by one; each part is looked at once, whatever number of ways lead to it."""
+    changed: list[Value] = []
+    seen: set[tuple[int, bool]] = set()
+    ahead = [(value, False)]
+    while ahead:
+        current, reshaped = ahead.pop()
+        if (id(current), reshaped) in seen:
+            continue
+        seen.add((id(current), reshaped))
+        if isinstance(current, ParamValue):
+            yield Origin(current, True, reshaped)
+        elif isinstance(current, Join):
+            ahead += [(option, reshaped) for option in current.options]
+        elif isinstance(current, Attribute) and current.name in ("data", "T"):
+            ahead.append((current.base, reshaped or current.name == "T"))
+        elif isinstance(current, Item):
+            ahead.append((current.base, reshaped or not _leading(current.index)))
+            changed.append(current.index)
+        elif isinstance(current, Applied) and isinstance(current.callee, Attribute):
+            name = current.callee.name
+            if name in _SAME or name in _RESHAPING:
+                ahead.append((current.callee.base, reshaped or name in _RESHAPING))
+            else:
+                changed.append(current)
+        elif isinstance(current, Made) and current.name in _RESHAPING_FUNCTIONS and current.arguments:
+            ahead += [(part, True) for part in current.arguments[0].parts() or (current.arguments[0],)]
         else:
-            yield from _changed(value)
-    elif isinstance(value, Made) and value.name in _RESHAPING_FUNCTIONS and value.arguments:
-        for part in value.arguments[0].parts() or (value.arguments[0],):
-            yield from _origins(part, True)
-    else:
-        yield from _changed(value)
-
-
-def _changed(value: Value) -> Iterator[Origin]:
-    for part in walk(value):
+            changed.append(current)
+    for part in walk(*changed):
         if isinstance(part, ParamValue):
             yield Origin(part, False, True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def importing(named: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
 
 def _name(path: Path) -> bytes:
     """What an import calls a file."""
-    return (path.parent.name if path.stem == "__init__" else path.stem).encode()
+    return os.fsencode(path.parent.name if path.stem == "__init__" else path.stem)
 
 
 def _imported(data: bytes) -> Iterator[bytes]:
@@ -45,16 +46,20 @@ def _imported(data: bytes) -> Iterator[bytes]:
 def _around(named: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
     count = 0
     for root in dict.fromkeys(map(_root, named)):
-        files = sources.discover([root]) if _is_marked(root) else sorted(root.glob("*.py"))
+        files = sources.discover([root], _passed_over) if _is_marked(root) else sorted(root.glob("*.py"))
         for path in files:
             count += 1
             if count > MOST_FILES:
                 return
             if path.suffix == ".py":
                 try:
-                    yield path, path.read_bytes()
-                except OSError:
+                    yield path, sources.read_bytes(path)
+                except sources.SourceError:
                     continue
+
+
+def _passed_over(folder: Path, reason: str) -> None:
+    """A folder that cannot be looked into is nobody's concern who did not name it."""
 
 
 def _root(path: Path) -> Path:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +48,10 @@ MAX_CALLS = 24
 #: How many of the functions that one ``def`` makes, in several calls round it, are looked at on their own.
 MAX_ALONE = 4
 
+#: How many statements and expressions may be run to read a file, calls that are followed included: many times what the
+#: longest files of real projects take.  Counted, not timed, so that findings do not depend on the machine's load.
+MAX_WORK = 4_000_000
+
 #: What a function has to mention for its body to be worth running, unless it calls one that does.
 _RELEVANT = re.compile(
     r"param|sample|svi|step|optim|adam|sgd|elbo|auto[a-z]|guide|plate|dist\b|distributions|constraint|loader|epoch|loss|validat"
@@ -58,7 +63,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 #: What is put aside while another module or function is run from scratch.
 _STATE = (
     *("module", "scope", "entry", "root", "loops", "contexts", "functions", "nesting", "arms", "frames"),
-    *("_exits", "_returns", "_tries"),
+    *("_exits", "_returns", "_tries", "depth", "work"),
 )
 
 
@@ -72,11 +77,18 @@ class Frame:
     """Whether a conditional ``return`` so far may have left out the rest of it."""
 
 
+class TooMuch(Exception):
+    """A file takes more than ``MAX_WORK`` to be read; the message is one line."""
+
+
 class Importer(Protocol):
     """Finds the file behind an import."""
 
     def find(self, name: str, importing: Module) -> Module | None:
         """The module that ``name`` (dots in front: relative) means in ``importing``; ``None`` if not the project's."""
+
+    def give_up(self, module: Module, error: Exception) -> None:
+        """Hear that ``module`` cannot be analysed."""
 
 
 class Interpreter(Evaluator):
@@ -129,21 +141,18 @@ class Interpreter(Evaluator):
         """Run ``module`` once; a module that imports itself in a circle sees what is there so far."""
         if module.state != "new":
             return
-        saved = self._leave()
         module.state = "running"
-        self.module, self.scope, self.entry, self.root = module, module.scope, module, module
-        self._run(module.tree.body)
-        self._restore(saved)
+        with self._from_scratch(module):
+            self.entry, self.root = module, module
+            self._run(module.tree.body)
         module.state = "done"
 
     def run_rest(self, module: Module) -> None:
         """Run the functions of ``module`` that no call has reached, with unknown arguments."""
-        saved = self._leave()
-        self.module, self.scope = module, module.scope
-        # from the bottom up, where callers tend to stand: a function is better understood by a call than on its own
-        self._run_functions(module.tree.body[::-1], module.scope, None)
-        self._run_inner(module)
-        self._restore(saved)
+        with self._from_scratch(module):
+            # from the bottom up, where callers tend to stand: a function is better understood by a call than on its own
+            self._run_functions(module.tree.body[::-1], module.scope, None)
+            self._run_inner(module)
 
     def _run_functions(self, body: Iterable[ast.stmt], scope: Scope, owner: Class | None) -> None:
         for node in body:
@@ -326,18 +335,23 @@ class Interpreter(Evaluator):
             isinstance(value, Class) and self._is_relevant(value.node, value.module)
         )
 
-    def _leave(self) -> dict[str, object]:
-        """Put what is being run aside, to run something else from scratch."""
+    @contextmanager
+    def _from_scratch(self, module: Module) -> Iterator[None]:
+        """Put what is being run aside, to run something of ``module`` from scratch; what goes wrong ends there."""
         saved = {name: getattr(self, name, None) for name in _STATE}
-        self.entry = None
+        self.module, self.scope, self.entry, self.work = module, module.scope, None, 0
         self.loops, self.contexts, self.functions, self.nesting, self.frames = [], [], [], [], []
         self.arms = {}
         self._exits, self._returns, self._tries = [], [], []
-        return saved
-
-    def _restore(self, saved: dict[str, object]) -> None:
-        for name, value in saved.items():
-            setattr(self, name, value)
+        try:
+            yield
+        except TooMuch as error:
+            self.importer.give_up(module, error)
+        except Exception as error:  # whatever a file holds, the others are read
+            self.importer.give_up(self.module, error)
+        finally:
+            for name, value in saved.items():
+                setattr(self, name, value)
 
     def path_of(self, owner: Value, name: str) -> str | None:
         """The name that Pyro gives to an attribute of a module: ``linear.weight``; ``None`` where that is not known."""
@@ -349,6 +363,12 @@ class Interpreter(Evaluator):
                 return None
             owner, name = holder[0], f"{holder[1]}.{name}"
         return None
+
+    def spend(self, work: int) -> None:
+        """Count what has been done for the file that is being read; raises :class:`TooMuch`."""
+        self.work += work
+        if self.work > MAX_WORK:
+            raise TooMuch("takes too long to be analysed")
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -362,6 +382,7 @@ class Interpreter(Evaluator):
     def _run(self, body: Sequence[ast.stmt]) -> bool:
         """Run statements in order; True when control leaves the block (return, raise, break, continue)."""
         for statement in body:
+            self.spend(1)
             handler = _STATEMENTS.get(type(statement))
             if handler is not None and handler(self, statement):
                 return True

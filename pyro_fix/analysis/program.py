@@ -236,6 +236,10 @@ class Program:
     seen: Seen = field(default_factory=Seen)
     """What runs of these programs showed."""
 
+    memo: dict[tuple[object, ...], object] = field(default_factory=dict)
+    """What transforms have worked out of these facts, to be asked again."""
+    _same_name: dict[tuple[str, Module], list[Param]] = field(default_factory=dict)
+
     @cached_property
     def texts(self) -> dict[Path, Source]:
         """Every file that was read."""
@@ -259,7 +263,10 @@ class Program:
         """
         if param.kind != "param" or param.name is None:
             return [param]
-        return [other for other in self._by_name[param.name] if _linked(other.module, param.module)]
+        key = (param.name, param.module)
+        if key not in self._same_name:
+            self._same_name[key] = [c for c in self._by_name[param.name] if _linked(c.module, param.module)]
+        return self._same_name[key]
 
     def roles(self, function: ast.AST) -> set[str]:
         """Which of ``model`` and ``guide`` a function is, for the SVI objects that were found."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from pyro_fix import sources
+from pyro_fix import internal, sources
 from pyro_fix.analysis import deltas, importers, names
-from pyro_fix.analysis.interpreter import Interpreter
+from pyro_fix.analysis.interpreter import Interpreter, TooMuch
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.scopes import Module
-from pyro_fix.sources import Source, SourceError
+from pyro_fix.sources import OddError, Source, SourceError
 
 #: Bytes without which a file cannot hold a finding, so that it is never parsed.
 _PYRO = re.compile(rb"\bpyro\b")
@@ -52,14 +52,16 @@ def of_concern(path: Path, data: bytes) -> Source | None:
 class Project:
     """Finds and reads modules; one object a run of pyro-fix."""
 
-    def __init__(self, known: Mapping[Path, Source] | None = None) -> None:
-        """``known`` are texts to use in the place of files, by absolute path."""
+    def __init__(self, known: Mapping[Path, Source] | None = None, without: Collection[Path] = ()) -> None:
+        """``known`` are texts to use in the place of files, by absolute path; files ``without`` are not read."""
         self._known = known or {}
         self.program = Program()
         self.unreadable: dict[Path, str] = {}
         """File -> why it cannot be read as Python, in one line."""
+        self.failed: dict[Path, str] = {}
+        """File -> what went wrong as it was analysed.  Facts may be missing then: analyse again without it."""
         self._interpreter = Interpreter(self.program, self)
-        self._modules: dict[Path, Module | None] = {}
+        self._modules: dict[Path, Module | None] = dict.fromkeys(without)
         self._roots: dict[Path, tuple[Path, ...]] = {}
         self._exists: dict[Path, bool] = {}
 
@@ -70,8 +72,9 @@ class Project:
         try:
             modules = [module for source in files if (module := self._add(source)) is not None]
             for path, data in importers.importing(module.path for module in modules):
-                if concerns(data):
-                    self._at(path.with_suffix(""))
+                if concerns(data) and self._at(path.with_suffix("")) is None:  # nobody asked for it
+                    self.unreadable.pop(path, None)
+                    self.failed.pop(path, None)
             for module in modules:
                 self._interpreter.run_module(module)
             for module in list(self.program.modules.values()):
@@ -95,7 +98,11 @@ class Project:
         if path not in self._modules:
             try:
                 tree = source.parse()
-            except (SyntaxError, ValueError, RecursionError) as error:
+            except (RecursionError, MemoryError):
+                self.failed[path] = "is nested too deeply to be parsed"
+                self._modules[path] = None
+                return None
+            except (SyntaxError, ValueError) as error:
                 where = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
                 self.unreadable[path] = f"cannot be parsed: {where}"
                 self._modules[path] = None
@@ -104,6 +111,11 @@ class Project:
             self._modules[path] = module
             self.program.modules[path] = module
         return self._modules[path]
+
+    def give_up(self, module: Module, error: Exception) -> None:
+        """Remember that a file could not be analysed."""
+        words = str(error) if isinstance(error, TooMuch) else internal.told(error)
+        self.failed.setdefault(module.path, words)
 
     def find(self, name: str, importing: Module) -> Module | None:
         """The project's file behind an import, read only when it can matter (see ``Importer``)."""
@@ -141,8 +153,10 @@ class Project:
             if self._is_file(path):
                 try:
                     source = self._known.get(path) or sources.read(path)
-                except SourceError:
+                except SourceError as error:
                     self._modules[path] = None
+                    if isinstance(error, OddError):
+                        self.failed[path] = str(error).removeprefix(f"{path}: ")
                     return None
                 if _PYRO.search(source.data) is None and b"torch" not in source.data:
                     self._modules[path] = None
@@ -152,5 +166,8 @@ class Project:
 
     def _is_file(self, path: Path) -> bool:
         if path not in self._exists:
-            self._exists[path] = path.is_file()
+            try:
+                self._exists[path] = path.is_file()
+            except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+                self._exists[path] = False
         return self._exists[path]

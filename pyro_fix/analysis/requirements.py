@@ -47,6 +47,17 @@ class Requirement:
 
 def requirement(program: Program, param: Param) -> Requirement | None:
     """What is asked of ``param``; ``None`` when nothing is, or when it never arrives unchanged."""
+    if param.kind != "param" or param.name is None:
+        return _requirement(program, param)
+    key = ("requirement", param.name, param.module)  # one for all calls of the name
+    if key not in program.memo:
+        program.memo[key] = _requirement(program, param)
+    found = program.memo[key]
+    assert found is None or isinstance(found, Requirement)
+    return found
+
+
+def _requirement(program: Program, param: Param) -> Requirement | None:
     same_name = program.same_name(param)
     uses = tuple(
         use

@@ -143,6 +143,11 @@ class Module:
         return Counter(node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name))
 
     @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """What each node of the tree is a part of."""
+        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+
+    @cached_property
     def declared_global(self) -> frozenset[str]:
         """Names that some function in the file assigns outside itself."""
         declarations = (node for node in ast.walk(self.tree) if isinstance(node, (ast.Global, ast.Nonlocal)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -122,5 +121,16 @@ def _fits(spelled: str | None, name: str) -> bool:
     """Whether a name can be what the source spells (see ``calls.literal_name``)."""
     if spelled is None:
         return True
-    pattern = ".*".join(re.escape(part) for part in spelled.split("{}"))
-    return re.fullmatch(pattern, name) is not None
+    first, *rest = spelled.split("{}")
+    if not rest:
+        return name == spelled
+    *middle, last = rest
+    at, end = len(first), len(name) - len(last)
+    if not name.startswith(first) or not name.endswith(last):
+        return False
+    for part in middle:  # each as early as it can be: then the others fit, if they can
+        found = name.find(part, at, end) if at <= end else -1
+        if found < 0:
+            return False
+        at = found + len(part)
+    return at <= end

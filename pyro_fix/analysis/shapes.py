@@ -19,6 +19,7 @@ from pyro_fix.analysis.values import (
     Made,
     ParamValue,
     Value,
+    is_small,
 )
 
 Shape = tuple[int, ...]
@@ -47,10 +48,7 @@ class Shapes:
 
 def shape(value: Value | None, known: Mapping[Value, Value] | None = None) -> Shape | None:
     """The shape of a tensor; ``None`` where the source does not tell.  ``known``: what arguments of functions are."""
-    try:
-        return _shape(value, known or {})
-    except RecursionError:  # a value that hundreds of statements built up
-        return None
+    return _shape(value, known or {}) if is_small(value) else None
 
 
 def number(value: Value | None, known: Mapping[Value, Value] | None = None) -> int | None:
@@ -81,6 +79,8 @@ def number(value: Value | None, known: Mapping[Value, Value] | None = None) -> i
 def of_distribution(value: Value | None, known: Mapping[Value, Value] | None = None) -> Shapes | None:
     """The batch and the event of a distribution; ``None`` where the source does not tell."""
     known = known or {}
+    if not is_small(value):
+        return None
     if isinstance(value, Applied) and isinstance(value.callee, Attribute):
         return _method(value, value.callee, known)
     if not isinstance(value, Made) or value.spread or not value.name.startswith("pyro.distributions."):

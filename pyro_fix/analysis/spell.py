@@ -13,6 +13,7 @@ from pyro_fix.analysis.program import Program, Step, Svi
 from pyro_fix.analysis.roles import lineage
 from pyro_fix.analysis.scopes import DEEPEST, Scope
 from pyro_fix.analysis.values import (
+    LARGEST_NUMBER,
     Applied,
     Argument,
     Arithmetic,
@@ -29,6 +30,10 @@ from pyro_fix.analysis.values import (
 )
 from pyro_fix.analysis.values import Mapping as MappingValue
 
+#: A value whose source would have more parts than this is not spelled ...
+MOST_WORDS = 100
+#: ... nor a number of steps that are made in more places.
+MOST_PLACES = 16
 _OPERATORS = {"Add": "+", "Sub": "-", "Mult": "*", "FloorDiv": "//", "Div": "/"}
 
 
@@ -44,20 +49,18 @@ def spell(value: Value, scope: Scope, known: Mapping[Value, Value] | None = None
     A name wins over a literal, and an attribute of something that has a name does.  In a function, a caller's literal
     is no source: others may call it with another.  ``known`` says what a function's arguments are in that scope.
     """
-    try:
-        return _Writer(scope, known or {}).write(value)
-    except RecursionError:  # a value that hundreds of statements built up
-        return None
+    return _Writer(scope, known or {}).write(value)
 
 
 class _Writer:
-    """Writes values as source that can be read in one scope."""
+    """Writes one value; what would take more than ``MOST_WORDS`` is nothing that a person would read."""
 
     def __init__(self, scope: Scope, known: Mapping[Value, Value]) -> None:
         self._scope, self._known = scope, known
         names = scope.visible().items()
         self._visible = {name: v for name, v in names if name.isidentifier() and not name.startswith("__")}
         self._names = {id(value): name for name, value in reversed(self._visible.items())}
+        self._words = 0
 
     @cached_property
     def _paths(self) -> dict[int, str]:
@@ -84,6 +87,10 @@ class _Writer:
         return parts
 
     def write(self, value: Value) -> str | None:
+        """Source for a value, or for a part of it."""
+        self._words += 1
+        if self._words > MOST_WORDS:
+            return None
         if isinstance(value, Argument) and value in self._known:
             return self.write(self._known[value])
         if id(value) in self._names:
@@ -212,7 +219,10 @@ def steps_of(program: Program, svi: Svi, scope: Scope) -> StepCount:
     doubt = _doubt(program, svi)
     if doubt:
         return StepCount(None, doubt)
-    counts = [_steps_at(step, scope) for step in svi.steps if not step.stands_aside]
+    steps = [step for step in svi.steps if not step.stands_aside]
+    if len(steps) > MOST_PLACES:
+        return StepCount(None, "the SVI object is stepped in too many places to count")
+    counts = [_steps_at(step, scope) for step in steps]
     for count in counts:
         if count.source is None:
             return count
@@ -268,6 +278,7 @@ def _steps_at(step: Step, scope: Scope) -> StepCount:
         factors.append(text)
         number = _number(count)
         literal = literal * number if literal is not None and number is not None else None
+        literal = literal if literal is not None and abs(literal) <= LARGEST_NUMBER else None
     source = factors[0] if len(factors) == 1 else f"({' * '.join(factors)})"
     return StepCount(source if factors else "1", literal=literal)
 

@@ -19,6 +19,7 @@ from pyro_fix.analysis.values import (
     Library,
     Made,
     Value,
+    is_small,
     same,
 )
 
@@ -41,6 +42,8 @@ class Spelled:
 
 def spelled(value: Value | None) -> Spelled | None:
     """The name that ``value`` is; ``None`` when it is computed in ways that are not understood."""
+    if value is None or not is_small(value):
+        return None
     if isinstance(value, Const) and isinstance(value.value, str):
         return Spelled(value.value)
     if isinstance(value, Arithmetic) and value.operator == "JoinedStr":
@@ -128,6 +131,8 @@ class _Comparison:
 
     def all_alike(self, left: Group[Value], right: Group[Value]) -> bool:
         """Whether each is like its counterpart."""
+        if not all(map(is_small, (*left, *right))):
+            return False
         return len(left) == len(right) and all(self._alike(a, b) for a, b in zip(left, right, strict=True))
 
     def _alike(self, left: Value, right: Value) -> bool:

@@ -6,6 +6,7 @@ Supports are written as constraints are (:mod:`pyro_fix.analysis.distributions`)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -130,7 +131,7 @@ def _dependent(name: str, made: Made) -> str | None:
 def _number(value: Value | None) -> str:
     """A bound that every element shares."""
     known = extent(value)
-    if known is None or known.low != known.high:
+    if known is None or known.low != known.high or not math.isfinite(known.low):
         return UNKNOWN
     return repr(int(known.low)) if known.low == int(known.low) else repr(known.low)
 

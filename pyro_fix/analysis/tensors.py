@@ -15,6 +15,7 @@ from pyro_fix.analysis.values import (
     Made,
     ParamValue,
     Value,
+    is_small,
     same,
     walk,
 )
@@ -77,9 +78,10 @@ def requires_grad(value: Value | None) -> bool:
 def extent(value: Value | None) -> Extent | None:
     """The extent of ``value``; ``None`` when it cannot be read from the source."""
     try:
-        return _extent(value)
+        known = _extent(value) if is_small(value) else None
     except RecursionError:  # a value that hundreds of statements built up
         return None
+    return None if known is None or math.isnan(known.low) or math.isnan(known.high) else known
 
 
 def _extent(value: Value | None) -> Extent | None:

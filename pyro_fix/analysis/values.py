@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from pyro_fix.analysis.program import Param, Site, Svi
     from pyro_fix.analysis.scopes import Module, Scope
 
+#: Greater numbers are not understood: no rate, size or count of steps comes near, and to compute with them takes long.
+LARGEST_NUMBER = 2**63
+#: A value that is made of more parts than this, written out in full, is not computed: ``n = n * n`` doubles them.
+MOST_PARTS = 2000
+
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
 
@@ -331,6 +336,10 @@ class Loop:
         """Whether a ``continue`` so far may have left out the rest of a round."""
 
 
+#: Something that may be any of more values than this is not understood.
+MOST_OPTIONS = 8
+
+
 def same(left: Value, right: Value) -> bool:
     """Whether two values are known to be equal: one object, or equal literals of one type."""
     if left is right:
@@ -342,6 +351,13 @@ def same(left: Value, right: Value) -> bool:
     return False
 
 
+def literal(value: object, within: tuple[ast.AST, ...] | None = None) -> Value:
+    """A literal, or what was computed from some; nothing is known of a number that is too large, or none."""
+    if isinstance(value, (int, float)) and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        return Opaque()
+    return Const(value, within)
+
+
 def join(*values: Value) -> Value:
     """The value that stands for any of ``values``."""
     options: list[Value] = []
@@ -349,9 +365,9 @@ def join(*values: Value) -> Value:
         for option in value.options if isinstance(value, Join) else (value,):
             if not any(same(option, known) for known in options):
                 options.append(option)
-    if len(options) == 1:
-        return options[0]
-    return Join(tuple(options)) if len(options) <= 8 else Opaque()
+                if len(options) > MOST_OPTIONS:
+                    return Opaque()
+    return options[0] if len(options) == 1 else Join(tuple(options))
 
 
 def options(value: Value | None) -> tuple[Value, ...]:
@@ -361,10 +377,23 @@ def options(value: Value | None) -> tuple[Value, ...]:
     return value.options if isinstance(value, Join) else (value,)
 
 
-def walk(value: Value) -> Iterator[Value]:
-    """``value`` and everything it was made from, each once."""
+def is_small(value: Value | None) -> bool:
+    """Whether a value can be computed part by part, those that it holds several times included."""
+    stack, count = [value], 0
+    while stack:
+        current = stack.pop()
+        count += 1
+        if count + len(stack) > MOST_PARTS:
+            return False
+        if current is not None:
+            stack.extend(current.parts())
+    return True
+
+
+def walk(*values: Value) -> Iterator[Value]:
+    """``values`` and everything that they were made from, each once."""
     seen: set[int] = set()
-    stack = [value]
+    stack = list(values)
     while stack:
         current = stack.pop()
         if id(current) not in seen:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from pyro_fix.notebook import layout, magics
 from pyro_fix.notebook.layout import Cell, LayoutError
-from pyro_fix.sources import Source, SourceError, read_bytes
+from pyro_fix.sources import LARGEST_CODE, OddError, Source, SourceError, read_bytes
 
 _BOM = b"\xef\xbb\xbf"
 #: The text is run as UTF-8, whatever a comment in the first cell says.
@@ -113,7 +113,7 @@ class Notebook(Source):
     @property
     def newline(self) -> str:
         """How the cells end their lines."""
-        return "\r\n" if any("\r\n" in cell.text for cell in self.cells) else "\n"
+        return "\r\n" if any("\r\n" in cell.text for cell in self.cells) else "\n"  # the line ends of the text are ours
 
     @cached_property
     def _masked(self) -> list[magics.Masked]:
@@ -152,6 +152,8 @@ def from_bytes(path: Path, data: bytes) -> Notebook:
         raise SourceError(f"{path}: {error}") from error
     if found.language and not re.fullmatch(r"i?python\d*", found.language):
         raise SourceError(f"{path}: its cells are written in {found.language}")
+    if sum(len(cell.text) for cell in found.cells) > LARGEST_CODE:
+        raise OddError(f"{path}: has more than {LARGEST_CODE // 1_000_000} MB of code")
     mark = "# %% [cell "
     while any(mark in cell.text for cell in found.cells):
         mark = mark.replace("%", "%%", 1)

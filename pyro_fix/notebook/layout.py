@@ -19,7 +19,14 @@ from typing import Any
 _SPACE = re.compile(r"[ \t\n\r]*")
 #: One character of a string as JSON spells it: a surrogate pair is one character, too.
 _CHARACTER = re.compile(r"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|\\u\w{4}|\\.|[^\\]")
-_decode = json.JSONDecoder().raw_decode
+
+
+def _integer(digits: str) -> float:
+    """No number of a notebook but its format matters, and Python refuses to read very long ones."""
+    return int(digits) if len(digits) < 10 else float(digits)
+
+
+_decode = json.JSONDecoder(parse_int=_integer).raw_decode
 
 
 class LayoutError(ValueError):
@@ -73,8 +80,10 @@ def read(text: str) -> Layout:
         return end
 
     def top(key: str, start: int) -> int:
+        nonlocal count
         if key == "cells" and text[start : start + 1] == "[":
-            known[key] = True
+            count, known[key] = 0, True
+            cells.clear()  # of members with one name the last counts
             return _array(text, start, cell)
         known[key], end = _decode(text, start)
         return end

@@ -84,8 +84,8 @@ def _error(code: str, path: str = "<cell>") -> str:
         ast.parse(code, path)
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}"
-    except (ValueError, RecursionError) as error:
-        return str(error)
+    except (ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
+        return str(error) or "is nested too deeply"
     return ""
 
 
@@ -104,7 +104,7 @@ def _runnable(code: str) -> str:
         code = re.sub(r"(?m)^from[ \t]+__future__[ \t]+import[ \t]+(?:\([^)]*\)|[\w, \t]+)", _pass_for, code)
     try:
         compile(code, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"raise SyntaxError({str(error)!r}){_blank(code)}"
     return code
 

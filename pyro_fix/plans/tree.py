@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from pyro_fix import sources
+
 #: What marks the top of a project; the first folder upwards that has one of them is the root.
 _MARKERS = (".git", "pyproject.toml", "setup.py", "setup.cfg", "tox.ini")
 _PASSED_OVER = frozenset({"node_modules", "site-packages", "__pycache__", "build", "dist", "venv", "env"})
@@ -76,8 +78,8 @@ class Tree:
         """The bytes of a file; nothing where it cannot be read."""
         if path not in self._texts:
             try:
-                self._texts[path] = path.read_bytes()
-            except OSError:
+                self._texts[path] = sources.read_bytes(path)
+            except sources.SourceError:
                 self._texts[path] = b""
         return self._texts[path]
 
@@ -86,7 +88,7 @@ class Tree:
         if path not in self._trees:
             try:
                 self._trees[path] = ast.parse(self.text(path))
-            except (SyntaxError, ValueError, RecursionError):
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
                 self._trees[path] = None
         return self._trees[path]
 

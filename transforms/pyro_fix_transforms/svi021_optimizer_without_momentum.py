@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pyro_fix import edits
 from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
 from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Made
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
@@ -99,8 +100,7 @@ class OptimizerWithoutMomentum(Transform):
         for key in KEPT:
             if (node := options.node_of(key)) is not None:
                 entries[key] = edits.text_of(made.module, node)
-        written = ", ".join(f'"{key}": {value}' for key, value in entries.items())
-        changes = (*rename, edits.replace(made.module, options.node, f"{{{written}}}"))
+        changes = (*rename, edits.replace(made.module, options.node, _written(made.module, options, entries)))
         dropped = [key for key in options.items if key not in ("lr", *KEPT)]
         label = f"ClippedAdam with lr {rate}" + (f", without {', '.join(dropped)}" if dropped else "")
         return Candidate(changes, self.promise, label, needs_run=True)
@@ -119,6 +119,30 @@ def _passed_in(program: Program, made: Made, options: Options) -> str:
 
 def _is_literal(node: ast.expr) -> bool:
     return not any(isinstance(part, (ast.Name, ast.Attribute, ast.Call)) for part in ast.walk(node))
+
+
+def _written(module: Module, options: Options, entries: dict[str, str]) -> str:
+    """The new options as a dict literal: on one line, unless there are comments to keep.
+
+    A comment stays behind its entry; one that spoke of an entry that is gone, or of all, comes first.
+    """
+    pairs = {key: f'"{key}": {value}' for key, value in entries.items()}
+    comments = edits.comments_of(module, options.node)
+    if not comments:
+        return f"{{{', '.join(pairs.values())}}}"
+    source = module.source
+    behind: dict[str, str] = {}
+    for key in entries:
+        node = options.node_of(key)
+        if node is None:
+            continue
+        behind[key] = comments.pop(node.end_lineno or node.lineno, "")
+        for line in range(node.lineno, node.end_lineno or node.lineno):  # those within what is written again
+            comments.pop(line, None)
+    opening = source.lines[options.node.lineno - 1]
+    margin = opening[: len(opening) - len(opening.lstrip())]
+    inner = [*comments.values(), *(f"{pair},  {behind.get(key, '')}".rstrip() for key, pair in pairs.items())]
+    return source.newline.join(["{", *(f"{margin}    {text}" for text in inner), f"{margin}}}"])
 
 
 def _rates(steps: int, parameters: int | None) -> tuple[float, ...]:

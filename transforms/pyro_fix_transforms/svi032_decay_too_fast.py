@@ -11,7 +11,7 @@ from pyro_fix import edits
 from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import StepCount, step_count
-from pyro_fix.analysis.values import Arithmetic, Const, Made, Value
+from pyro_fix.analysis.values import Arithmetic, Const, Made, Value, is_small
 from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
 from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, declared
 from pyro_fix_transforms._rates import runs_of
@@ -117,12 +117,16 @@ def _is_written(node: ast.expr | None) -> bool:
 
 def _number(value: Value) -> float | None:
     """The number that a literal or arithmetic of literals is."""
+    return _computed(value) if is_small(value) else None
+
+
+def _computed(value: Value) -> float | None:
     if isinstance(value, Const):
         is_number = isinstance(value.value, (int, float)) and not isinstance(value.value, bool)
         return float(value.value) if is_number else None  # type: ignore[arg-type]
     if not isinstance(value, Arithmetic) or value.operator not in _OPERATORS or len(value.operands) != 2:
         return None
-    left, right = (_number(operand) for operand in value.operands)
+    left, right = (_computed(operand) for operand in value.operands)
     if left is None or right is None:
         return None
     try:

@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.calls import unknown_keywords
 from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.values import Made
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 
@@ -56,16 +57,20 @@ class UnknownParamArgument(Transform):
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding a call; a program with one slip left dies all the same, so they are mended by the file."""
         found = [_Slips(made) for made in {id(made.node): made for made in program.misnamed}.values()]
+        sound: dict[Module, list[_Slips]] = {}
+        for slips in found:
+            if not slips.doubt:
+                sound.setdefault(slips.made.module, []).append(slips)
+        edits = {module: tuple(edit for slips in those for edit in slips.edits) for module, those in sound.items()}
         for slips in found:
             if not slips.meant:
                 continue
             told = "; ".join(f"{k.arg!r} for {' or '.join(map(repr, names))}" for k, names in slips.meant)
             callee = slips.made.name.removeprefix("pyro.distributions.").removeprefix("pyro.nn.")
             message = f"{callee} has no such argument: {told}"
-            others = [other for other in found if other.made.module is slips.made.module and not other.doubt]
-            changes = tuple(edit for other in others for edit in other.edits)
+            changes = edits.get(slips.made.module, ())
             label = ", ".join(f"{names[0]}=" for _, names in slips.meant)
-            if len(others) > 1:
+            if len(sound.get(slips.made.module, ())) > 1:
                 label += " (with the other slips of this file)"
             candidate = Candidate(changes, self.promise, label)
             yield self.finding(slips.made.module, slips.made.node, message, (candidate,), held_back=slips.doubt)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pyro_fix import edits
 from pyro_fix.analysis.calls import is_validation_switch
 from pyro_fix.analysis.program import Program, Site
+from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.values import Const, Made, walk
 from pyro_fix.observation import Look, SiteLook
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
@@ -68,15 +69,16 @@ class ValidationDisabled(Transform):
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding a switch, and one a distribution whose arguments are not looked at."""
         met: set[int] = set()
+        hidden = _hidden(_looks(program))
         for made in program.made:
             thrown = made.name.rpartition(".")[2] not in ("validation_enabled", "context")
             if thrown and is_validation_switch(made.name) and _is_off(made) and id(made.node) not in met:
                 met.add(id(made.node))
-                yield from self._statement(program, made)
+                yield from self._statement(program, made, hidden)
         for made in _contexts(program):
             if id(made.node) not in met and is_validation_switch(made.name) and _is_off(made):
                 met.add(id(made.node))
-                yield self._fix(program, made, _hidden(_looks(program)), _argument(made), "", "validation left on")
+                yield self._fix(program, made, hidden, _argument(made), "", "validation left on")
         for site in program.sites:
             for part in walk(site.distribution) if site.distribution is not None else ():
                 if not isinstance(part, Made) or not part.name.startswith("pyro.distributions."):
@@ -99,25 +101,25 @@ class ValidationDisabled(Transform):
                         doubt = f"its data {_GREY}"
                     yield self._fix(program, part, hidden, change, doubt, "validate_args as it is by default")
 
-    def _statement(self, program: Program, made: Made) -> Iterator[Proposal]:
+    def _statement(self, program: Program, made: Made, hidden: list[str]) -> Iterator[Proposal]:
         """A switch that is thrown for all that follows."""
-        place = _place(made.module.tree, made.node)
-        if place is None or any(
-            isinstance(node, (ast.If, ast.Try, ast.IfExp, ast.BoolOp, ast.Match)) for node in place
-        ):
+        place = _place(made.module, made.node)
+        if any(isinstance(node, (ast.If, ast.Try, ast.IfExp, ast.BoolOp, ast.Match)) for node in place):
             return  # a choice
         doubt, change = "", _argument(made) if "settings" in made.name else None
         if change is None:
             change = edits.remove_statement(made.module, made.node)
-        others = [other for other in program.made if other.module is made.module and _same_switch(other, made)]
-        again = next((o for o in others if not _is_off(o) and o.node.lineno > made.node.lineno), None)
+        again = None
+        if "settings" not in made.name:
+            later = (on for on in _switched_on(program, made.module) if on.node.lineno > made.node.lineno)
+            again = next((on for on in later if on.node is not made.node), None)
         if again is not None:
             doubt = f"line {again.node.lineno} switches it on again"
         elif change is None:
             doubt = "it is no statement with a line of its own"
         elif _governs_distributions(made) and (grey := _grey(program)):
             doubt = f"the data of {grey} {_GREY}"
-        yield self._fix(program, made, _hidden(_looks(program)), change, doubt, "validation left on")
+        yield self._fix(program, made, hidden, change, doubt, "validation left on")
 
     def _fix(
         self, program: Program, made: Made, hidden: list[str], change: Edit | None, doubt: str, label: str
@@ -171,7 +173,7 @@ def _has_remark(made: Made) -> bool:
     Above the call, as far as no blank line parts them, a comment is about it when it speaks of such things.
     """
     value = next(keyword.value for keyword in made.node.keywords if keyword.arg == "validate_args")
-    lines = made.module.source.text.splitlines()
+    lines = made.module.source.lines
     rest = lines[(value.end_lineno or 1) - 1 : made.node.end_lineno]
     if any("#" in line for line in [rest[0].encode()[value.end_col_offset or 0 :].decode(), *rest[1:]]):
         return True
@@ -224,22 +226,31 @@ def _argument(made: Made) -> Edit | None:
     return edits.replace(made.module, call.args[0], "")
 
 
-def _same_switch(other: Made, made: Made) -> bool:
-    if "settings" in made.name:
-        return False
-    return other.node is not made.node and is_validation_switch(other.name) and "settings" not in other.name
+def _switched_on(program: Program, module: Module) -> list[Made]:
+    """The places of a file that may switch validation on."""
+    key = ("SVI121", module)
+    if key not in program.memo:
+        program.memo[key] = [
+            made
+            for made in program.made
+            if made.module is module
+            and is_validation_switch(made.name)
+            and "settings" not in made.name
+            and not _is_off(made)
+        ]
+    found = program.memo[key]
+    assert isinstance(found, list)
+    return found
 
 
-def _place(tree: ast.AST, node: ast.AST) -> list[ast.AST] | None:
-    """What stands around ``node`` within its function, outermost first; ``None`` where it is not found."""
-    for child in ast.iter_child_nodes(tree):
-        if child is node:
-            return [tree]
-        if (inner := _place(child, node)) is not None:
-            if isinstance(child, _FUNCTIONS) or _is_main_guard(tree):
-                return inner
-            return [tree, *inner]
-    return None
+def _place(module: Module, node: ast.AST) -> list[ast.AST]:
+    """What stands around ``node``, but for what its functions stand in, and main guards."""
+    found: list[ast.AST] = []
+    while (parent := module.parents.get(node)) is not None:
+        if not found or not (isinstance(node, _FUNCTIONS) or _is_main_guard(parent)):
+            found.append(parent)
+        node = parent
+    return found
 
 
 def _is_main_guard(node: ast.AST) -> bool:

@@ -1,0 +1,13 @@
+"""Errors of ours, which concern one file or transform, and must not end the rest of the job."""
+
+from __future__ import annotations
+
+import os
+
+
+def told(error: Exception) -> str:
+    """An error that is ours, in one line for the user; raised on where a developer asked for that."""
+    if os.environ.get("PYRO_FIX_DEBUG"):
+        raise error
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"internal error: {words.removesuffix(':')} (PYRO_FIX_DEBUG=1 shows where)"
