@@ -9,6 +9,10 @@ import pytest
 from checking import Checked
 from checking import check as check_paths
 
+from pyro_fix import engine
+from pyro_fix.config import Options
+from pyro_fix.transform import Status
+
 pytest_plugins = ["check_fixture"]
 CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases"
 
@@ -556,3 +560,34 @@ def test_a_file_is_read_with_those_that_import_it(tmp_path: Path, marked: bool):
         (head + guide).replace("dist.Normal(0., 1.))\n    with", "dist.Gamma(1., 1.))\n    with")
     )
     assert found(tmp_path / "parts.py") == found(tmp_path) == {("SVI041", 17), ("SVI051", 17)}
+
+
+# -- all of them --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", sorted(CASES.glob("*.py")), ids=lambda path: path.stem)
+def test_a_second_run_changes_nothing(tmp_path: Path, program: Path):
+    path = tmp_path / program.name
+    path.write_bytes(program.read_bytes())
+    for change in check_paths([path], [], tmp_path).changes:
+        path.write_text(change.text)
+    assert check_paths([path], [], tmp_path).changes == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("requires_grad_loc", "SVI041"),
+        ("delta_param", "SVI051"),
+        ("defined_in_main", "SVI051"),
+        ("guide_factory", "SVI051"),
+        ("loop_fstring", "SVI041"),
+        ("image_event_dims", "SVI131"),
+        ("scheduler_of_adam", "SVI101"),
+    ],
+)
+def test_runs_agree(name: str, code: str):
+    options = Options(paths=(CASES / f"{name}.py",), select=(code,), root=CASES, cache=False)
+    (finding,) = engine.check(options, lambda _: None).findings
+    assert finding.verdict.status is Status.VERIFIED, finding.verdict.reason
