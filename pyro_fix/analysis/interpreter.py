@@ -251,6 +251,7 @@ class Interpreter(Evaluator):
         if node is None and not isinstance(body, ast.Lambda):
             self.root = body
         self._bind_arguments(function, arguments, keywords, known=node is not None)
+        self.module.callers.setdefault(body, set()).update(self.functions)
         self.functions.append(body)
         self.frames.append(Frame(len(self.nesting)))
         self._returns.append([])

@@ -124,6 +124,8 @@ class Module:
         self.history: dict[str, list[Value]] = {}
         self.stars: list[str | Module] = []
         """What it imported everything from, in order: libraries by name, and files of the project."""
+        self.callers: dict[ast.AST, set[ast.AST]] = {}
+        """Function of this file -> the functions that were seen to call it, by way of others too."""
         self.imports: set[Module] = set()
         """Modules of the project that it imports, directly or not."""
         self.state = "new"

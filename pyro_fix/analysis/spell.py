@@ -162,9 +162,11 @@ class _Writer:
         origin = value.within[-1] if value.within else None
         if origin is None:
             return False
-        classes = self._scope.module.classes
-        owner = classes.get(function)
-        return function in ast.walk(origin) or (owner is not None and owner is classes.get(origin))
+        module = self._scope.module
+        owner = module.classes.get(function)
+        if function in ast.walk(origin) or (owner is not None and owner is module.classes.get(origin)):
+            return True
+        return origin not in module.callers.get(function, ())
 
 
 def _may_hold(value: Value) -> bool:

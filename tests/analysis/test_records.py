@@ -196,6 +196,8 @@ def test_what_a_method_reaches(fitted, loop: str, source: str):
          "for i in range(100):\n    svi.step()\n", None),
         ("def make():\n    return Adam({'lr': 0.1})\ndef train(n):\n    svi = SVI(model, model, make(), Trace_ELBO())\n"
          "    for i in range(n):\n        svi.step()\ntrain(100)\n", None),
+        ("def make():\n    return Adam({'lr': 0.1})\ndef main():\n    svi = SVI(model, model, make(), Trace_ELBO())\n"
+         "    for i in range(100):\n        svi.step()\nmain()\n", None),
         ("N = 100\ndef make():\n    return Adam({'lr': 0.1})\nsvi = SVI(model, model, make(), Trace_ELBO())\n"
          "for i in range(N):\n    svi.step()\n", "N"),
         ("def train(svi):\n    for i in range(100):\n        svi.step()\n"

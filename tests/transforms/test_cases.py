@@ -591,3 +591,10 @@ def test_runs_agree(name: str, code: str):
     options = Options(paths=(CASES / f"{name}.py",), select=(code,), root=CASES, cache=False)
     (finding,) = engine.check(options, lambda _: None).findings
     assert finding.verdict.status is Status.VERIFIED, finding.verdict.reason
+
+
+def test_a_literal_of_the_model_is_no_callers(check):
+    text = HEAD.replace('pyro.plate("data", len(data))', 'pyro.plate("data", 500)') + inside(
+        "def main():\n", FIT.format(guide="guide")
+    )
+    assert "scale=1 / 500)" in check(f"{text}main()\n", ("SVI101",)).text
