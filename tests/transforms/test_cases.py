@@ -106,18 +106,27 @@ def test_branches_that_choose_no_optimiser(check, branch: str):
     assert told(check(f"{HEAD}{branch}optim = SGD({{'lr': 0.5}})\n{TRAINED}", FLAGS)) == {"SVI021"}
 
 
+PASSED = "def train(args, lr, momentum):\n    svi = SVI(model, guide, SGD({}), Trace_ELBO())\n    for i in range(900):\n        svi.step(data)\n"
+
+
 @pytest.mark.parametrize(
-    ("options", "why"),
+    ("options", "kept"),
     [
-        ('{"lr": lr}', "comes in through lr"),
-        ('{"lr": args.lr}', "not a literal"),
-        ('{"lr": 0.1, "momentum": args.momentum}', "momentum"),
-        ('{"lr": 0.1, "momentum": momentum}', "momentum"),
+        ('{"lr": lr}', '"lr": lr,'),
+        ('{"lr": args.lr}', '"lr": args.lr,'),
+        ('{"lr": args.lr, "momentum": 0.9}', '"lr": args.lr,'),
+        ('{"lr": 0.1, "weight_decay": args.wd}', '"weight_decay": args.wd}'),
     ],
 )
-def test_no_option_that_is_passed_in_is_dropped(check, options: str, why: str):
-    text = f"def train(args, lr, momentum):\n    svi = SVI(model, guide, SGD({options}), Trace_ELBO())\n    for i in range(900):\n        svi.step(data)\n"
-    assert why in check(f"{HEAD}{text}train(load(), 0.1, 0.9)\n", ("SVI021",)).held_back
+def test_what_is_passed_in_stays(check, options: str, kept: str):
+    text = PASSED.replace("{}", options)
+    assert kept in check(f"{HEAD}{text}train(load(), 0.1, 0.9)\n", ("SVI021",)).text
+
+
+@pytest.mark.parametrize("options", ['{"lr": 0.1, "momentum": args.momentum}', '{"lr": 0.1, "momentum": momentum}'])
+def test_no_option_that_is_passed_in_is_dropped(check, options: str):
+    text = PASSED.replace("{}", options)
+    assert "momentum comes from" in check(f"{HEAD}{text}train(load(), 0.1, 0.9)\n", ("SVI021",)).held_back
 
 
 # -- initial values -----------------------------------------------------------------------------------------------

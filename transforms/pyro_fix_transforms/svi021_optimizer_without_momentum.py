@@ -35,8 +35,8 @@ class OptimizerWithoutMomentum(Transform):
     Rewrites SGD, Adagrad, RMSprop, Adadelta, Rprop and ASGD that are given to an `SVI` to `ClippedAdam` with a
     learning rate of 0.001, and a decay where the number of steps is known. Where there are fewer than 5000 steps, a
     rate of 0.01 is tried first; before it one of 0.05, where there are fewer than 2000 and a run shows no more than
-    1000 numbers to train. A weight decay is kept; options that `ClippedAdam` lacks (`momentum`, `nesterov`,
-    `alpha`) are dropped, and named in the verdict.
+    1000 numbers to train. A rate that is an argument, an attribute or a variable with other uses stays. A weight decay
+    is kept; options that `ClippedAdam` lacks (`momentum`, `nesterov`, `alpha`) are dropped, and named in the verdict.
 
     ## Why
     The gradient of the ELBO is noisy, and its elements differ by orders of magnitude. Momentum averages the noise,
@@ -54,8 +54,8 @@ class OptimizerWithoutMomentum(Transform):
     ## Holds back when
     - its options are a function of the parameter, or put together at run time;
     - it clips gradients through `clip_args`;
-    - its rate, or an option that would be dropped, is an argument, an attribute, or a variable with other uses; one of
-      several optimisers that a flag or a branch chooses is no finding;
+    - an option that would be dropped is an argument, an attribute or a variable; one of several optimisers that a flag
+      or a branch chooses is no finding;
     - no run is possible: only a run can tell that the new rate is not too small for the number of steps.
 
     ## Promise
@@ -78,23 +78,27 @@ class OptimizerWithoutMomentum(Transform):
             if isinstance(options, str):
                 yield self.finding(made.module, made.node, message, held_back=options)
                 continue
-            passed = _passed_in(program, made, options)
-            if passed:
-                yield self.finding(made.module, made.node, message, held_back=passed)
+            dropped = _passed_in(options)
+            if dropped:
+                doubt = f"its option {dropped} comes from elsewhere, and would be dropped"
+                yield self.finding(made.module, made.node, message, held_back=doubt)
                 continue
             rename = renamed(program, made)
             if rename is None:
                 yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
                 continue
             count = step_count(program, made, options.scope)
-            rates = _rates(count.literal or 0, _parameters(program, made))
+            rates = tuple(map(repr, _rates(count.literal or 0, _parameters(program, made))))
+            given = options.node_of("lr")
+            if given is not None and isinstance(literal_rate(program, made, options), str):
+                rates = (edits.text_of(made.module, given),)  # which is for the program's user to set
             candidates = tuple(self._candidate(made, options, count, rate, rename) for rate in rates)
             yield self.finding(made.module, made.node, message, candidates)
 
     def _candidate(
-        self, made: Made, options: Options, count: StepCount, rate: float, rename: tuple[Edit, ...]
+        self, made: Made, options: Options, count: StepCount, rate: str, rename: tuple[Edit, ...]
     ) -> Candidate:
-        entries = {"lr": repr(rate)}
+        entries = {"lr": rate}
         if count.source and not (count.literal and count.literal < FEWEST_STEPS):
             entries["lrd"] = decay_of(count)
         for key in KEPT:
@@ -106,14 +110,12 @@ class OptimizerWithoutMomentum(Transform):
         return Candidate(changes, self.promise, label, needs_run=True)
 
 
-def _passed_in(program: Program, made: Made, options: Options) -> str:
-    """Why its options are for the program's user to set, so that none may be dropped; empty where they are not."""
-    rate = literal_rate(program, made, options) if "lr" in options.items else ""
-    if isinstance(rate, str) and rate:
-        return rate
+def _passed_in(options: Options) -> str:
+    """An option that ``ClippedAdam`` lacks, and that the program's user may set; empty where there is none."""
     for key in options.items:
-        if key not in ("lr", *KEPT) and (node := options.node_of(key)) is not None and not _is_literal(node):
-            return f"its option {key} comes from elsewhere, and would be dropped"
+        node = options.node_of(key)
+        if key not in ("lr", *KEPT) and node is not None and not _is_literal(node):
+            return key
     return ""
 
 
