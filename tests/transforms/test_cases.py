@@ -602,6 +602,14 @@ def test_runs_agree(name: str, code: str):
     assert finding.verdict.status is Status.VERIFIED, finding.verdict.reason
 
 
+def test_what_stands_behind_a_star_is_not_known(check):
+    text = f"{HEAD}{FIT.format(guide='guide')}".replace("def model(data", "def model(a, data").replace(
+        "def guide(", "def guide(a, "
+    )
+    assert "scale=1 / len(data)" in check(text.replace("svi.step(data)", "svi.step(0, data)"), ("SVI101",)).text
+    assert "not known" in check(text.replace("svi.step(data)", "svi.step(*load(), 0, data)"), ("SVI101",)).held_back
+
+
 def test_a_literal_of_the_model_is_no_callers(check):
     text = HEAD.replace('pyro.plate("data", len(data))', 'pyro.plate("data", 500)') + inside(
         "def main():\n", FIT.format(guide="guide")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -190,6 +191,7 @@ def _arguments(svi: Svi, size: Value) -> dict[Value, Value]:
     if step is None or not all(_gives_the_same(step, other) for other in svi.steps):
         return {}
     known: dict[Value, Value] = {}
+    given = () if any(isinstance(arg, ast.Starred) for arg in step.call.args) else step.arguments
     for part in walk(size):
         if not isinstance(part, Argument):
             continue
@@ -199,8 +201,8 @@ def _arguments(svi: Svi, size: Value) -> dict[Value, Value]:
                 position = names.index(part.name) - (names[0] == "self") if part.name in names else -1
                 if part.name in step.keywords:
                     known[part] = step.keywords[part.name]
-                elif 0 <= position < len(step.arguments):
-                    known[part] = step.arguments[position]
+                elif 0 <= position < len(given):
+                    known[part] = given[position]
     return known
 
 
