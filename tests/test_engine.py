@@ -213,7 +213,7 @@ def test_callers_that_differ_hold_the_fix_back(tmp_path):
     result = check(tmp_path, "SVI031")
     (finding,) = result.findings
     assert result.changes == ()
-    assert "different" in finding.verdict.reason
+    assert "where the optimiser is built" in finding.verdict.reason
 
 
 def test_callers_that_agree_on_the_edit_but_not_on_the_rate(tmp_path):

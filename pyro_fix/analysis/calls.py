@@ -6,14 +6,17 @@ import ast
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from pyro_fix.analysis import distributions, flow
+from pyro_fix.analysis import distributions, flow, records
 from pyro_fix.analysis.program import Param, Site, Step, Svi, Unspelled, Use
+from pyro_fix.analysis.spelled import spelled
 from pyro_fix.analysis.values import (
-    Arithmetic,
     Attribute,
     Collection,
     Const,
     Function,
+    Instance,
+    Item,
+    Join,
     Loop,
     Made,
     Mapping,
@@ -54,7 +57,22 @@ def library_call(run: Interpreter, made: Made) -> Value:
     elif head in ("pyro.optim", "pyro.infer.autoguide", "torch.optim") or (head == "pyro.infer" and "ELBO" in last):
         made.scope = made.scope.frozen()
         run.program.made.append(made)
+        if head == "torch.optim":
+            for value in made.arguments[:1] or [made.keywords[key] for key in ("params",) if key in made.keywords]:
+                _hold(value)
     return made
+
+
+def _hold(value: Value) -> None:
+    """A torch optimiser trains this: tensors, or groups of them."""
+    if isinstance(value, (Collection, Mapping, Join)) or (
+        isinstance(value, Item) and isinstance(value.base, Collection)
+    ):
+        for part in value.base.parts() if isinstance(value, Item) else value.parts():
+            _hold(part)
+    else:
+        for origin in flow.origins(value):
+            origin.param.param.held |= origin.unchanged
 
 
 def is_validation_switch(name: str) -> bool:
@@ -106,28 +124,26 @@ def unknown_keywords(made: Made) -> frozenset[str]:
 
 
 def literal_name(value: Value | None) -> str | None:
-    """A site's or param's name when the source spells it; the varying parts of an f-string are ``{}``."""
-    if isinstance(value, Const) and isinstance(value.value, str):
-        return value.value
-    if isinstance(value, Arithmetic) and value.operator == "JoinedStr":
-        texts = [part.value if isinstance(part, Const) else "{}" for part in value.operands]
-        return "".join(str(text) for text in texts)
-    return None
+    """A site's or param's name when the source spells it; its varying parts are ``{}``."""
+    name = spelled(value)
+    return name.text if name is not None else None
 
 
 def _sample(run: Interpreter, made: Made) -> Value:
-    observed = made.argument(-1, "obs")
+    observed, name = made.argument(-1, "obs"), spelled(made.argument(0, "name"))
     is_observed = observed is not None and not (isinstance(observed, Const) and observed.value is None)
     plates = tuple(c for c in run.contexts if isinstance(c, Made) and c.name == "pyro.plate")
     site = Site(
         made.module,
         made.node,
-        literal_name(made.argument(0, "name")),
+        name.text if name is not None else None,
         made.argument(1, "fn"),
         is_observed,
         plates,
         tuple(run.contexts),
         frozenset(run.functions),
+        holes=name.holes if name is not None else (),
+        loops=tuple(run.loops),
     )
     run.program.sites.append(site)
     value = _retyped(made, SiteValue)
@@ -148,6 +164,7 @@ def _svi(run: Interpreter, made: Made) -> Value:
         made.loops,
         nesting=tuple(run.nesting),
         root=run.root,
+        arms=dict(run.arms),
     )
     run.program.svis.append(svi)
     value = _retyped(made, SviValue)
@@ -159,11 +176,8 @@ def step(run: Interpreter, svi: Svi, node: ast.Call, arguments: list[Value], key
     """``svi.step(...)``: remember the loops around it."""
     loops = tuple(loop for loop in run.loops if not any(loop is outer for outer in svi.loops))
     start = run.nesting.index(loops[0]) if loops else len(run.nesting)
-    conditional = (
-        any(loop.skips for loop in loops)
-        or any(isinstance(entry, ast.AST) for entry in run.nesting[start:])
-        or any(frame.skips for frame in run.frames if frame.depth > start)
-    )
+    branches = tuple(entry for entry in run.nesting[start:] if isinstance(entry, ast.AST))
+    skipped = any(loop.skips for loop in loops) or any(frame.skips for frame in run.frames if frame.depth > start)
     guarded = [entry for entry in run.nesting[:start] if isinstance(entry, ast.AST) and entry not in svi.nesting]
     svi.steps.append(
         Step(
@@ -172,15 +186,18 @@ def step(run: Interpreter, svi: Svi, node: ast.Call, arguments: list[Value], key
             tuple(arguments),
             keywords,
             loops,
-            conditional,
+            branches,
+            skipped,
             run.entry,
             run.root,
             bool(guarded),
             tuple(run.functions),
             tuple(run.contexts),
             len(run.program.clearings),
+            dict(run.arms),
         )
     )
+    run.stepped.append((svi, svi.steps[-1]))
     if svi.is_lowlevel:
         svi.calls.append((run.module, node))
     return StepLoss(svi)
@@ -242,6 +259,7 @@ def loss(run: Interpreter, elbo: Made, node: ast.Call, arguments: list[Value], k
             tuple(loop for loop in run.loops if any(loop is outer for outer in elbo.loops)),
             tuple(run.nesting),
             run.root,
+            arms=dict(run.arms),
             kind="loss",
         )
         run.program.svis.append(known)
@@ -355,23 +373,45 @@ def _list(run: Interpreter, made: Made) -> Value:
 def _number(run: Interpreter, made: Made) -> Value:
     """``int(x)`` and ``float(x)`` of a literal are literals; of a sample they leave torch."""
     inner = made.arguments[0] if len(made.arguments) == 1 else None
+    if isinstance(inner, Const) and type(inner.value).__name__ == made.name.rpartition(".")[2]:
+        return inner
     if isinstance(inner, Const) and isinstance(inner.value, (int, float)):
-        return literal(int(inner.value) if made.name == "builtins.int" else float(inner.value))
+        return literal(int(inner.value) if made.name == "builtins.int" else float(inner.value), inner.within)
     if inner is not None and flow.reaches(inner, SiteValue):
         run.hazard(made.node, f"{made.name.rpartition('.')[2]}() of a sampled value")
     return made
 
 
+def _setattr(run: Interpreter, made: Made) -> Value:
+    if len(made.arguments) == 3:
+        records.set_by_name(*made.arguments)
+    return Const(None)
+
+
+def _replace(run: Interpreter, made: Made) -> Value:
+    """``dataclasses.replace(config, steps=5)``."""
+    inner = made.arguments[0] if made.arguments else None
+    return records.replaced(inner, made.keywords, made.spread) if isinstance(inner, Instance) else made
+
+
+def _namespace(run: Interpreter, made: Made) -> Value:
+    """``SimpleNamespace(steps=5)``: an object whose attributes are what is given."""
+    if not made.spread and not made.arguments:
+        for name, value in made.keywords.items():
+            made.set_attribute(name, value)
+    return made
+
+
 def loop_over(run: Interpreter, node: ast.AST, value: Value, ends_early: bool) -> Loop:
     """The loop that runs over ``value``."""
-    inner = value
+    inner, is_numbered = value, False
     if isinstance(value, Made) and value.name == "builtins.enumerate" and value.arguments:
-        inner = value.arguments[0]
+        inner, is_numbered = value.arguments[0], len(value.arguments) == 1 and not value.keywords
     if isinstance(inner, Made) and inner.name == "pyro.plate":
         run.hazard(node, "a sequential loop over a plate")
     elif flow.reaches(value, SiteValue):
         run.hazard(node, "a loop over a sampled value")
-    return Loop(node, flow.spelled_range(value), ends_early, flow.unwrapped(value))
+    return Loop(node, flow.spelled_range(value), ends_early, flow.unwrapped(value), is_numbered)
 
 
 def _len(run: Interpreter, made: Made) -> Value:
@@ -407,6 +447,9 @@ _HANDLERS: dict[str, Callable[[Interpreter, Made], Value]] = {
     "builtins.list": _list,
     "builtins.len": _len,
     "builtins.map": _map,
+    "builtins.setattr": _setattr,
+    **dict.fromkeys(("dataclasses.replace", "attr.evolve", "attrs.evolve", "copy.replace"), _replace),
+    **dict.fromkeys(("types.SimpleNamespace", "argparse.Namespace"), _namespace),
     "builtins.int": _number,
     "builtins.float": _number,
 }

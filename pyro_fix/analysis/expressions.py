@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pyro_fix.analysis import calls, flow, roles
+from pyro_fix.analysis import branches, calls, flow, records, roles
 from pyro_fix.analysis.names import canonical
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import (
@@ -85,11 +85,11 @@ class Evaluator:
         return Opaque()
 
     def _constant(self, node: ast.Constant) -> Value:
-        return literal(node.value)
+        return literal(node.value, tuple(self.functions))
 
     def _name(self, node: ast.Name) -> Value:
         found = self.scope.lookup(node.id)
-        return found if found is not None else Opaque()
+        return _read(found) if found is not None else Opaque()
 
     def _attribute(self, node: ast.Attribute) -> Value:
         inherited = self._inherited(node) if isinstance(node.value, ast.Call) else None
@@ -117,8 +117,8 @@ class Evaluator:
         if isinstance(base, Library):
             return Library(canonical(f"{base.name}.{name}"))
         if isinstance(base, Join):
-            return join(*(self.get_attribute(option, name, node) for option in base.options))
-        found: Value = base.attribute(name)
+            return _remembered(base, name, join(*(self.get_attribute(option, name, node) for option in base.options)))
+        found: Value = _read(base.attribute(name))
         if isinstance(found, Made) and found.name == "pyro.nn.PyroSample":
             return calls.attribute_sample(self, found, base, name, node)
         if isinstance(base, Instance) and isinstance(found, Function):
@@ -189,7 +189,7 @@ class Evaluator:
                 arguments, keywords = arguments[:plain], {**keywords, "**": Opaque()}
             return run.call_function(callee, arguments, keywords, node)
         if isinstance(callee, Class):
-            return run.instantiate(callee, [] if spread else arguments, keywords, node)
+            return run.instantiate(callee, [] if spread else arguments, keywords, node, spread)
         if isinstance(callee, Instance):
             for name in ("__call__", "forward"):
                 member = callee.cls.member(name)
@@ -270,9 +270,16 @@ class Evaluator:
             if name in ("append", "add") and len(arguments) == 1:
                 base.items.append(arguments[0])
                 return Const(None)
+        if isinstance(base, Instance) and name == "_replace":
+            return records.replaced(base, keywords, spread=any(keyword.arg is None for keyword in node.keywords))
+        if name == "update" and isinstance(base, (Attribute, Made)):
+            records.update(base, node, arguments, keywords)
         if isinstance(base, Mapping):
             if name == "get" and arguments and isinstance(arguments[0], Const):
-                return base.items.get(arguments[0].value, Opaque())
+                if arguments[0].value in base.items and base.whole:
+                    return base.items[arguments[0].value]
+                if base.whole:
+                    return arguments[1] if len(arguments) > 1 else Const(None)
             if name in ("update", "pop", "setdefault", "clear"):
                 base.whole = False
         calls.escape((*arguments, *keywords.values()))
@@ -293,7 +300,7 @@ class Evaluator:
     def _unary_op(self, node: ast.UnaryOp) -> Value:
         operand = self.test(node.operand) if isinstance(node.op, ast.Not) else self.evaluate(node.operand)
         if isinstance(node.op, ast.USub) and isinstance(operand, Const) and isinstance(operand.value, (int, float)):
-            return Const(-operand.value)
+            return Const(-operand.value, operand.within)
         return Arithmetic(type(node.op).__name__, (operand,))
 
     def _bool_op(self, node: ast.BoolOp) -> Value:
@@ -319,11 +326,18 @@ class Evaluator:
             self.hazard(node, "a branch on a sampled value")
         return value
 
-    def _if_exp(self, node: ast.IfExp) -> Value:
-        test = self.test(node.test)
-        self.nesting.append(node)
-        value = join(self.evaluate(node.body), self.evaluate(node.orelse))
-        self.nesting.pop()
+    def _if_exp(self: Any, node: ast.IfExp) -> Value:
+        run: Interpreter = self
+        test, before = run.test(node.test), len(run.stepped)
+        run.nesting.append(node)
+        values = []
+        for arm, inner in enumerate((node.body, node.orelse)):
+            run.arms[node] = arm
+            values.append(run.evaluate(inner))
+        value = join(*values)
+        run.nesting.pop()
+        del run.arms[node]
+        branches.meet(node, len(values), run.stepped[before:])
         if flow.reaches(test, ParamValue):  # ``s if s > 0 else …`` makes a value valid
             return Arithmetic("IfExp", (test, value))
         return value
@@ -332,7 +346,7 @@ class Evaluator:
         items = [self.evaluate(e) for e in node.elts]
         if any(isinstance(e, ast.Starred) for e in node.elts):
             return Opaque()
-        return Collection(items)
+        return Collection(items, tuple(self.functions))
 
     def _dict(self, node: ast.Dict) -> Value:
         items: dict[object, Value] = {}
@@ -357,6 +371,9 @@ class Evaluator:
         if isinstance(index, Const):
             if isinstance(base, Mapping) and base.whole and index.value in base.items:
                 return base.items[index.value]
+            known: Value | None = getattr(base, "_attributes", {}).get(f"[{index.value!r}]")
+            if known is not None:
+                return known
             if isinstance(base, Collection) and isinstance(index.value, int):
                 try:
                     return base.items[index.value]
@@ -371,14 +388,21 @@ class Evaluator:
     def store_item(self, base: Value, index: ast.expr, value: Value) -> None:
         """``base[index] = value``."""
         key = self.evaluate(index)
+        sure = not self.functions and not self.nesting
         if isinstance(base, Mapping):
             if isinstance(key, Const) and isinstance(key.value, (str, int)):
                 known = base.items.get(key.value)
-                base.items[key.value] = join(known, value) if known is not None else value
+                base.items[key.value] = value if sure or known is None else join(known, value)
             else:
                 base.whole = False
         elif isinstance(base, Collection):
             base.items = [join(item, value) for item in base.items]
+        elif isinstance(key, Const):  # what is read from here on is this, or what was there where it is not reached
+            base.set_attribute(f"[{key.value!r}]", value if sure else join(Opaque(), value))
+
+    def _slice(self, node: ast.Slice) -> Value:
+        parts = (node.lower, node.upper, node.step)
+        return Arithmetic("Slice", tuple(Const(None) if part is None else self.evaluate(part) for part in parts))
 
     def _lambda(self, node: ast.Lambda) -> Value:
         return Function(node, self.scope, self.module)
@@ -388,7 +412,7 @@ class Evaluator:
 
     def _formatted(self, node: ast.FormattedValue) -> Value:
         inner = self.evaluate(node.value)
-        return inner if isinstance(inner, Const) and isinstance(inner.value, str) else Opaque()
+        return inner if node.conversion == -1 and node.format_spec is None else Opaque()
 
     def _comprehension(self: Any, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Value:
         run: Interpreter = self
@@ -437,6 +461,26 @@ def _alternatives(callee: Value) -> tuple[Value, ...]:
     return callee.options if isinstance(callee, Join) else (callee,)
 
 
+def _read(value: Value) -> Value:
+    """Remember of an SVI object that it was asked for."""
+    for option in options(value):
+        if isinstance(option, SviValue):
+            option.svi.is_read = True
+    return value
+
+
+def _remembered(base: Value, name: str, value: Value) -> Value:
+    """What is read of ``base`` under ``name``: the same object as last time, where it may be the same things."""
+    if not isinstance(value, Join):
+        return value
+    known = getattr(base, "_attributes", {}).get(name)
+    if known is None:
+        base.set_attribute(name, value)
+    elif isinstance(known, Join) and set(map(id, known.options)) == set(map(id, value.options)):
+        return known
+    return value
+
+
 def _is_easy_group(base: Value, name: str) -> bool:
     """Whether ``base.name(…)`` samples for an ``EasyGuide``: ``self.group(…).sample``, ``self.map_estimate``."""
     if name == "map_estimate":
@@ -480,6 +524,7 @@ _EXPRESSIONS: dict[type[ast.expr], Callable[[Any, Any], Value]] = {
     ast.Set: Evaluator._sequence,
     ast.Dict: Evaluator._dict,
     ast.Subscript: Evaluator._subscript,
+    ast.Slice: Evaluator._slice,
     ast.Lambda: Evaluator._lambda,
     ast.JoinedStr: Evaluator._joined_str,
     ast.FormattedValue: Evaluator._formatted,

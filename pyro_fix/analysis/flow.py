@@ -120,8 +120,11 @@ _AS_LONG = frozenset(
 )
 _PROGRESS_BARS = frozenset({"tqdm.tqdm", "tqdm.trange"})
 _ENDLESS = frozenset({"itertools.count", "itertools.cycle"})
+#: Methods that take a tensor apart.
+_PARTING = frozenset({"chunk", "split", "tensor_split"})
 #: What makes a tensor, whose rows a loop goes through.
 _TENSORS = frozenset(f"torch.{name}" for name in ("tensor", "zeros", "ones", "rand", "randn", "linspace", "stack"))
+_TENSORS |= {f"torch.{name}" for name in _PARTING}
 
 
 def is_progress_bar(value: Value) -> bool:
@@ -133,21 +136,26 @@ def spelled_range(value: Value) -> Value | None:
     """How many rounds a ``for`` over ``value`` makes, as a value; ``None`` when that is not known."""
     value = unwrapped(value)
     if isinstance(value, Collection):
-        return Const(len(value.items)) if value.whole else None
+        return _length(value) if value.whole else None
+    if _is_sliced(value):
+        return _length(value)
     if not isinstance(value, Made) or value.spread:
         return None
     args = value.arguments
     if value.name == "torch.utils.data.DataLoader" and _is_stream(value.argument(0, "dataset")):
         return None
     if value.name == "torch.utils.data.DataLoader" or value.name in _TENSORS:
-        return Applied(Library("builtins.len"), [value], {})
+        return _length(value)
     if value.name == "itertools.islice" and len(args) == 2:
         return args[1] if _is_endless(args[0]) else None
     if value.name == "itertools.repeat":
         return value.argument(1, "times")
     if value.name == "builtins.zip":
-        limited = [arg for arg in args if not _is_endless(arg)]
-        return spelled_range(limited[0]) if len(limited) == 1 else None
+        counts = [spelled_range(arg) for arg in args if not _is_endless(arg)]
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts) or not known:
+            return None
+        return known[0] if len(known) == 1 else Applied(Library("builtins.min"), known, {})
     if value.name not in ("builtins.range", "tqdm.trange"):
         return None
     if len(args) == 1:
@@ -156,7 +164,18 @@ def spelled_range(value: Value) -> Value | None:
         simple = spelled_difference(args[0].value, args[1])
         if simple is not None:
             return simple
-    return Applied(Library("builtins.len"), [value], {}) if value.name == "builtins.range" else None
+    return _length(value) if value.name == "builtins.range" else None
+
+
+def _length(value: Value) -> Value:
+    return Applied(Library("builtins.len"), [value], {})
+
+
+def _is_sliced(value: Value) -> bool:
+    """Whether a value is a part of something, or its parts: what has parts has a length."""
+    if isinstance(value, Item):
+        return isinstance(value.index, Arithmetic) and value.index.operator == "Slice"
+    return isinstance(value, Applied) and isinstance(value.callee, Attribute) and value.callee.name in _PARTING
 
 
 def _is_stream(dataset: Value | None) -> bool:
@@ -195,7 +214,7 @@ def spelled_difference(start: object, stop: Value) -> Value | None:
     if start == 0:
         return stop
     if _is_int(start) and isinstance(start, int) and isinstance(stop, Const) and isinstance(stop.value, int):
-        return Const(stop.value - start)
+        return Const(stop.value - start, stop.within)
     if start == 1 and isinstance(stop, Arithmetic) and stop.operator == "Add":
         left, right = stop.operands
         if isinstance(right, Const) and right.value == 1:

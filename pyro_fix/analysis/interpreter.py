@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pyro_fix.analysis import calls, flow, loops, roles
+from pyro_fix.analysis import branches, calls, flow, loops, records, roles
 from pyro_fix.analysis.expressions import Evaluator
 from pyro_fix.analysis.names import canonical
-from pyro_fix.analysis.program import Hazard, Param, Program
+from pyro_fix.analysis.program import Hazard, Param, Program, Step, Svi
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import (
     Applied,
@@ -37,6 +37,7 @@ from pyro_fix.analysis.values import (
     ProjectModule,
     SiteValue,
     StepLoss,
+    SviValue,
     Value,
     join,
 )
@@ -44,6 +45,8 @@ from pyro_fix.analysis.values import (
 #: How deep calls are followed, and how often one function is: this keeps the cost linear in the code.
 MAX_DEPTH = 8
 MAX_CALLS = 24
+#: How many of the functions that one ``def`` makes, in several calls round it, are looked at on their own.
+MAX_ALONE = 4
 
 #: How many statements and expressions may be run to read a file, calls that are followed included: many times what the
 #: longest files of real projects take.  Counted, not timed, so that findings do not depend on the machine's load.
@@ -59,7 +62,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 
 #: What is put aside while another module or function is run from scratch.
 _STATE = (
-    *("module", "scope", "entry", "root", "loops", "contexts", "functions", "nesting", "frames"),
+    *("module", "scope", "entry", "root", "loops", "contexts", "functions", "nesting", "arms", "frames"),
     *("_exits", "_returns", "_tries", "depth", "work"),
 )
 
@@ -108,6 +111,9 @@ class Interpreter(Evaluator):
         self.functions: list[ast.AST] = []
         self.nesting: list[Loop | ast.AST] = []
         """Loops and branches that are being run through, outermost first."""
+        self.arms: branches.Arms = {}
+        self.stepped: list[tuple[Svi, Step]] = []
+        """Every step so far, in the order in which they were met."""
         self.entry: Module | None = None
         """The module whose top level is running; ``None`` while a function is looked at on its own."""
         self.root: Module | ast.AST | None = None
@@ -116,8 +122,13 @@ class Interpreter(Evaluator):
         """The calls that are running, outermost first."""
         self._returns: list[list[Value]] = []
         self._exits: list[list[dict[str, Value]]] = []
-        self._tries: list[int] = []
-        """For every ``try`` that is running and may catch what is raised, how many loops and branches are round it."""
+        self._tries: list[tuple[int, Loop | None]] = []
+        """For every ``try`` that is running and may catch what is raised: how many loops and branches are round it, and
+        the loop that it leaves then."""
+        self._inner: list[Function | Class] = []
+        """What was defined inside functions that were called, in each of their calls."""
+        self._alone: dict[int, int] = {}
+        """Inner function -> how often it was looked at on its own."""
         self.exhausted: set[ast.expr] = set()
         self._called: dict[int, int] = {}
         self._relevant: dict[int, bool] = {}
@@ -141,6 +152,7 @@ class Interpreter(Evaluator):
         with self._from_scratch(module):
             # from the bottom up, where callers tend to stand: a function is better understood by a call than on its own
             self._run_functions(module.tree.body[::-1], module.scope, None)
+            self._run_inner(module)
 
     def _run_functions(self, body: Iterable[ast.stmt], scope: Scope, owner: Class | None) -> None:
         for node in body:
@@ -157,11 +169,40 @@ class Interpreter(Evaluator):
             elif isinstance(node, (ast.If, ast.Try, ast.With)):
                 self._run_functions([n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)], scope, owner)
 
+    def _run_inner(self, module: Module) -> None:
+        """What called functions of ``module`` defined and did not call: models and guides, with that call's values.
+
+        The last that was defined comes first, for the reason above.
+        """
+        while found := self._taken(lambda value: value.module is module):
+            for value in found:
+                if isinstance(value, Function):
+                    self._run_alone(value)
+                elif self._is_relevant(value.node, module):
+                    self._standalone(value)
+                    self._run_functions(value.node.body, _around(value), value)
+
+    def _taken(self, wanted: Callable[[Function | Class], bool]) -> list[Function | Class]:
+        """Those of the inner definitions that are wanted, from now on looked at; the last one first."""
+        found = [value for value in self._inner if wanted(value)]
+        if found:
+            self._inner = [value for value in self._inner if not wanted(value)]
+        return found[::-1]
+
+    def _run_alone(self, function: Function) -> None:
+        """An inner function, unless it was called; in several calls of the one round it, it is several."""
+        key = id(function.node)
+        count = self._alone.get(key, 0)
+        if count < MAX_ALONE and (count or key not in self._called):
+            self._alone[key] = count + 1
+            self.call_function(function, [], {}, None)
+
     def _standalone(self, cls: Class) -> Instance:
         """The one object of ``cls`` that stands for all whose making was not seen."""
         if id(cls.node) not in self._instances:
             instance = self._instances[id(cls.node)] = Instance(cls)
             self._imagined.add(instance)
+            records.unknown(instance)
             start = cls.member("__init__")
             if isinstance(start, Function) and self._is_relevant(cls.node, cls.module):
                 self.call_function(
@@ -169,13 +210,17 @@ class Interpreter(Evaluator):
                 )
         return self._instances[id(cls.node)]
 
-    def instantiate(self, cls: Class, arguments: list[Value], keywords: dict[str, Value], node: ast.Call) -> Value:
-        """``Class(...)`` of the project."""
-        if not self._is_relevant(cls.node, cls.module):
-            return Instance(cls)
+    def instantiate(
+        self, cls: Class, arguments: list[Value], keywords: dict[str, Value], node: ast.Call, spread: bool = False
+    ) -> Value:
+        """``Class(...)`` of the project; ``spread``: some of its arguments are behind ``*`` or ``**``."""
         instance = Instance(cls)
         start = cls.member("__init__")
-        if isinstance(start, Function):
+        if not isinstance(start, Function):
+            if records.is_record(cls):
+                self._instances.setdefault(id(cls.node), instance)
+            records.fill(self, instance, arguments, keywords, spread)
+        elif self._is_relevant(cls.node, cls.module):
             for known in roles.lineage(cls):  # it stands for its bases too: what they are for is to be inherited from
                 self._instances.setdefault(id(known.node), instance)
             bound = Function(start.node, start.scope, start.module, start.decorators, instance)
@@ -192,10 +237,12 @@ class Interpreter(Evaluator):
             self.program.recursive.add(body)
         if body in self.functions or len(self.functions) >= MAX_DEPTH or count >= MAX_CALLS:
             calls.escape((*arguments, *keywords.values()))
+            self._pass_over(function, arguments, keywords)
             return Opaque()
         owner = function.bound.cls if isinstance(function.bound, Instance) else None
         has_loss = any(isinstance(value, StepLoss) for value in (*arguments, *keywords.values()))
         if not (isinstance(body, ast.Lambda) or has_loss or self._is_relevant(body, function.module, owner)):
+            self._pass_over(function, arguments, keywords)
             return Opaque()
         self._called[id(body)] = count + 1
         saved = self.module, self.scope, self.root
@@ -204,6 +251,7 @@ class Interpreter(Evaluator):
         if node is None and not isinstance(body, ast.Lambda):
             self.root = body
         self._bind_arguments(function, arguments, keywords, known=node is not None)
+        self.module.callers.setdefault(body, set()).update(self.functions)
         self.functions.append(body)
         self.frames.append(Frame(len(self.nesting)))
         self._returns.append([])
@@ -219,14 +267,18 @@ class Interpreter(Evaluator):
         inner = self.scope
         self.module, self.scope, self.root = saved
         if node is None and not isinstance(body, ast.Lambda):
-            self._run_nested(body, inner)
+            for nested in self._taken(lambda value: isinstance(value, Function) and value.scope is inner):
+                assert isinstance(nested, Function)
+                self._run_alone(nested)
         return join(*returned) if returned else Opaque()
 
-    def _run_nested(self, body: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
-        """Functions inside a function that was looked at on its own, and that it did not call itself."""
-        for value in list(scope.names.values()):
-            if isinstance(value, Function) and value.scope is scope and id(value.node) not in self._called:
-                self.call_function(value, [], {}, None)
+    def _pass_over(self, function: Function, arguments: list[Value], keywords: dict[str, Value]) -> None:
+        """The body is not run: what it may set of the objects that it is given is not known from here on."""
+        given = [v for v in (*arguments, *keywords.values(), function.bound) if isinstance(v, Instance)]
+        if given:
+            names = records.stored(function.node, None)
+            for value in given:
+                records.taint(value, names)
 
     def _bind_arguments(
         self, function: Function, arguments: list[Value], keywords: dict[str, Value], known: bool
@@ -290,6 +342,7 @@ class Interpreter(Evaluator):
         saved = {name: getattr(self, name, None) for name in _STATE}
         self.module, self.scope, self.entry, self.work = module, module.scope, None, 0
         self.loops, self.contexts, self.functions, self.nesting, self.frames = [], [], [], [], []
+        self.arms = {}
         self._exits, self._returns, self._tries = [], [], []
         try:
             yield
@@ -366,16 +419,20 @@ class Interpreter(Evaluator):
         self._bind(node.target, value)
 
     def _bind(self, target: ast.expr, value: Value) -> None:
+        if isinstance(value, SviValue):
+            value.svi.holders += 1
         if isinstance(target, ast.Name):
+            self._drop(self.scope.names.get(target.id), self.module.history.get(target.id))
             self.scope.bind(target.id, value)
         elif isinstance(target, ast.Attribute):
             base = self.evaluate(target.value)
             if target.attr == "data":  # ``param.data = …`` changes the tensor behind Pyro's back
                 self._mark_mutated(base)
             known = getattr(base, "_attributes", {}).get(target.attr)
+            if self._drop(known):
+                known = None
             self._reassign(known, value)
-            # an attribute that several places assign may hold any of their values
-            base.set_attribute(target.attr, value if known is None or not self.functions else join(known, value))
+            base.set_attribute(target.attr, self._assigned_to(base, target.attr, known, value))
             if isinstance(base, (Instance, Applied)) and isinstance(value, (Instance, Applied)):
                 self._holders[value] = None if value in self._holders else (base, target.attr)
         elif isinstance(target, (ast.Tuple, ast.List)):
@@ -391,10 +448,38 @@ class Interpreter(Evaluator):
                 self._mark_mutated(base)
             self.store_item(base, target.slice, value)
 
+    def _drop(self, known: Value | None, history: list[Value] | None = None) -> bool:
+        """What a name held is replaced: an SVI object that nothing was asked of is dead, and no fact."""
+        if not isinstance(known, SviValue) or known.svi.is_read or known.svi.steps or known.svi.escaped:
+            return False
+        svi = known.svi
+        is_here = svi.nesting == tuple(self.nesting) and svi.scope.function is self.scope.function
+        if not is_here or svi.holders != 1 or svi not in self.program.svis:
+            return False
+        self.program.svis.remove(svi)
+        if history is not None and self.scope.parent is None and known in history:
+            history.remove(known)
+        return True
+
+    def _assigned_to(self, base: Value, name: str, known: Value | None, value: Value) -> Value:
+        """An attribute after an assignment: one that several places assign may hold any of their values."""
+        if not self.functions and not self.nesting:
+            return value
+        if known is None and isinstance(base, Instance):  # what the class says, where this assignment is not reached
+            depth = self.frames[-1].depth if self.frames else 0
+            starts = bool(self.functions) and getattr(self.functions[-1], "name", "") == "__init__"
+            member = base.cls.member(name)
+            if isinstance(member, Const) and (not starts or any(isinstance(e, ast.AST) for e in self.nesting[depth:])):
+                known = member
+        return value if known is None else join(known, value)
+
     def _reassign(self, known: Value | None, value: Value) -> None:
-        """Remember that one attribute is given several params, which cannot be told apart by a name."""
+        """Remember that one attribute is given several params, which cannot be told apart by a name.
+
+        Equal ones, of a class and of its subclass, do not need to be.
+        """
         params = {o.param.param for v in (known, value) if v is not None for o in flow.origins(v) if o.unchanged}
-        if len(params) > 1:
+        if len(params) > 1 and len({ast.dump(param.call) for param in params}) > 1:
             for param in params:
                 param.reassigned = param.kind == "PyroParam"
 
@@ -405,6 +490,8 @@ class Interpreter(Evaluator):
         if any(map(roles.repeats, (*function.decorators, *map(self.evaluate, made)))):
             self.program.repeated.add(node)
         self.scope.bind(node.name, function)
+        if self.functions:
+            self._inner.append(function)
 
     def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Value, ...]:
         return tuple(self.evaluate(decorator) for decorator in node.decorator_list)
@@ -419,10 +506,12 @@ class Interpreter(Evaluator):
         for member in members.values():  # a method sees the names around the class, not those in it
             if isinstance(member, Function):
                 member.scope = outer
-        value = Class(node, self.module, bases, members)
+        value = Class(node, self.module, bases, members, tuple(map(self.evaluate, node.decorator_list)))
         if roles.is_lightning(value):
             self.program.hooks |= {member.node for member in members.values() if isinstance(member, Function)}
         outer.bind(node.name, value)
+        if self.functions:
+            self._inner.append(value)
 
     def _return(self, node: ast.Return) -> bool:
         value = self.evaluate(node.value) if node.value is not None else Const(None)
@@ -435,8 +524,10 @@ class Interpreter(Evaluator):
     def _raise(self, node: ast.Raise) -> bool:
         if node.exc is not None:
             self.evaluate(node.exc)
-        if self._tries:  # it may be how a loop is left
-            for entry in self.nesting[self._tries[0] :]:
+        around = self.nesting[-1] if self.nesting else None
+        if self._tries and not (isinstance(around, ast.If) and loops.is_broken(around.test)):
+            left = [loop for _, loop in self._tries]  # it may be how a loop is left
+            for entry in (*self.nesting[self._tries[0][0] :], *left):
                 if isinstance(entry, Loop):
                     entry.ends_early = True
         return True
@@ -454,20 +545,27 @@ class Interpreter(Evaluator):
             return self._run(node.body)
         if isinstance(test, Library) and test.name == "typing.TYPE_CHECKING":
             return self._run(node.orelse)
-        self.nesting.append(node)
-        ended = self._branch([node.body, node.orelse])
-        self.nesting.pop()
-        return ended
+        return self._branch([node.body, node.orelse], node)
 
-    def _branch(self, blocks: Sequence[Sequence[ast.stmt]]) -> bool:
-        """Run each block from the same start and join where they meet again."""
-        start = self.scope.names
-        ends = []
-        for block in blocks:
+    def _branch(self, blocks: Sequence[Sequence[ast.stmt]], node: ast.AST | None = None) -> bool:
+        """Run each block, an arm of the branch ``node``, from the same start and join where they meet again."""
+        start, before = self.scope.names, len(self.stepped)
+        ends, leading = [], 0
+        if node is not None:
+            self.nesting.append(node)
+        for arm, block in enumerate(blocks):
+            if node is not None:
+                self.arms[node] = arm
             self.scope.names = dict(start)
-            if not self._run(block):
+            ended = self._run(block)
+            if not ended:
                 ends.append(self.scope.names)
+            leading += not (ended and isinstance(block[-1], ast.Raise))
         self.scope.names = _join_names(ends) if ends else start
+        if node is not None:
+            self.nesting.pop()
+            del self.arms[node]
+            branches.meet(node, leading, self.stepped[before:])
         return not ends
 
     def _for(self, node: ast.For | ast.AsyncFor) -> None:
@@ -495,7 +593,7 @@ class Interpreter(Evaluator):
         stop = self.evaluate(counter.limit)
         if counter.inclusive:
             if isinstance(stop, Const) and isinstance(stop.value, int):
-                stop = Const(stop.value + 1)
+                stop = Const(stop.value + 1, stop.within)
             else:
                 stop = Arithmetic("Add", (stop, Const(1)))
         return flow.spelled_difference(start.value, stop)
@@ -507,6 +605,7 @@ class Interpreter(Evaluator):
                 self.scope.names[name] = join(before[name], Opaque())
         if target is not None:
             self._bind(target, Opaque())
+            loop.variable = self._variable(loop, target)
         self.loops.append(loop)
         self.nesting.append(loop)
         self._exits.append([])
@@ -516,6 +615,12 @@ class Interpreter(Evaluator):
         exits = self._exits.pop()
         ends = [before, *exits] if ended else [before, self.scope.names, *exits]
         self.scope.names = _join_names(ends)
+
+    def _variable(self, loop: Loop, target: ast.expr) -> Value | None:
+        """What a loop's name stands for in a round; of several, as of ``enumerate``, the first."""
+        if isinstance(target, ast.Tuple) and loop.is_numbered:
+            target = target.elts[0]
+        return self.scope.names.get(target.id) if isinstance(target, ast.Name) else None
 
     def _names_assigned(self, node: ast.AST) -> frozenset[str]:
         if id(node) not in self._assigned:
@@ -538,7 +643,7 @@ class Interpreter(Evaluator):
         start = dict(self.scope.names)
         catches = any(not _is_interrupt(handler.type) for handler in node.handlers)
         if catches:
-            self._tries.append(len(self.nesting))
+            self._tries.append((len(self.nesting), self.loops[-1] if self.loops and loops.gives_up(node) else None))
         ended = self._run(node.body)
         if catches:
             self._tries.pop()
@@ -556,10 +661,8 @@ class Interpreter(Evaluator):
 
     def _match(self, node: ast.Match) -> bool:
         self.evaluate(node.subject)
-        self.nesting.append(node)
-        ended = self._branch([*(case.body for case in node.cases), []])
-        self.nesting.pop()
-        return ended
+        blocks = [case.body for case in node.cases]
+        return self._branch(blocks if _is_complete(node) else [*blocks, []], node)
 
     def _delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -617,8 +720,20 @@ class Interpreter(Evaluator):
             self.scope.bind(alias.asname or alias.name, value)
 
 
+def _around(cls: Class) -> Scope:
+    """The names that the methods of an inner class see."""
+    scopes = (member.scope for member in cls.members.values() if isinstance(member, Function))
+    return next(scopes, cls.module.scope)
+
+
 def _child(package: str, name: str) -> str:
     return package + name if package.endswith(".") else f"{package}.{name}"
+
+
+def _is_complete(node: ast.Match) -> bool:
+    """Whether one of the cases is always met: ``case _``."""
+    last = node.cases[-1]
+    return isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
 
 
 def _last_name(value: Value) -> str:

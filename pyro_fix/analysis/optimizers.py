@@ -6,9 +6,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pyro_fix.analysis.branches import are_exclusive
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.scopes import Scope
-from pyro_fix.analysis.values import Const, Made, Mapping, Value
+from pyro_fix.analysis.values import Const, Library, Made, Mapping, Value, options
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,49 @@ class Options:
         return _entry(self.node, key)
 
 
-def given_to_svi(program: Program) -> Iterator[Made]:
-    """Every optimiser of ``pyro.optim`` that an SVI object uses, each once."""
+def given_to_svi(program: Program, chosen: bool = False) -> Iterator[Made]:
+    """Every optimiser of ``pyro.optim`` that an SVI object uses, each once.
+
+    ``chosen``: also those that a flag, a branch or an argument of the program chooses among others.
+    """
     seen = set()
     for made in program.made:
         if made.name.startswith("pyro.optim.") and id(made) not in seen:
             seen.add(id(made))
-            if program.makers_of(made):
+            if program.makers_of(made) and (chosen or not is_chosen(program, made)):
                 yield made
+
+
+def scheduled(made: Made) -> tuple[str, Mapping | None]:
+    """The class of an optimiser, and its options where they are a dict; of a scheduler, those of what it schedules."""
+    given = made.argument(0, "optim_args")
+    items = given if isinstance(given, Mapping) else None
+    inner = items.items.get("optimizer") if items is not None else None
+    if isinstance(inner, Library) and items is not None:
+        its_own = items.items.get("optim_args")
+        return inner.name.rpartition(".")[2], its_own if isinstance(its_own, Mapping) else None
+    return made.name.rpartition(".")[2], items
+
+
+#: Why nothing is changed of an optimiser that is chosen.
+CHOSEN = "the program chooses among optimisers, which is for its user to do"
+
+
+def is_chosen(program: Program, made: Made) -> bool:
+    """Whether an optimiser is one of several that a way through the program leads to: a flag of the user's, mostly."""
+    users = program.makers_of(made)
+    branched = [svi for svi in users if svi.arms]
+    rivals = [svi for svi in program.svis if svi.arms and any(are_exclusive(svi, mine) for mine in branched)]
+    others = [option for svi in users for option in options(svi.optimizer) if option is not made]
+    others += [option for svi in rivals for option in options(svi.optimizer) if _class(option) != made.name]
+    return any(
+        not (isinstance(option, Made) and option.node is made.node and option.name == made.name) for option in others
+    )
+
+
+def _class(value: Value) -> str:
+    """The class of an optimiser; what is not known is not told from any other."""
+    return value.name if isinstance(value, Made) else ""
 
 
 #: Attributes of a ``PyroOptim`` through which people set its learning rate as they go.

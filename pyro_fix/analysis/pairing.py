@@ -11,6 +11,7 @@ from typing import Literal
 from pyro_fix.analysis.health import agreements
 from pyro_fix.analysis.program import Program, Site, Svi
 from pyro_fix.analysis.seen import SeenSite
+from pyro_fix.analysis.spelled import HOLE, agree
 from pyro_fix.analysis.supports import agreement, disagreement
 from pyro_fix.analysis.values import (
     Collection,
@@ -90,7 +91,8 @@ def side(program: Program, value: Value | None) -> Side | None:
 def pairs(program: Program, svi: Svi) -> Iterator[Pair]:
     """The latents that model and guide both sample, under names that the source spells.
 
-    A name is left out when one of its sites stands in a context that may change it.
+    A name is left out when one of its sites stands in a context that may change it, and a pattern of names where it is
+    not plain that both fill it alike.
     """
     guide, model = side(program, svi.guide), side(program, svi.model)
     if guide is None or model is None:
@@ -98,9 +100,12 @@ def pairs(program: Program, svi: Svi) -> Iterator[Pair]:
     by_name: dict[str, tuple[list[Site], list[Site]]] = defaultdict(lambda: ([], []))
     for which, one in enumerate((guide, model)):
         for site in one.sites:
-            if site.name is not None and "{}" not in site.name:
+            if site.name is not None:
                 by_name[site.name][which].append(site)
+    called = {function.node for one in (guide, model) for function in one.functions}
     for name, (guides, models) in by_name.items():
+        if HOLE in name and not all(agree(one, other, called) for one in guides for other in models):
+            continue
         if guides and models and all(map(is_plain, (*guides, *models))):
             yield Pair(svi, name, tuple(guides), tuple(models))
 

@@ -58,6 +58,9 @@ class Param:
     mutated: bool = False
     """Whether its value is changed in place (``.data.clamp_``), as people do to keep it valid."""
 
+    held: bool = False
+    """Whether a plain torch optimiser is given its value, which has to be a leaf of autograd's graph."""
+
     reassigned: bool = False
     """Whether its attribute is given another ``PyroParam`` elsewhere."""
 
@@ -87,6 +90,10 @@ class Site:
     """Every context manager around it."""
     functions: frozenset[ast.AST]
     kind: Literal["sample", "PyroSample"] = "sample"
+    holes: tuple[Value, ...] = ()
+    """What varies in its name."""
+    loops: tuple[Loop, ...] = ()
+    """The loops around it, outermost first."""
     read_at: list[tuple[Module, ast.expr]] = field(default_factory=list)
     """Of a ``PyroSample``: where the attribute is read, which samples it."""
 
@@ -101,8 +108,10 @@ class Step:
     keywords: dict[str, Value]
     loops: tuple[Loop, ...]
     """The loops around it that the SVI object was not built in, outermost first."""
-    conditional: bool
-    """Whether a branch inside the loops decides if it runs."""
+    branches: tuple[ast.AST, ...]
+    """The branches inside the loops that decide if it runs, outermost first."""
+    skipped: bool
+    """Whether a jump before it may leave it out."""
     entry: Module | None
     """The file that reaches it when it is run as a script."""
     root: Module | ast.AST | None
@@ -115,6 +124,15 @@ class Step:
     """Every context manager around it."""
     clearings: int = 0
     """How often the parameters had been cleared before."""
+    arms: dict[ast.AST, int] = field(default_factory=dict)
+    """Branch round it -> which of its arms it stands in."""
+    stands_aside: bool = False
+    """Whether it is made in the place of another one, in another arm of a branch."""
+
+    @property
+    def conditional(self) -> bool:
+        """Whether something inside the loops decides if it runs."""
+        return self.skipped or bool(self.branches)
 
 
 @dataclass(eq=False)
@@ -133,7 +151,13 @@ class Svi:
     """The loops and branches around it, outermost first."""
     root: Module | ast.AST | None = None
     """What was started from outside to get there: a file, or a function that no call was seen of."""
+    arms: dict[ast.AST, int] = field(default_factory=dict)
+    """Branch round it -> which of its arms it stands in."""
     steps: list[Step] = field(default_factory=list)
+    is_read: bool = False
+    """Whether its name, or its attribute, was read."""
+    holders: int = 0
+    """How many names and attributes it was assigned to."""
     escaped: bool = False
     """Whether it was handed to something that is not followed, and that may step it too."""
     kind: Literal["SVI", "loss", "module"] = "SVI"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pyro_fix import internal, sources
-from pyro_fix.analysis import names
+from pyro_fix.analysis import deltas, importers, names
 from pyro_fix.analysis.interpreter import Interpreter, TooMuch
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.scopes import Module
@@ -71,6 +71,10 @@ class Project:
         sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
             modules = [module for source in files if (module := self._add(source)) is not None]
+            for path, data in importers.importing(module.path for module in modules):
+                if concerns(data) and self._at(path.with_suffix("")) is None:  # nobody asked for it
+                    self.unreadable.pop(path, None)
+                    self.failed.pop(path, None)
             for module in modules:
                 self._interpreter.run_module(module)
             for module in list(self.program.modules.values()):
@@ -83,6 +87,7 @@ class Project:
             read = [module for module in self.program.modules.values() if module.state == "done"]
             for module in sorted(read, key=lambda m: -len(m.imports)):
                 self._interpreter.run_rest(module)
+            deltas.require(self.program)
             self.program.params.sort(key=lambda p: (p.module.path, p.call.lineno, p.call.col_offset))
         finally:
             sys.setrecursionlimit(limit)

@@ -13,6 +13,9 @@ from pyro_fix.analysis.program import Param, Program, Use
 from pyro_fix.analysis.tensors import Extent, extent
 from pyro_fix.analysis.values import Applied, Attribute, Const, Library, Made, Value
 
+#: Why a param that a plain torch optimiser holds gets no constraint.
+HELD = "a plain torch optimiser holds its value, which would no longer be a leaf"
+
 
 @dataclass(frozen=True)
 class Requirement:
@@ -81,6 +84,8 @@ def _requirement(program: Program, param: Param) -> Requirement | None:
 def _doubt(same_name: Sequence[Param], uses: Sequence[Use], required: str) -> str:
     if any(call.mutated for call in same_name):
         return "the program changes its value in place, perhaps to keep it valid"
+    if any(call.held for call in same_name):
+        return HELD
     if any(call.reassigned for call in same_name):
         return "its attribute is assigned in several places"
     if any(_makes_several(call) and len(call.uses) > len(set(call.uses) & set(uses)) for call in same_name):

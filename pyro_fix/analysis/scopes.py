@@ -10,10 +10,22 @@ from functools import cached_property
 from typing import Any
 
 from pyro_fix.analysis import names
-from pyro_fix.analysis.values import Library, Value, join
+from pyro_fix.analysis.values import (
+    Class,
+    Const,
+    Function,
+    Join,
+    Library,
+    Mapping,
+    ProjectModule,
+    Value,
+    join,
+)
 from pyro_fix.sources import Source
 
 BUILTINS = frozenset(dir(builtins))
+#: How deep attributes are looked through: ``config.optim.steps``.
+DEEPEST = 3
 
 
 class Scope:
@@ -22,12 +34,14 @@ class Scope:
     ``names`` is replaced, not changed, when the program branches, so that a branch can be taken back.
     """
 
-    __slots__ = ("function", "globals", "module", "names", "parent")
+    __slots__ = ("_held", "function", "globals", "module", "names", "parent")
 
     def __init__(self, module: Module, parent: Scope | None, function: ast.AST | None = None) -> None:
         self.module, self.parent, self.function = module, parent, function
         self.names: dict[str, Value] = {}
         self.globals: set[str] = set()
+        self._held: dict[int, dict[str, Value]] | None = None
+        """Of a frozen scope: what its objects and dicts held."""
 
     def lookup(self, name: str) -> Value | None:
         """What ``name`` stands for here; ``None`` when nothing is known to have bound it."""
@@ -66,7 +80,38 @@ class Scope:
         copy = Scope(self.module, self.parent.frozen() if self.parent is not None else None, self.function)
         copy.names = dict(self.names)
         copy.globals = self.globals
+        copy._held = {}
+        level = list(self.names.values())
+        for _ in range(DEEPEST):
+            holders = [value for value in level if _is_changed(value) and id(value) not in copy._held]
+            copy._held.update((id(value), dict(holding(value))) for value in holders)
+            level = [part for value in holders for part in copy._held[id(value)].values()]
         return copy
+
+    def held(self, value: Value) -> dict[str, Value]:
+        """The attributes and entries (``["steps"]``) of something that can be read here."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope._held is not None and id(value) in scope._held:
+                return scope._held[id(value)]
+            scope = scope.parent
+        return holding(value)
+
+
+def _is_changed(value: Value) -> bool:
+    """Whether what a value holds may be set later on; what was read of a join is never taken for what is set later."""
+    return not isinstance(value, (Class, Const, Function, Join, Library, ProjectModule))
+
+
+def holding(value: Value) -> dict[str, Value]:
+    """The attributes and entries of a value, as it is now; entries are written ``["steps"]``."""
+    if isinstance(value, ProjectModule):
+        history = value.module.history
+        return {name: inner for name, inner in value.module.scope.names.items() if len(history.get(name, ())) == 1}
+    found: dict[str, Value] = dict(getattr(value, "_attributes", {}))
+    if isinstance(value, Mapping) and value.whole:
+        found |= {f"[{key!r}]": item for key, item in value.items.items()}
+    return found
 
 
 class Module:
@@ -79,12 +124,20 @@ class Module:
         self.history: dict[str, list[Value]] = {}
         self.stars: list[str | Module] = []
         """What it imported everything from, in order: libraries by name, and files of the project."""
+        self.callers: dict[ast.AST, set[ast.AST]] = {}
+        """Function of this file -> the functions that were seen to call it, by way of others too."""
         self.imports: set[Module] = set()
         """Modules of the project that it imports, directly or not."""
         self.state = "new"
         """``new``, ``running`` or ``done``."""
         self._load = load
         self._searching = False
+
+    @cached_property
+    def classes(self) -> dict[ast.AST, ast.ClassDef]:
+        """The class that each method of the file stands in."""
+        found = (node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef))
+        return {member: node for node in found for member in node.body}
 
     @cached_property
     def mentions(self) -> Counter[str]:

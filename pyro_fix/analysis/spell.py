@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pyro_fix.analysis import flow
+from pyro_fix.analysis.branches import only_one
 from pyro_fix.analysis.program import Program, Step, Svi
-from pyro_fix.analysis.scopes import Scope
+from pyro_fix.analysis.roles import lineage
+from pyro_fix.analysis.scopes import DEEPEST, Scope
 from pyro_fix.analysis.values import (
     LARGEST_NUMBER,
     Applied,
     Argument,
     Arithmetic,
     Attribute,
+    Collection,
     Const,
+    Instance,
     Item,
     Join,
     Library,
     Made,
+    ProjectModule,
     Value,
 )
+from pyro_fix.analysis.values import Mapping as MappingValue
 
 #: A value whose source would have more parts than this is not spelled ...
 MOST_WORDS = 100
@@ -30,71 +37,147 @@ MOST_PLACES = 16
 _OPERATORS = {"Add": "+", "Sub": "-", "Mult": "*", "FloorDiv": "//", "Div": "/"}
 
 
+#: Builtins that give the same number whenever they are asked, of numbers.
+_PURE = frozenset({"len", "range", "int", "max", "min", "abs", "round"})
+#: Methods that read a length, an entry of a dict, or take a tensor apart.
+_READING = frozenset({"size", "get", "chunk", "split", "tensor_split"})
+
+
 def spell(value: Value, scope: Scope, known: Mapping[Value, Value] | None = None) -> str | None:
     """Source for ``value`` that can be read in ``scope``; ``None`` when there is none that surely means the same.
 
-    A name wins over a literal.  ``known`` says what a function's arguments are in that scope.
+    A name wins over a literal, and an attribute of something that has a name does.  In a function, a caller's literal
+    is no source: others may call it with another.  ``known`` says what a function's arguments are in that scope.
     """
-    return _Speller(scope, known or {}).spell(value)
+    return _Writer(scope, known or {}).write(value)
 
 
-class _Speller:
+class _Writer:
     """Writes one value; what would take more than ``MOST_WORDS`` is nothing that a person would read."""
 
     def __init__(self, scope: Scope, known: Mapping[Value, Value]) -> None:
         self._scope, self._known = scope, known
+        names = scope.visible().items()
+        self._visible = {name: v for name, v in names if name.isidentifier() and not name.startswith("__")}
+        self._names = {id(value): name for name, value in reversed(self._visible.items())}
         self._words = 0
 
-    def _name_of(self, value: Value) -> str | None:
-        """A name that stands for the value in the scope."""
-        hidden: list[Mapping[str, Value]] = []
-        scope: Scope | None = self._scope
-        while scope is not None:
-            for name, other in scope.names.items():
-                if (
-                    other is value
-                    and name.isidentifier()
-                    and not name.startswith("__")
-                    and not any(name in names for names in hidden)
-                ):
-                    return name
-            hidden.append(scope.names)
-            scope = scope.parent
-        return None
+    @cached_property
+    def _paths(self) -> dict[int, str]:
+        """Values that are attributes or entries of something that has a name."""
+        found: dict[int, str] = {}
+        level = [(name, value) for name, value in self._visible.items() if _may_hold(value)]
+        for _ in range(DEEPEST):
+            inner = [(f"{path}{at}", part) for path, value in level for at, part in self._parts(value)]
+            for path, part in inner:
+                found.setdefault(id(part), path)
+            level = [(path, part) for path, part in inner if _may_hold(part)]
+        return found
 
-    def spell(self, value: Value) -> str | None:
+    def _parts(self, value: Value) -> list[tuple[str, Value]]:
+        parts = [
+            (at if at.startswith("[") else f".{at}", part)
+            for at, part in self._scope.held(value).items()
+            if at.startswith("[") or (at.isidentifier() and not at.startswith("__"))
+        ]
+        if isinstance(value, Instance):
+            names = {name for cls in lineage(value.cls) for name in cls.members}
+            own = {at for at, _ in parts}
+            parts += [(f".{name}", value.attribute(name)) for name in sorted(names) if f".{name}" not in own]
+        return parts
+
+    def write(self, value: Value) -> str | None:
+        """Source for a value, or for a part of it."""
         self._words += 1
         if self._words > MOST_WORDS:
             return None
         if isinstance(value, Argument) and value in self._known:
-            return self.spell(self._known[value])
-        if (name := self._name_of(value)) is not None:
-            return name
-        if isinstance(value, Const) and isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
-            return repr(value.value)
+            return self.write(self._known[value])
+        if id(value) in self._names:
+            return self._names[id(value)]
+        if id(value) in self._paths:
+            return self._paths[id(value)]
+        if isinstance(value, Const):
+            return self._literal(value)
         if isinstance(value, Attribute):
-            base = self.spell(value.base)
+            base = self.write(value.base)
             return f"{base}.{value.name}" if base else None
         if isinstance(value, Item):
-            base, index = self.spell(value.base), self.spell(value.index)
+            base, index = self.write(value.base), self._index(value.index)
             return f"{base}[{index}]" if base and index else None
         if isinstance(value, Arithmetic) and value.operator in _OPERATORS and len(value.operands) == 2:
-            left, right = map(self.spell, value.operands)
+            left, right = map(self.write, value.operands)
             return f"({left} {_OPERATORS[value.operator]} {right})" if left and right else None
-        if isinstance(value, Applied):
-            if isinstance(value.callee, Library) and value.callee.name == "builtins.len":
-                inner = self.spell(value.arguments[0])
-                return f"len({inner})" if inner else None
-            if isinstance(value.callee, Attribute) and value.callee.name == "size" and not value.keywords:
-                parts = [self.spell(a) for a in (value.callee.base, *value.arguments)]
-                return f"{parts[0]}.size({', '.join(map(str, parts[1:]))})" if all(parts) else None
-        if isinstance(value, Made) and value.name == "builtins.range" and not value.spread and not value.keywords:
-            parts = [self.spell(argument) for argument in value.arguments]
-            return f"range({', '.join(map(str, parts))})" if all(parts) else None
-        if isinstance(value, Made) and value.name == "builtins.len" and len(value.arguments) == 1:
-            inner = self.spell(value.arguments[0])
-            return f"len({inner})" if inner else None
+        if isinstance(value, Applied) and not value.keywords:
+            if isinstance(value.callee, Attribute) and value.callee.name in _READING:
+                base, given = self.write(value.callee.base), [*map(self._index, value.arguments)]
+                return f"{base}.{value.callee.name}({', '.join(map(str, given))})" if base and all(given) else None
+            return self._called(value.callee, value.arguments)
+        if isinstance(value, Made) and not value.spread and not value.keywords:
+            return self._called(Library(value.name), value.arguments)
         return None
+
+    def _called(self, callee: Value, arguments: Sequence[Value]) -> str | None:
+        name = callee.name.removeprefix("builtins.") if isinstance(callee, Library) else ""
+        if name not in _PURE or name in self._visible:
+            return None
+        if name == "len" and isinstance(arguments[0], Collection) and not self._is_named(arguments[0]):
+            count = length_of(arguments[0])
+            return None if count is None else self._literal(Const(count, arguments[0].within))
+        given = [*map(self.write, arguments)]
+        if name == "min" and len(set(given)) == 1:
+            return given[0]
+        return f"{name}({', '.join(map(str, given))})" if all(given) else None
+
+    def _is_named(self, value: Value) -> bool:
+        return id(value) in self._names or id(value) in self._paths
+
+    def _index(self, value: Value) -> str | None:
+        """An entry's key, which may be a text and belongs to no caller."""
+        if isinstance(value, Const) and isinstance(value.value, (str, int)):
+            return self._names.get(id(value)) or repr(value.value)
+        if isinstance(value, Arithmetic) and value.operator == "Slice":
+            return self._slice(value.operands)
+        return self.write(value)
+
+    def _slice(self, parts: Sequence[Value]) -> str | None:
+        texts = ["" if isinstance(part, Const) and part.value is None else self._index(part) for part in parts]
+        known = [text for text in texts if text is not None]
+        if len(known) < len(texts):
+            return None
+        return ":".join(known if known[-1] else known[:-1])
+
+    def _literal(self, value: Const) -> str | None:
+        is_number = isinstance(value.value, (int, float)) and not isinstance(value.value, bool)
+        return repr(value.value) if is_number and self._may_stand(value) else None
+
+    def _may_stand(self, value: Const) -> bool:
+        """Whether a literal means the same however the function around the scope is called."""
+        scope: Scope | None = self._scope
+        while scope is not None and isinstance(scope.function, ast.Lambda):  # which belongs to what it stands in
+            scope = scope.parent
+        function = scope.function if scope is not None else None
+        if function is None or value.within is None or function in value.within:
+            return True
+        origin = value.within[-1] if value.within else None
+        if origin is None:
+            return False
+        module = self._scope.module
+        owner = module.classes.get(function)
+        if function in ast.walk(origin) or (owner is not None and owner is module.classes.get(origin)):
+            return True
+        return origin not in module.callers.get(function, ())
+
+
+def _may_hold(value: Value) -> bool:
+    return isinstance(value, (Instance, ProjectModule, MappingValue, Join)) or (
+        isinstance(value, (Made, Applied, Attribute)) and hasattr(value, "_attributes")
+    )
+
+
+def length_of(value: Collection) -> int | None:
+    """How many items a list or tuple has that the source spells; ``None`` where it may be changed."""
+    return len(value.items) if value.whole else None
 
 
 @dataclass(frozen=True)
@@ -120,12 +203,17 @@ def step_count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
 
 def _count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
     svis = program.makers_of(optimizer)
-    if len(svis) != 1:
-        return StepCount(None, "the optimiser is given to several SVI calls" if svis else "no SVI object uses it")
-    (svi,) = svis
-    if any(not any(loop is mine for mine in optimizer.loops) for loop in svi.loops):
+    if not svis:
+        return StepCount(None, "no SVI object uses it")
+    if not only_one(svis):
+        return StepCount(None, "the optimiser is given to several SVI calls")
+    if any(not any(loop is mine for mine in optimizer.loops) for svi in svis for loop in svi.loops):
         return StepCount(None, "one optimiser serves every SVI object that a loop builds")
-    return steps_of(program, svi, scope)
+    counts = [steps_of(program, svi, scope) for svi in svis]
+    unknown = next((count for count in counts if count.source is None), None)
+    if unknown is None and len({count.source for count in counts}) > 1:
+        return StepCount(None, "the number of steps depends on a condition")
+    return unknown or counts[0]
 
 
 def steps_of(program: Program, svi: Svi, scope: Scope) -> StepCount:
@@ -133,9 +221,10 @@ def steps_of(program: Program, svi: Svi, scope: Scope) -> StepCount:
     doubt = _doubt(program, svi)
     if doubt:
         return StepCount(None, doubt)
-    if len(svi.steps) > MOST_PLACES:
+    steps = [step for step in svi.steps if not step.stands_aside]
+    if len(steps) > MOST_PLACES:
         return StepCount(None, "the SVI object is stepped in too many places to count")
-    counts = [_steps_at(step, scope) for step in svi.steps]
+    counts = [_steps_at(step, scope) for step in steps]
     for count in counts:
         if count.source is None:
             return count
@@ -148,7 +237,7 @@ def steps_of(program: Program, svi: Svi, scope: Scope) -> StepCount:
 
 def _doubt(program: Program, svi: Svi) -> str:
     """Why the loops that are seen do not tell how many steps there are."""
-    steps = svi.steps
+    steps = [step for step in svi.steps if not step.stands_aside]
     functions = {function for step in steps for function in step.functions}
     if functions & program.hooks or any(getattr(function, "name", "") == "training_step" for function in functions):
         return "PyTorch Lightning makes the steps"
@@ -189,8 +278,18 @@ def _steps_at(step: Step, scope: Scope) -> StepCount:
                 return StepCount(None, "the number of steps depends on a condition")
             return StepCount(None, "the number of steps is not known where the optimiser is built")
         factors.append(text)
-        number = count.value if isinstance(count, Const) else None
-        literal = literal * number if literal is not None and isinstance(number, int) else None
+        number = _number(count)
+        literal = literal * number if literal is not None and number is not None else None
         literal = literal if literal is not None and abs(literal) <= LARGEST_NUMBER else None
     source = factors[0] if len(factors) == 1 else f"({' * '.join(factors)})"
     return StepCount(source if factors else "1", literal=literal)
+
+
+def _number(count: Value) -> int | None:
+    """A number of rounds that the source tells."""
+    if isinstance(count, Const):
+        return count.value if isinstance(count.value, int) else None
+    if isinstance(count, Applied) and isinstance(count.callee, Library) and count.callee.name == "builtins.len":
+        inner = count.arguments[0]
+        return length_of(inner) if isinstance(inner, Collection) else None
+    return None

@@ -13,9 +13,11 @@ from pyro_fix.analysis.values import (
     Const,
     Join,
     Made,
+    ParamValue,
     Value,
     is_small,
     same,
+    walk,
 )
 
 
@@ -57,6 +59,20 @@ def _is_uniform(value: Arithmetic) -> bool:
     if isinstance(last, Collection) and last.items:
         last = last.items[-1]
     return same(last, k)
+
+
+def requires_grad(value: Value | None) -> bool:
+    """Whether a tensor is known to be a leaf, or a part, of autograd's graph: what is computed of it is no leaf."""
+    for part in walk(value) if value is not None else ():
+        if isinstance(part, Made):
+            asked = part.keywords.get("requires_grad")
+            if asked is not None and not (isinstance(asked, Const) and asked.value is False):
+                return True
+            if part.name in ("torch.nn.Parameter", "torch.autograd.Variable"):
+                return True
+        elif (isinstance(part, Attribute) and part.name == "requires_grad_") or isinstance(part, ParamValue):
+            return True
+    return False
 
 
 def extent(value: Value | None) -> Extent | None:
@@ -110,6 +126,8 @@ def _of_call(value: Made) -> Extent | None:
         return _extent(value.argument(1, "fill_value"))
     if value.name in _RANDOM:
         return Extent(*_RANDOM[value.name], "draw")
+    if value.name == "torch.nn.Parameter" and value.arguments:
+        return _extent(value.arguments[0])
     if value.name == "torch.eye":
         return Extent(0.0, 1.0, "identity")
     if value.name in ("torch.softmax", "torch.nn.functional.softmax"):

@@ -67,12 +67,12 @@ class Argument(Opaque):
 
 
 class Const(Value):
-    """A literal."""
+    """A literal; ``within`` are the functions that were running where it stands, outermost first, if that is known."""
 
-    __slots__ = ("value",)
+    __slots__ = ("value", "within")
 
-    def __init__(self, value: object) -> None:
-        self.value = value
+    def __init__(self, value: object, within: tuple[ast.AST, ...] | None = None) -> None:
+        self.value, self.within = value, within
 
 
 class Library(Value):
@@ -85,12 +85,15 @@ class Library(Value):
 
 
 class Collection(Value):
-    """A tuple, list or set; ``whole`` is False when it may hold more or less than is known."""
+    """A tuple, list or set; ``whole`` is False when it may hold more or less than is known.
 
-    __slots__ = ("items", "whole")
+    ``within`` is as a literal's.
+    """
 
-    def __init__(self, items: list[Value]) -> None:
-        self.items, self.whole = items, True
+    __slots__ = ("items", "whole", "within")
+
+    def __init__(self, items: list[Value], within: tuple[ast.AST, ...] | None = None) -> None:
+        self.items, self.whole, self.within = items, True, within
 
     def parts(self) -> tuple[Value, ...]:
         return tuple(self.items)
@@ -129,10 +132,17 @@ class Function(Value):
 class Class(Value):
     """A class of the project."""
 
-    __slots__ = ("bases", "members", "module", "node")
+    __slots__ = ("bases", "decorators", "members", "module", "node")
 
-    def __init__(self, node: ast.ClassDef, module: Module, bases: tuple[Value, ...], members: dict[str, Value]) -> None:
-        self.node, self.module, self.bases, self.members = node, module, bases, members
+    def __init__(
+        self,
+        node: ast.ClassDef,
+        module: Module,
+        bases: tuple[Value, ...],
+        members: dict[str, Value],
+        decorators: tuple[Value, ...] = (),
+    ) -> None:
+        self.node, self.module, self.bases, self.members, self.decorators = node, module, bases, members, decorators
 
     def member(self, name: str) -> Value | None:
         """Look ``name`` up here and in the bases, left to right."""
@@ -305,12 +315,23 @@ class Join(Value):
 class Loop:
     """A loop that is being run through; ``count`` is the value of its number of rounds, where there is one."""
 
-    __slots__ = ("count", "ends_early", "node", "over", "skips")
+    __slots__ = ("count", "ends_early", "is_numbered", "node", "over", "skips", "variable")
 
-    def __init__(self, node: ast.AST, count: Value | None, ends_early: bool, over: Value | None = None) -> None:
+    def __init__(
+        self,
+        node: ast.AST,
+        count: Value | None,
+        ends_early: bool,
+        over: Value | None = None,
+        is_numbered: bool = False,
+    ) -> None:
         self.node, self.count, self.ends_early = node, count, ends_early
+        self.is_numbered = is_numbered
+        """Whether it goes over ``enumerate(…)``, from 0."""
         self.over = over
         """What it iterates over, where it is a ``for``."""
+        self.variable: Value | None = None
+        """What stands for the one it is at, or of ``enumerate`` for its number."""
         self.skips = False
         """Whether a ``continue`` so far may have left out the rest of a round."""
 
@@ -330,11 +351,11 @@ def same(left: Value, right: Value) -> bool:
     return False
 
 
-def literal(value: object) -> Value:
+def literal(value: object, within: tuple[ast.AST, ...] | None = None) -> Value:
     """A literal, or what was computed from some; nothing is known of a number that is too large, or none."""
     if isinstance(value, (int, float)) and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
         return Opaque()
-    return Const(value)
+    return Const(value, within)
 
 
 def join(*values: Value) -> Value:

@@ -315,7 +315,7 @@ def test_same_name_across_linked_files_only(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("'a'", "a"), ("f'a_{i}'", "a_{}"), ("f'a_{1}'", "a_{}"), ("NAME", "a"), ("'a' + i", None), ("i", None)],
+    [("'a'", "a"), ("f'a_{i}'", "a_{}"), ("f'a_{1}'", "a_1"), ("NAME", "a"), ("'a' + i", None), ("i", None)],
 )
 def test_names_of_params(facts, name: str, expected: str | None):
     assert param(facts(f"NAME = 'a'\ndef guide(i):\n    pyro.param({name}, torch.tensor(1.))\n")).name == expected

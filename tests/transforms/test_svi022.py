@@ -263,7 +263,7 @@ def test_step_count(check, loop: str, count: str):
         ("svi.step(data)\n", "in no loop"),
         ("", "not found"),
         ("if data:\n    for _ in range(9):\n        svi.step(data)\nfor _ in range(9):\n    svi.step(data)\n", "several places"),
-        ("for _ in range(num_steps):\n    try:\n        svi.step(data)\n    except ValueError:\n        break\n", "may end early"),
+        ("for _ in range(num_steps):\n    try:\n        svi.step(data)\n    except StopIteration:\n        break\n", "may end early"),
         ("[svi.step(data) for i in range(num_steps) if i % 2]\n", "may end early"),
         ("for svi_ in (svi, svi):\n    for _ in range(num_steps):\n        svi_.step(data)\n", "not found"),
         ("for _ in range(num_steps):\n    match data:\n        case 1:\n            svi.step(data)\n", "condition"),
@@ -436,10 +436,9 @@ def test_scheduler_is_in_charge(check):
 
 
 def test_optimiser_chosen_by_a_flag(check):
-    """Flags that choose an optimiser are the user's; both ways decay, or none."""
+    """Flags that choose an optimiser are the user's."""
     before = f"if flag:\n    optimizer = {ADAM}\nelse:\n    optimizer = SGD({{'lr': 0.1}})\n"
-    outcome = check(program("optimizer", before=before))
-    assert clipped("1000") in outcome.text
+    assert check(program("optimizer", before=before)).findings == ()
 
 
 def test_learning_rate_changed_by_hand(check):
@@ -475,7 +474,7 @@ def test_callers_with_different_counts_elsewhere(check):
     )
     outcome = check(text)
     assert outcome.result.changes == ()
-    assert "different" in outcome.held_back
+    assert "where the optimiser is built" in outcome.held_back, "a caller's number is not the function's"
 
 
 def test_suppression(check):

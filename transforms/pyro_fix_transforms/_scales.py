@@ -52,8 +52,11 @@ def shrunk(module: Module, node: ast.expr | None, size: float) -> tuple[Edit, ..
     ones = _ones(node)
     if ones is None:
         return None
-    start, _ = edits.span(module.source, ones)
-    return (Edit(module.path, start, start, f"{size!r} * "),)
+    start, end = edits.span(module.source, ones)
+    change = Edit(module.path, start, start, f"{size!r} * ")
+    if any(isinstance(part, ast.keyword) and part.arg == "requires_grad" for part in ast.walk(ones)):
+        return change, Edit(module.path, end, end, ".detach()")  # a product of a leaf is none, and cannot be trained
+    return (change,)
 
 
 def _ones(node: ast.expr) -> ast.expr | None:

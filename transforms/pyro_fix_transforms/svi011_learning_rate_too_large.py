@@ -8,7 +8,7 @@ from typing import Literal
 from pyro_fix import edits
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.health import mismatches
-from pyro_fix.analysis.optimizers import given_to_svi, options_of
+from pyro_fix.analysis.optimizers import CHOSEN, given_to_svi, is_chosen, options_of
 from pyro_fix.analysis.program import Program, Svi, functions_of
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.analysis.spell import step_count
@@ -75,7 +75,7 @@ class LearningRateTooLarge(Transform):
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an optimiser."""
-        for made in given_to_svi(program):
+        for made in given_to_svi(program, chosen=True):
             runs = runs_of(program, made)
             if not runs:
                 rate, message = self._by_source(program, made)
@@ -89,7 +89,12 @@ class LearningRateTooLarge(Transform):
     def _by_source(self, program: Program, made: Made) -> tuple[float | None, str]:
         """The rate that the source shows, and what is to be said of it."""
         chosen = options_of(made, may_clip=True)
-        if isinstance(chosen, str) or made.name.rpartition(".")[2] not in ADAPTIVE or "lrd" in chosen.items:
+        if (
+            is_chosen(program, made)
+            or isinstance(chosen, str)
+            or made.name.rpartition(".")[2] not in ADAPTIVE
+            or "lrd" in chosen.items
+        ):
             return None, ""
         rate, steps = chosen.number("lr"), step_count(program, made, chosen.scope).literal
         noisy = all(_is_noisy(program, svi) for svi in program.makers_of(made))
@@ -103,6 +108,7 @@ class LearningRateTooLarge(Transform):
         source: Literal["static", "seen"] = "seen" if troubles else "static"
         chosen = options_of(made, may_clip=True)
         node = chosen if isinstance(chosen, str) else literal_rate(program, made, chosen)
+        node = CHOSEN if is_chosen(program, made) else node
         if isinstance(node, str) or isinstance(chosen, str):
             return self.finding(made.module, made.node, message, held_back=str(node), source=source)
         written = chosen.number("lr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Made
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, renamed
-from pyro_fix_transforms._rates import runs_of
+from pyro_fix_transforms._rates import literal_rate, runs_of
 
 #: Optimisers of ``pyro.optim`` that follow every gradient as it comes.
 PLAIN = frozenset({"SGD", "Adagrad", "RMSprop", "Adadelta", "Rprop", "ASGD"})
@@ -34,8 +35,8 @@ class OptimizerWithoutMomentum(Transform):
     Rewrites SGD, Adagrad, RMSprop, Adadelta, Rprop and ASGD that are given to an `SVI` to `ClippedAdam` with a
     learning rate of 0.001, and a decay where the number of steps is known. Where there are fewer than 5000 steps, a
     rate of 0.01 is tried first; before it one of 0.05, where there are fewer than 2000 and a run shows no more than
-    1000 numbers to train. A weight decay is kept; options that `ClippedAdam` lacks (`momentum`, `nesterov`,
-    `alpha`) are dropped, and named in the verdict.
+    1000 numbers to train. A rate that is an argument, an attribute or a variable with other uses stays. A weight decay
+    is kept; options that `ClippedAdam` lacks (`momentum`, `nesterov`, `alpha`) are dropped, and named in the verdict.
 
     ## Why
     The gradient of the ELBO is noisy, and its elements differ by orders of magnitude. Momentum averages the noise,
@@ -53,6 +54,8 @@ class OptimizerWithoutMomentum(Transform):
     ## Holds back when
     - its options are a function of the parameter, or put together at run time;
     - it clips gradients through `clip_args`;
+    - an option that would be dropped is an argument, an attribute or a variable; one of several optimisers that a flag
+      or a branch chooses is no finding;
     - no run is possible: only a run can tell that the new rate is not too small for the number of steps.
 
     ## Promise
@@ -75,19 +78,27 @@ class OptimizerWithoutMomentum(Transform):
             if isinstance(options, str):
                 yield self.finding(made.module, made.node, message, held_back=options)
                 continue
+            dropped = _passed_in(options)
+            if dropped:
+                doubt = f"its option {dropped} comes from elsewhere, and would be dropped"
+                yield self.finding(made.module, made.node, message, held_back=doubt)
+                continue
             rename = renamed(program, made)
             if rename is None:
                 yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
                 continue
             count = step_count(program, made, options.scope)
-            rates = _rates(count.literal or 0, _parameters(program, made))
+            rates = tuple(map(repr, _rates(count.literal or 0, _parameters(program, made))))
+            given = options.node_of("lr")
+            if given is not None and isinstance(literal_rate(program, made, options), str):
+                rates = (edits.text_of(made.module, given),)  # which is for the program's user to set
             candidates = tuple(self._candidate(made, options, count, rate, rename) for rate in rates)
             yield self.finding(made.module, made.node, message, candidates)
 
     def _candidate(
-        self, made: Made, options: Options, count: StepCount, rate: float, rename: tuple[Edit, ...]
+        self, made: Made, options: Options, count: StepCount, rate: str, rename: tuple[Edit, ...]
     ) -> Candidate:
-        entries = {"lr": repr(rate)}
+        entries = {"lr": rate}
         if count.source and not (count.literal and count.literal < FEWEST_STEPS):
             entries["lrd"] = decay_of(count)
         for key in KEPT:
@@ -97,6 +108,19 @@ class OptimizerWithoutMomentum(Transform):
         dropped = [key for key in options.items if key not in ("lr", *KEPT)]
         label = f"ClippedAdam with lr {rate}" + (f", without {', '.join(dropped)}" if dropped else "")
         return Candidate(changes, self.promise, label, needs_run=True)
+
+
+def _passed_in(options: Options) -> str:
+    """An option that ``ClippedAdam`` lacks, and that the program's user may set; empty where there is none."""
+    for key in options.items:
+        node = options.node_of(key)
+        if key not in ("lr", *KEPT) and node is not None and not _is_literal(node):
+            return key
+    return ""
+
+
+def _is_literal(node: ast.expr) -> bool:
+    return not any(isinstance(part, (ast.Name, ast.Attribute, ast.Call)) for part in ast.walk(node))
 
 
 def _written(module: Module, options: Options, entries: dict[str, str]) -> str:

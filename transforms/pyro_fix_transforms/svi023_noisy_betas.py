@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pyro_fix import edits
 from pyro_fix.analysis.health import unwell
 from pyro_fix.analysis.noise import gradient_noise
-from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
+from pyro_fix.analysis.optimizers import CHOSEN, Options, given_to_svi, is_chosen, options_of
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.values import Collection, Const, Made
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Threshold, Transform
@@ -63,7 +63,7 @@ class NoisyBetas(Transform):
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an optimiser."""
-        for made in given_to_svi(program):
+        for made in given_to_svi(program, chosen=True):
             if made.name.rpartition(".")[2] not in WITH_BETAS:
                 continue
             runs = [seen.svi for seen in runs_of(program, made) if seen.svi.look is not None]
@@ -71,7 +71,7 @@ class NoisyBetas(Transform):
             measured = [noise for noise in noises if noise is not None]
             if not measured or len(measured) < len(runs) or min(measured) < self.noise:
                 continue
-            options = options_of(made, may_clip=True)
+            options = CHOSEN if is_chosen(program, made) else options_of(made, may_clip=True)
             message = f"the gradient's noise is {min(measured):.2g} times its mean; the default betas average ten steps"
             if isinstance(options, str):
                 yield self.finding(made.module, made.node, message, held_back=options, source="seen")

@@ -13,10 +13,17 @@ from pyro_fix.analysis import distributions, flow
 from pyro_fix.analysis.health import agreements
 from pyro_fix.analysis.pairing import Pair, looks, pairs, verdict
 from pyro_fix.analysis.program import Param, Program, Site
-from pyro_fix.analysis.requirements import constraint_node, constraint_text, is_passed_in, is_structured, starts_inside
+from pyro_fix.analysis.requirements import (
+    HELD,
+    constraint_node,
+    constraint_text,
+    is_passed_in,
+    is_structured,
+    starts_inside,
+)
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.supports import Support, supports
-from pyro_fix.analysis.tensors import extent
+from pyro_fix.analysis.tensors import extent, requires_grad
 from pyro_fix.analysis.values import Const, Made, Value
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 
@@ -57,13 +64,17 @@ class _Family:
     transform: str
     """Source of the transform onto the support; empty where it is the exponential."""
 
-    def pulled_back(self, module: Module, node: ast.expr) -> tuple[Edit, ...]:
-        """Map an expression on the support to the real line."""
-        if self.transform:
+    def pulled_back(self, module: Module, node: ast.expr, cut: bool = False) -> tuple[Edit, ...]:
+        """Map an expression on the support to the real line; ``cut``: outside of autograd's graph."""
+        is_plain = isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Subscript))
+        before, after = ("", "") if is_plain else ("(", ")")
+        if self.transform and not cut:
             return edits.wrap(module, node, f"{self.transform}.inv(", ")")
-        if isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Subscript)):
-            return edits.wrap(module, node, "", ".log()")[1:]
-        return edits.wrap(module, node, "(", ").log()")
+        after += ".detach()" if cut else ""
+        if self.transform:
+            return edits.wrap(module, node, f"{self.transform}.inv({before}", f"{after})")
+        changes = edits.wrap(module, node, before, f"{after}.log()")
+        return changes[1:] if is_plain else changes
 
 
 class SupportMismatch(Transform):
@@ -264,6 +275,8 @@ def _starts(program: Program, family: _Family) -> list[_Start] | str:
     maker = makers[0]
     if any(call.mutated or call.reassigned for call in same_name):
         return "the program changes its location in place"
+    if any(call.held for call in same_name):
+        return f"its location: {HELD}"
     if any(use.distribution.node is not made.node or use.argument != "loc" for call in same_name for use in call.uses):
         return "its location is used for something else as well"
     return _param_start(family, maker, node, _is_read_elsewhere(same_name))
@@ -310,7 +323,8 @@ def _param_start(family: _Family, maker: Param, node: ast.expr, is_read: bool) -
         initial = maker.initial_node
         while isinstance(initial, ast.Lambda):
             initial = initial.body
-        starts.append((family.pulled_back(maker.module, initial), _KEPT, inside is None))
+        cut = requires_grad(maker.initial)  # what the logarithm makes of a leaf is none, and cannot be trained
+        starts.append((family.pulled_back(maker.module, initial, cut), _KEPT, inside is None))
     if inside is not True and not is_read and not is_constrained:
         starts.append(((), _UNMAPPED, inside is None))
     return starts or "its location starts outside the support, and is read elsewhere by its name"

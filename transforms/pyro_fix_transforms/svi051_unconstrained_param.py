@@ -39,7 +39,7 @@ class UnconstrainedParam(Transform):
 
     ## Holds back when
     - the value goes through exp, softplus, abs, clamp, `+ eps` or anything else on its way: it is made valid there;
-    - the program changes the value in place (`.data.clamp_`);
+    - the program changes the value in place (`.data.clamp_`), or a plain torch optimiser holds it;
     - the initial value violates the constraint: then the value means something else;
     - the same name has a different constraint elsewhere, or its uses ask for different things;
     - being a simplex or a Cholesky factor depends on a shape that changes on the way.
@@ -59,7 +59,7 @@ class UnconstrainedParam(Transform):
             if param.kind != self.kind or param.initial is None or param.constraint is not None or id(param) in seen:
                 continue
             needed = requirement(program, param)
-            if needed is None or not _is_bare(program, param):
+            if needed is None or not _is_bare(program, param, needed):
                 continue
             seen.update(id(call) for call in needed.calls)
             shown = f"{self.kind} {param.name!r}" if param.name else f"this {self.kind}"
@@ -84,10 +84,10 @@ class UnconstrainedParam(Transform):
         return Candidate(tuple(changes), self.promise, f"constraint {needed.required}", needs_run=unknown)
 
 
-def _is_bare(program: Program, param: Param) -> bool:
-    """Whether a call without a constraint arrives unchanged: one that gives its own is safe where it is used."""
-    calls = (call for call in program.same_name(param) if call.constraint is None)
-    return any(use.unchanged for call in calls for use in call.uses)
+def _is_bare(program: Program, param: Param, needed: Requirement) -> bool:
+    """Whether it is a call without a constraint that is asked: one that gives its own is safe where it is used."""
+    bare = {id(use) for call in program.same_name(param) if call.constraint is None for use in call.uses}
+    return any(id(use) in bare for use in needed.uses)
 
 
 def _doubt(needed: Requirement) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions
-from pyro_fix.analysis.program import Program, Use
+from pyro_fix.analysis.program import Param, Program, Use
 from pyro_fix.analysis.requirements import (
     Requirement,
     constraint_node,
@@ -17,6 +17,7 @@ from pyro_fix.analysis.requirements import (
     requirement,
     starts_inside,
 )
+from pyro_fix.analysis.tensors import extent
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
 #: Distributions that divide their ``probs`` by the sum, so that these only have to be positive.
@@ -30,7 +31,7 @@ class WrongConstraint(Transform):
 
     ## What it does
     Finds a param whose constraint does not imply what the distribution's argument asks for, such as `positive` for a
-    probability, and writes the constraint that does.
+    probability, and writes the constraint that does. A param that does not start inside its own constraint is told.
 
     ## Why
     A wrong constraint looks like protection and is none: a `positive` probability still grows beyond one, and the
@@ -50,7 +51,7 @@ class WrongConstraint(Transform):
     ## Holds back when
     - the value is changed on its way to the argument, or in place;
     - the initial value violates the constraint that is needed;
-    - the constraint is computed, or the same name has different ones;
+    - the constraint is computed, or the same name has different ones, or a plain torch optimiser holds the value;
     - for constraints on whole vectors and matrices, the initial value is not known to satisfy the new one.
 
     ## Promise
@@ -68,7 +69,17 @@ class WrongConstraint(Transform):
             if given is None or param.initial is None or id(param) in seen:
                 continue
             needed = requirement(program, param)
-            if needed is None or all(_is_enough(given, use) for use in needed.kinds):
+            if (
+                needed is None
+                or all(_is_enough(given, use) for use in needed.kinds)
+                or _is_each_enough(program, needed)
+            ):
+                if _starts_outside(param, given):
+                    seen.add(id(param))
+                    shown = f"param {param.name!r}" if param.name else "this param"
+                    message = f"{shown} may start outside its own constraint {given}, which makes something else of it"
+                    doubt = "which start is meant is not for a tool to say"
+                    yield self.finding(param.module, param.call, message, held_back=doubt)
                 continue
             seen.update(id(call) for call in needed.calls)
             message = f"the constraint {given} of {param.name or 'this param'} is not enough: it is {needed.wish()}"
@@ -96,6 +107,23 @@ def _is_enough(given: str, use: Use) -> bool:
         return True
     kind = use.distribution.name.rpartition(".")[2]
     return use.argument == "probs" and kind in NORMALISING and distributions.implies(given, "nonnegative") is True
+
+
+def _starts_outside(param: Param, given: str) -> bool:
+    """Whether some element of the initial value lies outside; bounds of a simplex or a matrix need not be reached."""
+    known = extent(param.initial)
+    return known is not None and known.structure in ("", "draw") and starts_inside(param, given) is False
+
+
+def _is_each_enough(program: Program, needed: Requirement) -> bool:
+    """Whether every call gives the constraint that its own uses need: two guides, of which one runs, share a name."""
+    readers = {id(use) for call in program.same_name(needed.calls[0]) if call.initial is None for use in call.uses}
+    for call in needed.calls:
+        given = "real" if call.constraint is None else constraint_text(call.constraint)
+        own = [use for use in needed.uses if id(use) in readers or any(use is mine for mine in call.uses)]
+        if given is None or not all(_is_enough(given, use) for use in own):
+            return False
+    return True
 
 
 def _doubt(needed: Requirement, given: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyro_fix.analysis.pairing import may_be_observed, side
-from pyro_fix.analysis.program import Program, Svi
+from pyro_fix.analysis.program import Program, Site, Svi
+from pyro_fix.analysis.shapes import broadcast, of_distribution
+from pyro_fix.analysis.spelled import are_alike
 from pyro_fix.analysis.values import Argument, Made, Opaque, SiteValue, Value, options, walk
 from pyro_fix.observation import Look, SiteLook
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
@@ -138,9 +140,22 @@ def _static(program: Program, svi: Svi) -> tuple[str, ...] | None:
             return None
         if any(not isinstance(c, Made) or c.name != "pyro.plate" for c in (*site.contexts, *model[name].contexts)):
             return None
+        if not _is_broadcast(site, model[name]):
+            return None
+        prior, called = model[name].distribution, [*nodes(sides[0]), *nodes(sides[1])]
+        if site.distribution is not None and prior is not None and are_alike(site.distribution, prior, called):
+            continue  # the guide draws from the prior: the KL divergence is zero
         if theirs is not None and (mine.distribution, mine.events) == (theirs.distribution, theirs.events):
             closed += [name] * (mine.distribution.name in CLOSED_FORM)
     return tuple(closed)
+
+
+def _is_broadcast(guide: Site, model: Site) -> bool:
+    """Whether the guide's shape may be that of the KL divergence, as ``TraceMeanField_ELBO`` asserts."""
+    if guide.plates or model.plates:  # which fill shapes up
+        return True
+    mine, theirs = of_distribution(guide.distribution), of_distribution(model.distribution)
+    return mine is None or theirs is None or broadcast((mine.batch, theirs.batch)) == mine.batch
 
 
 def _is_independent(part: Value) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,11 @@ from typing import Literal
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis.health import LEVEL_STEPS
-from pyro_fix.analysis.program import Program, Site, Svi, functions_of
+from pyro_fix.analysis.optimizers import scheduled
+from pyro_fix.analysis.program import Program, Site, Step, Svi, functions_of
+from pyro_fix.analysis.shapes import number
 from pyro_fix.analysis.spell import spell
-from pyro_fix.analysis.values import Argument, Const, Function, Instance, Library, Made, Mapping, Value, options, walk
+from pyro_fix.analysis.values import Argument, Function, Instance, Library, Made, Value, options, same, walk
 from pyro_fix.observation import SviObservation
 from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
 
@@ -90,8 +93,9 @@ class UnnormalizedElbo(Transform):
                     yield self.finding(svi.module, svi.call, message, held_back=doubt, source="seen")
                 continue
             sizes = [_size(plate) for plate in plates]
-            known = [size.value for size in sizes if isinstance(size, Const) and isinstance(size.value, int)]
-            if len(known) == len(sizes) and _product(known) < FEWEST_DATA:
+            counts = [number(size, _arguments(svi, size)) if size is not None else None for size in sizes]
+            known = [count for count in counts if count is not None]
+            if len(known) == len(sizes) and math.prod(known) < FEWEST_DATA:
                 continue
             message = f"the ELBO grows with the number of data, N; {_REMEDY}"
             if level is not None:
@@ -107,8 +111,8 @@ class UnnormalizedElbo(Transform):
             if doubt or there is None:
                 yield self.finding(svi.module, svi.call, message, held_back=doubt, source=source)
                 continue
-            number = " * ".join(str(text) for text in texts)
-            scale = f"1 / {number}" if len(texts) == 1 else f"1 / ({number})"
+            product = " * ".join(str(text) for text in texts)
+            scale = f"1 / {product}" if len(texts) == 1 else f"1 / ({product})"
             changes = list(there.edits)
             for node in (model, guide):
                 changes += edits.wrap(svi.module, node, f"{there.text}(", f", scale={scale})")
@@ -183,10 +187,11 @@ def _size(plate: Made) -> Value | None:
 
 def _arguments(svi: Svi, size: Value) -> dict[Value, Value]:
     """What the model's arguments in ``size`` are in the scope that steps the SVI object."""
-    if len({id(step.call) for step in svi.steps}) != 1:
+    step = svi.steps[0] if svi.steps else None
+    if step is None or not all(_gives_the_same(step, other) for other in svi.steps):
         return {}
-    step = svi.steps[0]
     known: dict[Value, Value] = {}
+    given = () if any(isinstance(arg, ast.Starred) for arg in step.call.args) else step.arguments
     for part in walk(size):
         if not isinstance(part, Argument):
             continue
@@ -196,9 +201,19 @@ def _arguments(svi: Svi, size: Value) -> dict[Value, Value]:
                 position = names.index(part.name) - (names[0] == "self") if part.name in names else -1
                 if part.name in step.keywords:
                     known[part] = step.keywords[part.name]
-                elif 0 <= position < len(step.arguments):
-                    known[part] = step.arguments[position]
+                elif 0 <= position < len(given):
+                    known[part] = given[position]
     return known
+
+
+def _gives_the_same(left: Step, right: Step) -> bool:
+    """Whether two steps hand the same values to the model."""
+    if left.call is right.call:
+        return True
+    pairs = zip(left.arguments, right.arguments, strict=False)
+    equal = len(left.arguments) == len(right.arguments) and all(same(one, other) for one, other in pairs)
+    keys = left.keywords.keys() | right.keywords.keys()
+    return equal and all(k in left.keywords and left.keywords[k] is right.keywords.get(k) for k in keys)
 
 
 def _doubt(svi: Svi) -> str:
@@ -209,21 +224,15 @@ def _doubt(svi: Svi) -> str:
     if svi.is_lowlevel:
         return "the loss is asked for by hand, and what becomes of it may depend on its scale"
     for optimizer in options(svi.optimizer):
-        kind = optimizer.name.rpartition(".")[2] if isinstance(optimizer, Made) else ""
         if not isinstance(optimizer, Made) or not optimizer.name.startswith("pyro.optim."):
             return "the optimiser is not known, so its step may depend on the gradient's scale"
+        if optimizer.name.rpartition(".")[2] == "ReduceLROnPlateau":
+            return "ReduceLROnPlateau looks at the loss, and at thresholds of its scale"
+        kind, given = scheduled(optimizer)
         if kind not in SCALE_FREE:
             return f"the step of {kind} depends on the gradient's scale"
-        given = optimizer.argument(0, "optim_args")
-        if isinstance(given, Mapping) and ("clip_norm" in given.items or "weight_decay" in given.items):
+        if given is not None and ("clip_norm" in given.items or "weight_decay" in given.items):
             return "clip_norm and weight_decay are relative to the gradient's scale"
         if optimizer.argument(1, "clip_args") is not None:
             return "the optimiser clips gradients, relative to their scale"
     return ""
-
-
-def _product(numbers: list[int]) -> int:
-    product = 1
-    for number in numbers:
-        product *= number
-    return product

@@ -39,6 +39,8 @@ class _Discrete:
     nesting: int | None
     """As many rightmost dimensions as plates use."""
     doubt: str = ""
+    unnamed: str = ""
+    """Source of the name of one whose name is computed."""
 
 
 class DiscreteLatentSampled(Transform):
@@ -121,7 +123,7 @@ class DiscreteLatentSampled(Transform):
         self, program: Program, svi: Svi, mine: Sequence[Loss], found: _Discrete, source: Literal["static", "seen"]
     ) -> Proposal:
         made = mine[0].made
-        names = ", ".join(f"'{name}'" for name in found.names)
+        names = ", ".join(f"'{name}'" if name else found.unnamed for name in found.names)
         few = f"the discrete latent{'s' * (len(found.names) > 1)} {names}"
         message = f"{few} could be summed over exactly, instead of sampled: no gradient flows through a sample"
         doubt = found.doubt or _doubt(program, svi, mine, found)
@@ -183,7 +185,8 @@ def _static(program: Program, svi: Svi) -> _Discrete | None:
     doubt = ""
     if any(not name or "{}" in name for name in free) or any(site.name is None or "{}" in site.name for site in sites):
         doubt = "a loop makes one site a round: enumerating those needs pyro.markov"
-    return _Discrete(tuple(free), tuple(in_guide), _nesting(everything), doubt)
+    unnamed = edits.text_of(free[""].module, free[""].call.args[0]) if "" in free and free[""].call.args else "here"
+    return _Discrete(tuple(free), tuple(in_guide), _nesting(everything), doubt, unnamed)
 
 
 def _is_enumerable(site: Site) -> bool:

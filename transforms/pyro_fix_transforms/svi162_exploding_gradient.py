@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyro_fix import edits
-from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
+from pyro_fix.analysis.optimizers import CHOSEN, Options, given_to_svi, is_chosen, options_of
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.stability import spikes
 from pyro_fix.transform import Candidate, Promise, Proposal, Rate, Threshold, Transform
@@ -58,7 +58,7 @@ class ExplodingGradient(Transform):
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an optimiser."""
-        for made in given_to_svi(program):
+        for made in given_to_svi(program, chosen=True):
             runs = runs_of(program, made)
             found = [spike.words for seen in runs for spike in spikes(seen.svi).values()]
             rate = shown_rate(runs)
@@ -66,7 +66,7 @@ class ExplodingGradient(Transform):
             if not found or rate is None or rate >= self.large or made.name != "pyro.optim.Adam":
                 continue
             message = f"{found[0]}, and Adam does not clip"
-            options = options_of(made)
+            options = CHOSEN if is_chosen(program, made) else options_of(made)
             doubt = options if isinstance(options, str) else _doubt(options)
             rename = renamed(program, made)
             if not doubt and rename is None:
