@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyro_fix.sources import Source
@@ -22,6 +22,8 @@ class Patch:
     texts: Mapping[Path, str]
     lines: Mapping[Path, tuple[int, ...]]
     """1-based lines of the new text on which an edit begins: what has to run for a verdict to count."""
+    landed: Mapping[Edit, int] = field(default_factory=dict)
+    """The line of each edit."""
 
 
 class Composer:
@@ -64,13 +66,17 @@ def compose(sources: Mapping[Path, Source], edits: Iterable[Edit]) -> Patch:
     for edit in edits:
         by_path.setdefault(edit.path, set()).add(edit)
     texts: dict[Path, str] = {}
-    lines: dict[Path, tuple[int, ...]] = {}
+    landed: dict[Edit, int] = {}
     for path, group in by_path.items():
-        texts[path], lines[path] = _apply(sources[path].text, sorted(group, key=lambda e: (e.start, e.end)))
-    return Patch(texts, lines)
+        edits = sorted(group, key=lambda e: (e.start, e.end))
+        texts[path], lines = _apply(sources[path].text, edits)
+        landed.update(zip(edits, lines, strict=True))
+    lines_of = {path: tuple(dict.fromkeys(n for e, n in landed.items() if e.path == path)) for path in by_path}
+    return Patch(texts, lines_of, landed)
 
 
-def _apply(text: str, edits: list[Edit]) -> tuple[str, tuple[int, ...]]:
+def _apply(text: str, edits: list[Edit]) -> tuple[str, list[int]]:
+    """The new text, and the line of it on which each edit begins."""
     pieces: list[str] = []
     starts: list[int] = []
     at = length = 0
@@ -85,4 +91,4 @@ def _apply(text: str, edits: list[Edit]) -> tuple[str, tuple[int, ...]]:
         length += len(edit.replacement)
         at, last = edit.end, edit
     new = "".join(pieces) + text[at:]
-    return new, tuple(dict.fromkeys(new.count("\n", 0, start) + 1 for start in starts))
+    return new, [new.count("\n", 0, start) + 1 for start in starts]

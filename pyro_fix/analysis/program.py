@@ -192,6 +192,8 @@ class Program:
     """All facts of the files that were read."""
 
     modules: dict[Path, Module] = field(default_factory=dict)
+    asked: set[Path] = field(default_factory=set)
+    """The files that findings are wanted in; the others were read because these import them."""
     params: list[Param] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
     svis: list[Svi] = field(default_factory=list)

@@ -69,6 +69,7 @@ class Project:
         sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
             modules = [module for source in files if (module := self._add(source)) is not None]
+            self.program.asked = {module.path for module in modules}
             for module in modules:
                 self._interpreter.run_module(module)
             for module in list(self.program.modules.values()):

@@ -134,10 +134,11 @@ class _Page:
     def _fix(self, number: int, finding: Finding) -> Iterator[str]:
         proposal, verdict = finding.proposal, finding.verdict
         evidence = verdict.evidence
+        of_tip = f", tip {proposal.tip}" if proposal.tip else ""
         yield f'<article id="fix-{number}" aria-labelledby="name-{number}">\n<header>'
         yield f'<h3 id="name-{number}">{plain(proposal.code)} {plain(proposal.name)}</h3>'
         yield f"<span>{_badge(verdict.status)}</span>\n</header>"
-        yield f'<p class="soft"><code>{self._text(text.place(finding, self._cwd))}</code>, tip {proposal.tip}</p>'
+        yield f'<p class="soft"><code>{self._text(text.place(finding, self._cwd))}</code>{of_tip}</p>'
         yield f"<p>{self._text(_sentence(proposal.message))}</p>"
         became = _BECAME[self._mode, finding.included]
         yield f'<p><span class="fix">Fix: {self._text(text.label(finding))}</span> ({became})</p>'
@@ -230,7 +231,7 @@ class _Page:
                 yield "</tbody></table>"
 
     def _tip(self, transform: Transform) -> Iterator[str]:
-        yield f"<aside>\n<p><b>Tip {transform.tip}: {plain(rules.TIPS.get(transform.tip, ''))}</b></p>"
+        yield f"<aside>\n<p><b>{plain(rules.heading(transform.tip))}</b></p>"
         for paragraph in rules.section(transform, "Why").split("\n\n"):
             yield f"<p>{_CODE.sub(_as_code, self._text(paragraph))}</p>"
         code = plain(transform.code)

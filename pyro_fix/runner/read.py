@@ -21,6 +21,7 @@ from pyro_fix.observation import (
     Observation,
     ParamLook,
     PlateLook,
+    Remark,
     SiteLook,
     SliceReplay,
     SviObservation,
@@ -108,7 +109,23 @@ def observation(
         seconds=seconds,
         cwd=str(request.target.cwd),
         device_memory=max((event["memory"] for event in ends if event["memory"] is not None), default=None),
+        remarks=_remarks(by_name),
     )
+
+
+def _remarks(by_name: Mapping[str, list[dict[str, Any]]]) -> tuple[Remark, ...]:
+    """What Pyro warned of: once a text and SVI object, whichever process and step said so first."""
+    found: dict[tuple[str, int | None], list[dict[str, Any]]] = {}
+    for event in by_name.get("warning", ()):
+        told = event.get("remark")
+        if told is not None:
+            found.setdefault((told["text"], told["svi"]), []).append(told)
+    remarks = []
+    for (text, svi), given in found.items():
+        first = min(given, key=lambda told: -1 if told["step"] is None else told["step"])
+        seeds = tuple(sorted({told["seed"] for told in given}))
+        remarks.append(Remark(text, first["where"], svi, first["step"], seeds))
+    return tuple(remarks)
 
 
 def _ordinals(by_name: Mapping[str, list[dict[str, Any]]]) -> list[int]:
@@ -123,11 +140,12 @@ def _svi(request: RunRequest, ordinal: int, by_name: Mapping[str, list[dict[str,
     about: dict[str, Any] = next(iter(_of(by_name, "svi", ordinal)), {})
     steps, failures, ends = (_of(by_name, name, ordinal) for name in ("step", "failed", "end"))
     lost = {event["seed"]: event["why"] for event in by_name.get("lost", ())}
+    uncaught = {event["seed"] for event in by_name.get("uncaught", ())}
     trajectories = []
     for seed in request.seeds:
         made, raised, ended = ([event for event in group if event["seed"] == seed] for group in (steps, failures, ends))
         if made or raised or ended or seed in lost:
-            trajectories.append(_trajectory(seed, made, raised, ended, lost.get(seed)))
+            trajectories.append(_trajectory(seed, made, raised, ended, lost.get(seed), seed not in uncaught))
     looks, facts = _of(by_name, "look", ordinal), _of(by_name, "facts", ordinal)
     return SviObservation(
         ordinal=ordinal,
@@ -150,6 +168,7 @@ def _trajectory(
     failures: list[dict[str, Any]],
     ends: list[dict[str, Any]],
     lost: str | None,
+    caught: bool,
 ) -> Trajectory:
     count = max((event["step"] for event in steps), default=-1) + 1
     # A step that raised, and was caught by the program, is a gap.
@@ -166,7 +185,9 @@ def _trajectory(
     failure = None
     if failures:
         first = failures[0]
-        failure = Failure(first["kind"], first["message"], first["where"], first["step"], first["site"])
+        failure = Failure(
+            first["kind"], first["message"], first["where"], first["step"], first["site"], first["pyro"], caught
+        )
     elif lost is not None:
         failure = Failure("killed", lost, step=count)
     reason = ends[-1]["reason"] if ends else ""
@@ -246,7 +267,9 @@ def _failure(
     request: RunRequest, by_name: Mapping[str, list[dict[str, Any]]], end: End, svis: Iterable[SviObservation]
 ) -> Failure | None:
     for event in by_name.get("broke", ())[:1]:
-        return Failure(event["kind"], event["message"], event["where"], site=event.get("site", ""))
+        return Failure(
+            event["kind"], event["message"], event["where"], site=event.get("site", ""), pyro=event.get("pyro", False)
+        )
     last = next((line.strip() for line in reversed(end.tail) if line.strip()), "")
     if end.why == "timeout":
         return Failure("timeout", f"ran longer than {request.timeout:g} s")

@@ -41,6 +41,11 @@ class Fix:
         return self.proposal.candidates[self.rung]
 
     @property
+    def climbs(self) -> bool:
+        """Whether it waits for what it may mend by its next candidate."""
+        return self.waits is not None and self.rung + 1 < len(self.proposal.candidates)
+
+    @property
     def waits(self) -> Judgement | None:
         """The trouble it passed with because the original has it too."""
         return next((judgement for judgement in self.judgements.values() if judgement.waits), None)
