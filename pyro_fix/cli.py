@@ -382,6 +382,8 @@ def _print_rest(result: Result, cwd: Path, mode: Mode, verified: bool) -> None:
     if mode != "list":
         for line in text.left_out(result, cwd):
             _tell(f"left out: {line}")
+    for line in text.gone(result, cwd):
+        _tell(line)
     for line in text.runs(result):
         _tell(f"ran: {line}")
     for line in text.skipped(result, cwd):

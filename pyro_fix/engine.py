@@ -18,7 +18,7 @@ from pyro_fix.analysis.project import Project, of_concern
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
 from pyro_fix.judge import ByRuns, Judge, Static
-from pyro_fix.result import Change, Finding, Result, Skipped
+from pyro_fix.result import Change, Finding, Gone, Result, Skipped
 from pyro_fix.sources import Source, SourceError
 from pyro_fix.suppress import suppressed
 from pyro_fix.transform import Edit, Proposal, Rate, Status, Transform, Verdict
@@ -64,17 +64,20 @@ def _check(options: Options, progress: Progress, judge: Judge | None) -> Result:
     transforms = catalogue.select(known, options.select, options.ignore, options.extend_select)
     state = _read(options)
     if judge is not None or not options.verify:
-        findings = _rounds(options, transforms, state, judge or Static(), progress)
+        findings, gone = _rounds(options, transforms, state, judge or Static(), progress)
     else:
         with ByRuns(options, progress) as runs:
-            findings = _rounds(options, transforms, state, runs, progress)
-    return _result(state, reproduce.told(findings, options, state.original.keys() - state.tests, Path.cwd()))
+            findings, gone = _rounds(options, transforms, state, runs, progress)
+    return _result(state, gone, reproduce.told(findings, options, state.original.keys() - state.tests, Path.cwd()))
 
 
 def _rounds(
     options: Options, transforms: Sequence[Transform], state: _State, judge: Judge, progress: Progress
-) -> list[Finding]:
-    """Find, judge and compose until a round changes nothing."""
+) -> tuple[list[Finding], list[Gone]]:
+    """Find, judge and compose until a round changes nothing; what is found, and what was for a while."""
+    broke: dict[tuple[str, Path, int], Finding] = {}
+    ended: list[str] = []
+    withdrawn: list[Gone] = []
     settled: set[tuple[str, Path, int]] = set()
     heard: set[tuple[str, Path, int]] = set()
     findings: list[Finding] = []
@@ -82,8 +85,12 @@ def _rounds(
     for number in range(1, MAX_ROUNDS + 1):
         progress(Round(number))
         program, base = _analyse(state), _base(state)
-        join(program, judge.observe(program, base))
-        proposals = [p for p in _propose(transforms, program, state) if _identity(p, state) not in settled]
+        seen = judge.observe(program, base)
+        static = _propose(transforms, program, state) if seen and number == 1 else []
+        join(program, seen)
+        proposals = _propose(transforms, program, state)
+        withdrawn = withdrawn or _withdrawn(static, proposals, program, state, options)
+        proposals = [p for p in proposals if _identity(p, state) not in settled]
         proposals = [p for p in proposals if not options.refused or _known_by(p, state) not in options.refused]
         waited = [p for p in proposals if _identity(p, state) in heard]
         ready, early = _ordered(proposals, transforms, waited, judge.can_run)
@@ -92,8 +99,11 @@ def _rounds(
         verdicts = [_in_round(number, verdict) for verdict in verdicts]
         judged = [_finding(p, v, program, state, options) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
+        mending = [_label(f) for f in judged if f.included and "ends" in f.verdict.evidence]
         if options.listing:
-            return judged
+            return [_with_mend(finding, mending) for finding in judged], withdrawn
+        ended += mending
+        broke |= {key: f for key, f in zip(keys, judged, strict=True) if not f.proposal.tip}
         applied = _apply(state, program, [finding for finding in judged if finding.included])
         waiting = [f for f in judged if f not in applied and _may_change(f)]
         settled |= {key for key, f in zip(keys, judged, strict=True) if f not in waiting}
@@ -101,7 +111,49 @@ def _rounds(
         findings += [f for f in judged if f not in waiting]
         if not applied and not early:
             break  # another round would say the same
-    return [*findings, *(replace(finding, included=False) for finding in waiting)]
+    left = [*findings, *(replace(finding, included=False) for finding in waiting)]
+    known = {key for key, f in broke.items() if any(_is_same(f, other) for other in left)}
+    mended = [Gone(f, "mended", f"by {', '.join(ended)}") for key, f in broke.items() if ended and key not in known]
+    return left, [*withdrawn, *mended]
+
+
+def _label(finding: Finding) -> str:
+    """``SVI051 train.py:12``."""
+    path = finding.proposal.path
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{finding.proposal.code} {shown}:{finding.proposal.line}"
+
+
+def _is_same(one: Finding, other: Finding) -> bool:
+    return (one.proposal.code, one.proposal.path, one.proposal.line) == (
+        other.proposal.code,
+        other.proposal.path,
+        other.proposal.line,
+    )
+
+
+def _with_mend(finding: Finding, mending: Sequence[str]) -> Finding:
+    """What stops a program, with the fixes that end it."""
+    if finding.proposal.tip or finding.proposal.candidates or not mending:
+        return finding
+    return replace(finding, verdict=replace(finding.verdict, reason=f"{', '.join(mending)} ends it"))
+
+
+def _withdrawn(
+    static: Sequence[Proposal], proposals: Sequence[Proposal], program: Program, state: _State, options: Options
+) -> list[Gone]:
+    """What the source alone would have made a finding of, and runs do not."""
+    left = {(proposal.code, proposal.path, proposal.line) for proposal in proposals}
+    gone = []
+    for proposal in static:
+        key = (proposal.code, proposal.path, proposal.line)
+        if key not in left:
+            reason = program.withdrawn.get(key, "a run shows otherwise")
+            verdict = Verdict(Status.NONE, reason)
+            gone.append(
+                Gone(_finding(replace(proposal, candidates=()), verdict, program, state, options), "withdrawn", reason)
+            )
+    return gone
 
 
 def _ordered(
@@ -334,7 +386,7 @@ def _matches(old: Source, new: Source) -> tuple[tuple[int, int, int, int], ...]:
     return tuple(opcode[1:] for opcode in matcher.get_opcodes())
 
 
-def _result(state: _State, findings: Sequence[Finding]) -> Result:
+def _result(state: _State, gone: Sequence[Gone], findings: Sequence[Finding]) -> Result:
     changes = tuple(
         Change(old, new.text)
         for path, old in sorted(state.original.items())
@@ -343,7 +395,8 @@ def _result(state: _State, findings: Sequence[Finding]) -> Result:
     ordered = sorted(findings, key=_order)
     skipped = [Skipped(path, reason) for path, reason in sorted(state.skipped.items())]
     cells = [Skipped(path, why, cell) for path, old in sorted(state.original.items()) for cell, why in old.unread]
-    return Result(tuple(ordered), changes, (*skipped, *cells), state.files)
+    told = sorted(gone, key=lambda one: _order(one.finding))
+    return Result(tuple(ordered), changes, (*skipped, *cells), state.files, tuple(told))
 
 
 def _order(finding: Finding) -> tuple[Path, int, int, int, str]:

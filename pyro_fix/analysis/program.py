@@ -211,6 +211,8 @@ class Program:
     """Methods of classes of PyTorch Lightning, which decides how often they are called."""
     repeated: set[ast.AST] = field(default_factory=set)
     """Functions with a decorator that may call them several times."""
+    withdrawn: dict[tuple[str, Path, int], str] = field(default_factory=dict)
+    """Code, file and line of what transforms leave out because of runs -> why."""
     seen: Seen = field(default_factory=Seen)
     """What runs of these programs showed."""
 

@@ -81,6 +81,7 @@ class _Page:
                 yield f"<h2>{self._text(text.shown(place, self._cwd))}</h2>"
             yield from self._fix(number, finding)
         yield from self._advice(advice)
+        yield from self._gone()
         yield from self._skipped()
         yield from self._changes()
         yield "</main>"
@@ -250,6 +251,13 @@ class _Page:
             for f in findings
         ]
         yield from _table("Findings without a fix", ("Where", "Finding", "Why there is no fix"), rows)
+
+    def _gone(self) -> Iterator[str]:
+        lines = list(text.gone(self._result, self._cwd))
+        if lines:
+            yield '<h2>Mended and withdrawn</h2>\n<div class="card"><ul>'
+            yield from (f"<li>{self._text(line)}</li>" for line in lines)
+            yield "</ul></div>"
 
     def _skipped(self) -> Iterator[str]:
         rows = [

@@ -109,7 +109,7 @@ def breaking(observation: Observation) -> Break | None:
     failure = bad[0].failure if kind != "not finite" else None
     total = len(svi.trajectories)
     brief = words + (f" ({len(bad)} of {total} seeds)" if total > 1 else "")
-    message = said_of(failure) if failure is not None else ""
+    message = said_of(failure, 200) if failure is not None else ""
     what = (failure.site or failure.where) if failure is not None else bad[0].nonfinite
     return Break((str(svi.ordinal), kind, what), f"{brief}: {message}" if message else brief, brief, reach)
 

@@ -501,16 +501,18 @@ class _Session:
         clauses = [j.reason if j.kept else j.shown for j in fix.judgements.values()]
         ends = wording.endings(fix.patched, fix.ordinals)
         befores = [svi_of(fix.original, ordinal) for ordinal in fix.ordinals]
+        by_itself = fix.alone is not None and (breaking(fix.alone) is None or _leads_on(fix))
         if after is not None and before is not None:
             ends = f"ends {before.words}; what comes after it breaks: {after.words}"
+        elif before is not None:
+            who = "this fix alone ends it" if by_itself else "ended by these fixes together"
+            ends += f" (original: {before.words}; {who})"
         elif any(svi is not None and unwell(svi) for svi in befores):
             ends += f" (original: {wording.endings(fix.original, fix.ordinals)})"
         more: dict[str, object] = {
             "together with": [wording.label(other.proposal) for other in group if other is not fix]
         }
         if before is not None:
-            assert fix.alone is not None
-            by_itself = breaking(fix.alone) is None or _leads_on(fix)
             more["ends"] = {"what": before.words, "alone": by_itself}
         if Promise.DECLARED_RATE in fix.candidate.promise:
             more["referee, not gating"] = self._bench.view(plan, group, fix.ordinals)

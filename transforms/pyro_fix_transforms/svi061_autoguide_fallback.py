@@ -117,7 +117,10 @@ def _bad_end(trajectory: Trajectory, seen: SeenSvi, guide: Function) -> str:
         return "makes the loss diverge" if health.diverged(trajectory) else ""
     if bad[0] == "not finite":
         return f"ends in {bad[1]}"
-    if failure is not None and (of_values(failure) or _DISAGREE.match(failure.message) or (failure.kind in MATHEMATICAL and _inside(failure, seen, guide))):
+    if failure is None:
+        return ""
+    of_guide = failure.kind in MATHEMATICAL and _inside(failure, seen, guide)
+    if of_values(failure) or _DISAGREE.match(failure.message) or of_guide:
         return f"fails: {health.describe(failure)}"
     return ""
 

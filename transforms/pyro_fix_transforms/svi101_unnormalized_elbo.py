@@ -76,11 +76,14 @@ class UnnormalizedElbo(Transform):
             model, guide = svi.node(0, "model"), svi.node(1, "guide")
             if model is None or guide is None or not _is_linear(svi):
                 continue
-            if _is_scaled(program, svi):
+            if _is_scaled(program, svi) or svi.loss_divided:
                 continue
             seen = [one.svi for one in program.seen.svi(svi)]
             level = _level(seen)
             if level is not None and (level <= self.largest or _number_of_data(seen) < FEWEST_DATA):
+                few = f"fewer than {FEWEST_DATA} data"
+                why = few if level > self.largest else f"the loss is about {level:.3g} in the run"
+                self.withdraw(program, svi.module, svi.call, why)
                 continue
             plates = _data_plates(program, svi)
             if not plates:
@@ -202,8 +205,6 @@ def _arguments(svi: Svi, size: Value) -> dict[Value, Value]:
 
 
 def _doubt(svi: Svi) -> str:
-    if svi.loss_divided:
-        return "the program divides the loss that step returns; it would be normalised twice"
     if svi.loss_compared:
         return "the program compares the loss with something; a threshold would change its meaning"
     if svi.is_lowlevel:

@@ -39,6 +39,8 @@ class _Discrete:
     nesting: int | None
     """As many rightmost dimensions as plates use."""
     doubt: str = ""
+    asked: bool = False
+    """Whether the program asks for their enumeration, and its ELBO does not do it."""
 
 
 class DiscreteLatentSampled(Transform):
@@ -49,7 +51,8 @@ class DiscreteLatentSampled(Transform):
     sampled: from the guide, or, where the guide lacks it, from the prior. The ELBO becomes a `TraceEnum_ELBO` with the
     nesting of the plates, and `config_enumerate` is put round the model, or round the guide where that samples the
     site, inside the `SVI` call: all of it together, since one is wrong without the other. An autoguide that was made
-    for the whole model is told to leave the site out.
+    for the whole model is told to leave the site out. Where a program asks for enumeration (`infer={"enumerate": ...}`,
+    `config_enumerate`) and its ELBO does not enumerate, only the ELBO changes.
 
     ## Why
     No gradient flows through a discrete sample. The estimator that is left has a variance so large that training
@@ -124,12 +127,14 @@ class DiscreteLatentSampled(Transform):
         names = ", ".join(f"'{name}'" for name in found.names)
         few = f"the discrete latent{'s' * (len(found.names) > 1)} {names}"
         message = f"{few} could be summed over exactly, instead of sampled: no gradient flows through a sample"
+        if found.asked:
+            message = f"enumeration is asked for at {names}, which {mine[0].kind} does not do: it draws a sample"
         doubt = found.doubt or _doubt(program, svi, mine, found)
         changes: list[Edit] | str = doubt or _changes(program, svi, mine, found)
         if isinstance(changes, str):
             return self.finding(made.module, made.node, message, held_back=changes, source=source)
         exact = set(found.names) == set(found.in_guide) and not any("MeanField" in loss.kind for loss in mine)
-        label = f"config_enumerate and {ENUMERATING[mine[0].kind]}"
+        label = ("" if found.asked else "config_enumerate and ") + ENUMERATING[mine[0].kind]
         promises = {Promise.RUNS_CLEAN: label}
         if exact:
             gains = Promise.SAME_EXPECTATION | Promise.LESS_VARIANCE
@@ -150,6 +155,16 @@ def _seen(looks: Sequence[Look]) -> _Discrete | None:
             if not site.observed and site.enumerable and not site.enumerated and site.distribution not in NOT_PLAIN
             if name not in look.guide or look.guide[name].enumerable  # a relaxed guide has a gradient
         }
+        asked = {
+            name: site
+            for name, site in look.model.items()
+            if not site.observed and site.enumerable and site.distribution not in NOT_PLAIN
+            if (look.guide[name].enumerated if name in look.guide else site.enumerated == "parallel")
+        }
+        if asked and not free:
+            in_guide = tuple(name for name in asked if name in look.guide)
+            found.add(_Discrete(tuple(asked), in_guide, look.max_plate_nesting, asked=True))
+            continue
         doubt = ""
         places = [site.where for site in free.values() if site.where]
         if any(plate.dim is None for site in free.values() for plate in site.plates):
@@ -272,6 +287,8 @@ def _changes(program: Program, svi: Svi, mine: Sequence[Loss], found: _Discrete)
         changes += rename
         if not _has_nesting(made):
             changes.append(edits.add_keyword(made.module, made.node, "max_plate_nesting", str(found.nesting)))
+    if found.asked:
+        return changes
     sampled = set(found.in_guide)
     for node, wanted in ((svi.node(0, "model"), set(found.names) - sampled), (svi.node(1, "guide"), sampled)):
         if node is not None and wanted:
