@@ -25,6 +25,8 @@ class Fix:
     """The program with the fix: alone at first, in the end with all that it is verified with."""
     alone: Observation | None = None
     """The program with this fix and no other."""
+    missed: tuple[str, ...] = ()
+    """Changed lines that no run reached, where others of them were."""
     ordinals: tuple[int, ...] = ()
     """SVI objects that the fix changes."""
     judgements: dict[str, Judgement] = field(default_factory=dict)
@@ -61,6 +63,7 @@ class Fix:
         self.earlier.append({"candidate": self.candidate.label, **why})
         self.rung += 1
         self.judgements = {}
+        self.missed = ()
         self.passes = False
 
     def decide(self, status: Status, reason: str, more: Mapping[str, object] | None = None) -> None:

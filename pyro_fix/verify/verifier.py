@@ -223,6 +223,7 @@ class _Session:
         """Find the first program that runs every changed line, and run it; otherwise give the verdict."""
         reasons: list[str] = []
         made_up: list[str] = []
+        partly: tuple[RunPlan, Observation, Observation, list[str]] | None = None
         edited = list(patch.texts)
         options = self._bench.options
         # A program that is the edited file itself most likely reaches the line.
@@ -268,7 +269,13 @@ class _Session:
             if not missed or broke:
                 fix.plan, fix.original, fix.patched, fix.alone = plan, original, patched, patched
                 return True
+            if _reached_some(patch, missed, fix) and not crashes(patched):
+                partly = partly or (plan, original, patched, missed)
             reasons.append(f"no run reached the changed line: {plan.label} never runs {', '.join(missed)}")
+        if partly is not None:
+            fix.plan, fix.original, fix.patched, missed = partly
+            fix.alone, fix.missed = fix.patched, tuple(missed)
+            return True
         if not reasons and made_up:
             reasons.append(wording.does_not_run(made_up[0]))
         fix.decide(Status.UNVERIFIED, reasons[0] if reasons else self._unreached(edited))
@@ -519,6 +526,8 @@ class _Session:
         if plan.kind == "driver":
             ends += f", in {plan.target.origin}"
             more["driver"] = b"".join(text for _, text in plan.added).decode()
+        if fix.missed:
+            ends += f"; not run: {', '.join(fix.missed)}"
         fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(filter(None, clauses)), ends]), more)
 
 
@@ -543,6 +552,19 @@ def _leads_on(fix: Fix) -> bool:
     if fix.alone is None or fix.original is None or fix.candidate.promise & _COMPARING:
         return False
     return gets_further(fix.original, fix.alone)
+
+
+def _reached_some(patch: Patch, missed: Sequence[str], fix: Fix) -> bool:
+    """Whether some of the calls that make one param were run: they stand in several guides, and are changed alike."""
+    if not fix.candidate.promise & Promise.SAME_START:
+        return False
+    reached = {
+        f"{wording.place(path)}:{line}"
+        for path, lines in patch.lines.items()
+        for line in lines
+        if not patch.texts[path].splitlines()[line - 1].lstrip().startswith(("import ", "from "))
+    }
+    return bool(reached - set(missed))
 
 
 def _refereed(group: Sequence[Fix]) -> list[Promise]:

@@ -52,11 +52,11 @@ class UnnormalizedElbo(Transform):
     )
     ```
     up to its layout. The loss that `svi.step` returns is N times smaller afterwards. Where a run shows a loss of order
-    one, or fewer than a hundred data, nothing is found.
+    one, or fewer than a hundred data, or the program divides the loss itself, nothing is found.
 
     ## Holds back when
     - anything scales the model or the guide already, for example an annealing factor;
-    - the program divides the loss, or compares it with a threshold: what it prints or decides would change;
+    - the program compares the loss with a threshold: what it decides would change;
     - the optimiser's step depends on the gradient's scale (SGD, or a `clip_norm`);
     - the ELBO is not linear in the scale (`RenyiELBO`, importance weighting);
     - N is not known where the `SVI` is built;

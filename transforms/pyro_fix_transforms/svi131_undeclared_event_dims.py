@@ -15,7 +15,7 @@ from pyro_fix.observation import SiteLook
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 
 #: How many dimensions ``.to_event`` is tried with where the run does not tell.
-LADDER = (1, 2, 3)
+LADDER = (1, 2)
 #: What Pyro says when the plates do not cover a log-probability, and when a distribution does not fit its plate.
 _UNCOVERED = re.compile(r'at site "(?P<site>[^"]+)", invalid log_prob shape')
 _MISFIT = re.compile(r"Shape mismatch inside plate\('(?P<plate>.+?)'\) at site (?P<site>\S+) dim (?P<dim>-\d+)")
@@ -31,7 +31,7 @@ class UndeclaredEventDims(Transform):
     ## What it does
     Finds a sample site whose log-probability has a dimension that no plate covers, by the shapes of a run or by the
     exception with which Pyro ends it, and declares the dimension as part of the event: `.to_event(1)`, or
-    one or two dimensions more, at the site, in model and guide together where both lack it. For data of one dimension a plate is
+    `.to_event(2)`, at the site, in model and guide together where both lack it. For data of one dimension a plate is
     tried as well. Where Pyro asks for a higher `max_plate_nesting`, the ELBO gets it.
 
     ## Why
@@ -99,8 +99,7 @@ class UndeclaredEventDims(Transform):
         if doubt:
             return self.finding(first.site.module, first.site.call, message, held_back=doubt, source="seen")
         # A plate fills what is 1 up to its size, so what was there before it cannot be told from the shapes.
-        tried = [dims for dims in LADDER if dims <= len(_log_prob(look))]
-        ladder = [[dims] * len(group) for dims in tried] if plated else [[call.dims() for call in group]]
+        ladder = [[dims] * len(group) for dims in LADDER] if plated else [[call.dims() for call in group]]
         candidates = []
         if look.batch_shape:  # otherwise there is one distribution for all data, and nothing to declare
             for dims in ladder:
@@ -133,9 +132,7 @@ class UndeclaredEventDims(Transform):
         functions = [*functions_of(svi.model), *functions_of(svi.guide)]
         every = {id(site.call): site for site in program.sites_of(functions)}
         sites = [site for site in every.values() if site.name == told["site"]]
-        counts = [(site, declares) for site in sites if (declares := _declares(site)) is not None]
-        declared = min((declares for _, declares in counts), default=0)
-        lacking = [site for site, declares in counts if declares == declared]  # those with the fewest
+        lacking = [site for site in sites if _declares(site) == 0]
         if not lacking or any(site.call in found for site in sites):
             return
         found |= {site.call for site in sites}
@@ -145,7 +142,7 @@ class UndeclaredEventDims(Transform):
         if any(_subsamples(site) for site in sites):
             yield self.finding(first.module, first.call, text, held_back=_SUBSAMPLES, source="seen")
             return
-        ladder = [(lacking, dims, f".to_event({declared + dims})") for dims in LADDER]
+        ladder = [(lacking, dims, f".to_event({dims})") for dims in LADDER]
         # Pyro stops at the first one, and the others may lack it as well.
         within = [
             s for s in every.values() if s.plates and _declares(s) == 0 and not _subsamples(s) and s not in lacking
