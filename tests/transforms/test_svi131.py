@@ -231,18 +231,22 @@ def test_unpacked_arguments(tmp_path: Path):
 
 def test_a_distribution_that_does_not_fit_its_plate(tmp_path: Path):
     outcome = check(tmp_path, TEXT, None, misfit("z"))
-    assert [c.label for c in outcome.finding.proposal.candidates] == [".to_event(1)", ".to_event(2)"]
+    assert [c.label for c in outcome.finding.proposal.candidates] == [".to_event(1)", ".to_event(2)", ".to_event(3)"]
     assert outcome.added == [
         'z = pyro.sample("z", dist.Normal(torch.zeros(3), 1.0).to_event(1))',
         'pyro.sample("z", dist.Normal(m, 0.1).to_event(1))',
     ]
 
 
-def test_only_where_it_is_not_declared(tmp_path: Path):
+def test_first_where_it_is_not_declared(tmp_path: Path):
     text = TEXT.replace("torch.zeros(3), 1.0)", "torch.zeros(3), 1.0).to_event(1)")
     assert check(tmp_path, text, None, misfit("z")).added == ['pyro.sample("z", dist.Normal(m, 0.1).to_event(1))']
     declared = text.replace("dist.Normal(m, 0.1)", "dist.Normal(m, 0.1).to_event(1)")
-    assert check(tmp_path, declared, None, misfit("z")).findings == ()
+    more = check(tmp_path, declared, None, misfit("z"))
+    assert [c.label for c in more.finding.proposal.candidates] == [".to_event(2)", ".to_event(3)", ".to_event(4)"]
+    assert 'pyro.sample("z", dist.Normal(m, 0.1).to_event(2))' in more.added
+    unknown = declared.replace("to_event(1)", "to_event(k)")
+    assert check(tmp_path, unknown, None, misfit("z")).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -289,7 +293,7 @@ def test_enumerated_dimensions_that_meet_a_plate(tmp_path: Path):
     outcome = check(tmp_path, text, look, misfit("z"))
     assert outcome.added == ['svi = SVI(model, guide, Adam({"lr": 0.01}), loss=TraceEnum_ELBO(max_plate_nesting=1))']
     deep = check(tmp_path, text.replace("nesting=0", "nesting=1"), look, misfit("z"))
-    assert [c.label for c in deep.finding.proposal.candidates] == [".to_event(1)", ".to_event(2)"]
+    assert [c.label for c in deep.finding.proposal.candidates] == [".to_event(1)", ".to_event(2)", ".to_event(3)"]
     unknown = check(tmp_path, text.replace("nesting=0", "nesting=float('inf')"), look, misfit("z"))
     assert unknown.finding.proposal.candidates
 

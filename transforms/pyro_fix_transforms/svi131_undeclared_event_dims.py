@@ -15,7 +15,7 @@ from pyro_fix.observation import SiteLook
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 
 #: How many dimensions ``.to_event`` is tried with where the run does not tell.
-LADDER = (1, 2)
+LADDER = (1, 2, 3)
 #: What Pyro says when the plates do not cover a log-probability, and when a distribution does not fit its plate.
 _UNCOVERED = re.compile(r'at site "(?P<site>[^"]+)", invalid log_prob shape')
 _MISFIT = re.compile(r"Shape mismatch inside plate\('(?P<plate>.+?)'\) at site (?P<site>\S+) dim (?P<dim>-\d+)")
@@ -30,9 +30,9 @@ class UndeclaredEventDims(Transform):
 
     ## What it does
     Finds a sample site whose log-probability has a dimension that no plate covers, by the shapes of a run or by the
-    exception with which Pyro ends it, and declares the dimension as part of the event: `.to_event(1)`, or
-    `.to_event(2)`, at the site, in model and guide together where both lack it. For data of one dimension a plate is
-    tried as well. Where Pyro asks for a higher `max_plate_nesting`, the ELBO gets it.
+    exception with which Pyro ends it, and declares the dimension as part of the event: `.to_event(1)`, 2 or 3, or so
+    many more than are declared, at the site, in model and guide together where both lack it. For data of one dimension
+    a plate is tried as well. Where Pyro asks for a higher `max_plate_nesting`, the ELBO gets it.
 
     ## Why
     Pyro has to know of every dimension whether its elements are independent data (a plate) or one event (tip 13: read
@@ -99,7 +99,8 @@ class UndeclaredEventDims(Transform):
         if doubt:
             return self.finding(first.site.module, first.site.call, message, held_back=doubt, source="seen")
         # A plate fills what is 1 up to its size, so what was there before it cannot be told from the shapes.
-        ladder = [[dims] * len(group) for dims in LADDER] if plated else [[call.dims() for call in group]]
+        tried = [dims for dims in LADDER if dims <= len(_log_prob(look))]
+        ladder = [[dims] * len(group) for dims in tried] if plated else [[call.dims() for call in group]]
         candidates = []
         if look.batch_shape:  # otherwise there is one distribution for all data, and nothing to declare
             for dims in ladder:
@@ -133,6 +134,8 @@ class UndeclaredEventDims(Transform):
         every = {id(site.call): site for site in program.sites_of(functions)}
         sites = [site for site in every.values() if site.name == told["site"]]
         lacking = [site for site in sites if _declares(site) == 0]
+        if not lacking:  # all declare some, which is too few; one that declares none may be the only one that is wrong
+            lacking = [site for site in sites if _declares(site) is not None]
         if not lacking or any(site.call in found for site in sites):
             return
         found |= {site.call for site in sites}
@@ -142,7 +145,7 @@ class UndeclaredEventDims(Transform):
         if any(_subsamples(site) for site in sites):
             yield self.finding(first.module, first.call, text, held_back=_SUBSAMPLES, source="seen")
             return
-        ladder = [(lacking, dims, f".to_event({dims})") for dims in LADDER]
+        ladder = [(lacking, dims, _label(lacking, dims)) for dims in LADDER]
         # Pyro stops at the first one, and the others may lack it as well.
         within = [
             s for s in every.values() if s.plates and _declares(s) == 0 and not _subsamples(s) and s not in lacking
@@ -310,6 +313,13 @@ def _declares(site: Site) -> int | None:
         return 0
     number = edits.literal_number(node.args[0]) if len(node.args) == 1 else None
     return None if number is None else int(number)
+
+
+def _label(sites: Iterable[Site], dims: int) -> str:
+    """What sites declare with so many dimensions more."""
+    return " and ".join(
+        f".to_event({declared})" for declared in sorted({(_declares(site) or 0) + dims for site in sites})
+    )
 
 
 def _to_event(site: Site, dims: int) -> list[Edit]:
