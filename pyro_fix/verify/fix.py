@@ -10,6 +10,7 @@ from pyro_fix.transform import Candidate, Promise, Proposal, Status, Verdict
 from pyro_fix.verify import evidence, wording
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.options import RunPlan
+from pyro_fix.verify.trouble import breaking
 
 
 @dataclass(eq=False)
@@ -56,7 +57,9 @@ class Fix:
         """The current candidate failed: go on to the next one, or give the verdict."""
         status = Status.REJECTED if judgement.kept is False else Status.UNVERIFIED
         if judgement.final or self.rung + 1 == len(self.proposal.candidates):
-            self.decide(status, judgement.reason, {"deferred": True} if judgement.waits or judgement.defer else {})
+            # What is judged while the original breaks is judged again once that is mended.
+            again = judgement.waits or judgement.defer or (self.original is not None and breaking(self.original))
+            self.decide(status, judgement.reason, {"deferred": True} if again else {})
             return
         told = evidence.judged(self.judgements, self.candidate.promise)
         why = {"status": status.value, "reason": judgement.reason, "judgements": told}

@@ -64,7 +64,10 @@ def told(finding: Finding) -> tuple[int, str]:
 def test_a_check_of_pyros_blames_the_guide(tmp_path: Path):
     ended = [replace(failing("ValueError", DISAGREE, where=STEP, site="z"), seed=seed) for seed in range(4)]
     outcome = check(tmp_path, *ended, look=looked())
-    assert told(outcome.finding) == (GUIDE_LINE, f"the program breaks at step 0 on 4 of 4 seeds: ValueError: {DISAGREE}")
+    assert told(outcome.finding) == (
+        GUIDE_LINE,
+        f"the program breaks at step 0 on 4 of 4 seeds: ValueError: {DISAGREE}",
+    )
     assert outcome.held_back == "give 'z' in the guide the model's event of shape (1, 2)"
     assert outcome.finding.proposal.source == "seen"
 

@@ -108,6 +108,9 @@ class ProgramBreaks(Transform):
             steps = _steps([t.failure.step for t in alike if t.failure is not None])
             message = f"the program breaks {steps}{seeds}: {failure.kind}: {health.said_of(failure)}"
             at = place(program, run, [*_blamed(failure, svi.look), failure.where, svi.where])
+        if at is None and svi.look is not None:  # of all this only the model's file may be asked for
+            sites = [*svi.look.guide.values(), *svi.look.model.values()]
+            at = place(program, run, [site.where for site in sites])
         if at is None:
             return
         mend = _softplus(program, SeenSvi(run, svi), failure) if failure is not None else None

@@ -149,17 +149,18 @@ def _seen(looks: Sequence[Look]) -> _Discrete | None:
     """What runs show, where all of them show the same."""
     found = set()
     for look in looks:
-        free = {
-            name: site
-            for name, site in look.model.items()
-            if not site.observed and site.enumerable and not site.enumerated and site.distribution not in NOT_PLAIN
-            if name not in look.guide or look.guide[name].enumerable  # a relaxed guide has a gradient
-        }
         asked = {
             name: site
             for name, site in look.model.items()
             if not site.observed and site.enumerable and site.distribution not in NOT_PLAIN
             if (look.guide[name].enumerated if name in look.guide else site.enumerated == "parallel")
+        }
+        # a relaxed guide has a gradient
+        free = {
+            name: site
+            for name, site in look.model.items()
+            if not site.observed and site.enumerable and not site.enumerated and site.distribution not in NOT_PLAIN
+            if name not in asked and (name not in look.guide or look.guide[name].enumerable)
         }
         if asked and not free:
             in_guide = tuple(name for name in asked if name in look.guide)
