@@ -63,13 +63,19 @@ SOUND = [
 ]  # fmt: skip
 
 
+#: What a reason says of the program as it was.
+_OF_THE_ORIGINAL = re.compile(
+    r"\(nothing of the original compares: .*?\)|\(original: \w+ at step \d+\)|\(original: .*|ends .*; what comes after .*"
+)
+
+
 def run(path: Path) -> Result:
     options = Options(paths=(path,), python=Path(sys.executable), cache=False, root=path.parent, jobs=2)
     result = engine.check(options, lambda _: None)
     for finding in result.findings:  # the invariant
         reason = finding.verdict.reason
         if finding.verdict.status is Status.VERIFIED:
-            ends = re.sub(r"\(original: .*|ends .*; what comes after it breaks: .*", "", reason)
+            ends = _OF_THE_ORIGINAL.sub("", reason)
             assert not re.search(r"\w+Error at step|NaN or infinity at step", ends), reason
     return result
 
