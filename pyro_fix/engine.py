@@ -79,6 +79,8 @@ def _rounds(
     ended: list[str] = []
     withdrawn: list[Gone] = []
     settled: set[tuple[str, Path, int]] = set()
+    failed: dict[tuple[str, Path, int], tuple[int, Finding]] = {}
+    changes = 0
     heard: set[tuple[str, Path, int]] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
@@ -109,11 +111,24 @@ def _rounds(
         settled |= {key for key, f in zip(keys, judged, strict=True) if f not in waiting}
         heard = set() if applied else heard | set(keys[: len(ready)])
         findings += [f for f in judged if f not in waiting]
+        # They were judged on the texts before what this round has applied.
+        failed |= {
+            key: (changes, f) for key, f in zip(keys, judged, strict=True) if f not in waiting and f not in applied
+        }
+        changes += bool(applied)
         if not applied and not early:
-            break  # another round would say the same
+            old = {key: f for key, (judged_after, f) in failed.items() if judged_after < changes}
+            if not old or not judge.can_run or number == MAX_ROUNDS:
+                break  # another round would say the same
+            # What failed on other texts than these is judged once more, as a second run would.
+            settled -= old.keys()
+            findings = [f for f in findings if not any(f is one for one in old.values())]
+            failed = {key: one for key, one in failed.items() if key not in old}
+            heard = set()
     left = [*findings, *(replace(finding, included=False) for finding in waiting)]
     known = {key for key, f in broke.items() if any(_is_same(f, other) for other in left)}
     mended = [Gone(f, "mended", f"by {', '.join(ended)}") for key, f in broke.items() if ended and key not in known]
+    withdrawn = [one for one in withdrawn if not any(_is_same(one.finding, other) for other in left)]
     return left, [*withdrawn, *mended]
 
 

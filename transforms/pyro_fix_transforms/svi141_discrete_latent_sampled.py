@@ -115,7 +115,7 @@ class DiscreteLatentSampled(Transform):
             if len({id(option.node) for option in options(svi.loss) if isinstance(option, Made)}) != len(mine):
                 continue  # it may be another ELBO, which would not enumerate
             seen = [one.svi.look for one in program.seen.svi(svi)]
-            looks = [look for look in seen if look is not None and not look.error and look.model]
+            looks = [look for look in seen if look is not None and look.model and _was_whole(look)]
             found = _seen(looks) if looks else _static(program, svi)
             if found is not None and found.names:
                 yield self._finding(program, svi, mine, found, "seen" if looks else "static")
@@ -175,6 +175,11 @@ def _seen(looks: Sequence[Look]) -> _Discrete | None:
         in_guide = tuple(name for name in free if name in look.guide and not look.guide[name].enumerated)
         found.add(_Discrete(tuple(free), in_guide, look.max_plate_nesting, doubt))
     return found.pop() if len(found) == 1 else None
+
+
+def _was_whole(look: Look) -> bool:
+    """Whether both ran to their ends: some ELBOs then trip over what the guide lacks."""
+    return not look.error or look.error in [f"KeyError: {name!r}" for name in look.model if name not in look.guide]
 
 
 def _static(program: Program, svi: Svi) -> _Discrete | None:
