@@ -428,6 +428,8 @@ def _print_rest(result: Result, cwd: Path, mode: Mode, verified: bool) -> None:
     if mode != "list":
         for line in text.left_out(result, cwd):
             streams.err(f"left out: {line}")
+    for line in text.gone(result, cwd):
+        streams.err(line)
     for line in text.runs(result):
         streams.err(f"ran: {line}")
     for line in text.skipped(result, cwd):

@@ -18,7 +18,7 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
 from pyro_fix.judge import ByRuns, Judge, Static
-from pyro_fix.result import Change, Finding, Result, Skipped
+from pyro_fix.result import Change, Finding, Gone, Result, Skipped
 from pyro_fix.sources import OddError, Source, SourceError
 from pyro_fix.suppress import suppressed
 from pyro_fix.transform import Edit, Proposal, Rate, Status, Transform, Verdict
@@ -86,25 +86,32 @@ def _check(options: Options, progress: Progress, judge: Judge | None) -> Result:
     transforms = catalogue.select(known, options.select, options.ignore, options.extend_select)
     state = _read(options)
     if judge is not None or not options.verify:
-        findings = _rounds(options, transforms, state, judge or Static(), progress)
+        findings, gone = _rounds(options, transforms, state, judge or Static(), progress)
     else:
         with ByRuns(options, progress) as runs:
-            findings = _rounds(options, transforms, state, runs, progress)
-    return _result(state, reproduce.told(findings, options, state.original.keys() - state.tests, Path.cwd()))
+            findings, gone = _rounds(options, transforms, state, runs, progress)
+    return _result(state, gone, reproduce.told(findings, options, state.original.keys() - state.tests, Path.cwd()))
 
 
 def _rounds(
     options: Options, transforms: Sequence[Transform], state: _State, judge: Judge, progress: Progress
-) -> list[Finding]:
-    """Find, judge and compose until a round changes nothing."""
+) -> tuple[list[Finding], list[Gone]]:
+    """Find, judge and compose until a round changes nothing; what is found, and what was for a while."""
+    broke: dict[_Identity, Finding] = {}
+    ended: list[str] = []
+    withdrawn: list[Gone] = []
     settled: set[_Identity] = set()
+    failed: dict[_Identity, tuple[int, Finding]] = {}
+    changes = 0
     heard: set[_Identity] = set()
     findings: list[Finding] = []
     waiting: list[Finding] = []
     for number in range(1, MAX_ROUNDS + 1):
         progress(Round(number))
-        program, base, found = _look(transforms, state, judge)
-        proposals = [_within(p, options) for p in found if _identity(p, state) not in settled]
+        program, base, static, found = _look(transforms, state, judge, first=number == 1)
+        found = [_within(p, options) for p in found]
+        withdrawn = withdrawn or _withdrawn(static, found, program, state, options)
+        proposals = [p for p in found if _identity(p, state) not in settled]
         proposals = [p for p in proposals if not options.refused or _known_by(p, state) not in options.refused]
         waited = [p for p in proposals if _identity(p, state) in heard]
         ready, early = _ordered(proposals, transforms, waited, judge.can_run)
@@ -114,18 +121,79 @@ def _rounds(
         diffs: dict[int, str] = {}
         judged = [_finding(p, v, program, state, options, diffs) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
+        mending = [_label(f) for f in judged if f.included and "ends" in f.verdict.evidence]
         if options.listing:
-            return judged
+            return [_with_mend(finding, mending) for finding in judged], withdrawn
+        ended += mending
+        broke |= {key: f for key, f in zip(keys, judged, strict=True) if not f.proposal.tip}
         applied = _apply(state, program, [finding for finding in judged if finding.included])
         written = set(map(id, applied))
         waits = [id(finding) not in written and _may_change(finding) for finding in judged]
         waiting = [finding for finding, waits_on in zip(judged, waits, strict=True) if waits_on]
         settled |= {key for key, waits_on in zip(keys, waits, strict=True) if not waits_on}
         heard = set() if applied else heard | set(keys[: len(ready)])
-        findings += [finding for finding, waits_on in zip(judged, waits, strict=True) if not waits_on]
+        over = [(key, finding) for key, finding, waits_on in zip(keys, judged, waits, strict=True) if not waits_on]
+        findings += [finding for _, finding in over]
+        # They were judged on the texts before what this round has applied.
+        failed |= {key: (changes, finding) for key, finding in over if id(finding) not in written}
+        changes += bool(applied)
         if not applied and not early:
-            break  # another round would say the same
-    return [*findings, *(replace(finding, included=False) for finding in waiting)]
+            old = {key: f for key, (judged_after, f) in failed.items() if judged_after < changes}
+            if not old or not judge.can_run or number == MAX_ROUNDS:
+                break  # another round would say the same
+            # What failed on other texts than these is judged once more, as a second run would.
+            settled -= old.keys()
+            findings = [f for f in findings if not any(f is one for one in old.values())]
+            failed = {key: one for key, one in failed.items() if key not in old}
+            heard = set()
+    left = [*findings, *(replace(finding, included=False) for finding in waiting)]
+    known = {key for key, f in broke.items() if any(_is_same(f, other) for other in left)}
+    mended = [Gone(f, "mended", f"by {', '.join(ended)}") for key, f in broke.items() if ended and key not in known]
+    withdrawn = [one for one in withdrawn if not any(_is_same(one.finding, other) for other in left)]
+    return left, [*withdrawn, *mended]
+
+
+def _label(finding: Finding) -> str:
+    """``SVI051 train.py:12``."""
+    path = finding.proposal.path
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{finding.proposal.code} {shown}:{finding.proposal.line}"
+
+
+def _is_same(one: Finding, other: Finding) -> bool:
+    return (one.proposal.code, one.proposal.path, one.proposal.line) == (
+        other.proposal.code,
+        other.proposal.path,
+        other.proposal.line,
+    )
+
+
+def _with_mend(finding: Finding, mending: Sequence[str]) -> Finding:
+    """What stops a program, with the fixes that end it."""
+    if finding.proposal.tip or finding.proposal.candidates or not mending:
+        return finding
+    return replace(finding, verdict=replace(finding.verdict, reason=f"{', '.join(mending)} ends it"))
+
+
+def _withdrawn(
+    static: Sequence[Proposal], proposals: Sequence[Proposal], program: Program, state: _State, options: Options
+) -> list[Gone]:
+    """What the source alone would have made a finding of, and runs do not."""
+    left = {(proposal.code, proposal.path, proposal.line) for proposal in proposals}
+    gone = []
+    for proposal in static:
+        key = (proposal.code, proposal.path, proposal.line)
+        if key not in left:
+            reason = program.withdrawn.get(key, "a run shows otherwise")
+            verdict = Verdict(Status.NONE, reason)
+            gone.append(
+                Gone(
+                    _finding(replace(proposal, candidates=()), verdict, program, state, options, {}),
+                    "withdrawn",
+                    reason,
+                )
+            )
+    return gone
 
 
 def _ordered(
@@ -190,9 +258,12 @@ def _read(options: Options) -> _State:
 
 
 def _look(
-    transforms: Sequence[Transform], state: _State, judge: Judge
-) -> tuple[Program, dict[Path, bytes], list[Proposal]]:
+    transforms: Sequence[Transform], state: _State, judge: Judge, *, first: bool
+) -> tuple[Program, dict[Path, bytes], list[Proposal], list[Proposal]]:
     """The facts, what differs from the files on disk, and all that transforms find in them.
+
+    What they find in the source alone comes before what they find when runs have spoken, where some have, and it is the
+    first look.
 
     A file that something goes wrong with is left out, and the others are looked at again: facts may be missing that
     were to come from it.
@@ -200,10 +271,12 @@ def _look(
     while True:
         known = len(state.failed)
         program, base = _analyse(state), _base(state)
-        join(program, judge.observe(program, base))
+        seen = judge.observe(program, base)
+        static = _propose(transforms, program, state) if seen and first else []
+        join(program, seen)
         found = _propose(transforms, program, state)
         if len(state.failed) == known:
-            return program, base, found
+            return program, base, static, found
 
 
 def _analyse(state: _State) -> Program:
@@ -450,7 +523,7 @@ def _home(proposal: Proposal, state: _State) -> tuple[int, int]:
     return line, offset - old.offset(line, 0) + 1
 
 
-def _result(state: _State, findings: Sequence[Finding]) -> Result:
+def _result(state: _State, gone: Sequence[Gone], findings: Sequence[Finding]) -> Result:
     changes = tuple(
         Change(old, new.text)
         for path, old in sorted(state.original.items())
@@ -464,7 +537,8 @@ def _result(state: _State, findings: Sequence[Finding]) -> Result:
             state.skip(path, f"{code}: {reason}", odd=True)
     skipped = [skipped for _, skipped in sorted(state.skipped.items())]
     cells = [Skipped(path, why, cell) for path, old in sorted(state.original.items()) for cell, why in old.unread]
-    return Result(tuple(ordered), changes, (*skipped, *cells), state.files)
+    told = sorted(gone, key=lambda one: _order(one.finding))
+    return Result(tuple(ordered), changes, (*skipped, *cells), state.files, tuple(told))
 
 
 def _order(finding: Finding) -> tuple[Path, int, int, int, str]:

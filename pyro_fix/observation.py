@@ -23,6 +23,26 @@ class Failure:
     step: int | None = None
     site: str = ""
     """The sample site that was being run when it was raised, as far as that is known."""
+    pyro: bool = False
+    """Whether it came through Pyro: a statement, a check or an autoguide of Pyro's was at work."""
+    caught: bool = False
+    """Whether the program went on after it, of a step: an ``except``, or ``pytest.raises``."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A warning that Pyro itself gave, at whichever step it was given first."""
+
+    text: str
+    """Without its category; in one line."""
+    where: str
+    """The innermost place in the user's project that led to it."""
+    svi: int | None
+    """Ordinal of the SVI object whose step it was given in; None outside of steps."""
+    step: int | None
+    """The first such step, over all seeds."""
+    seeds: tuple[int, ...] = ()
+    """Those it was given under."""
 
 
 @dataclass(frozen=True)
@@ -258,3 +278,5 @@ class Observation:
     """Absolute path of the folder that it ran in."""
     device_memory: int | None = None
     """The most bytes that tensors took on the device, from the first step on, in one process; None on the CPU."""
+    remarks: tuple[Remark, ...] = ()
+    """Warnings of Pyro's own, over all steps."""

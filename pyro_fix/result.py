@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pyro_fix.sources import Source
 from pyro_fix.transform import Proposal, Verdict
@@ -23,6 +24,17 @@ class Finding:
     """The cell of a notebook that ``proposal.line`` is a line of; None in a Python file."""
     fingerprint: str = ""
     """What the finding is known by when lines have moved (:mod:`pyro_fix.fingerprint`)."""
+
+
+@dataclass(frozen=True)
+class Gone:
+    """What was a finding for a while, and is told in one line."""
+
+    finding: Finding
+    how: Literal["mended", "withdrawn"]
+    """``mended``: what stopped the program, ended by the fixes that are included.  ``withdrawn``: what the source alone
+    would have had a finding of, and runs show otherwise."""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -55,3 +67,5 @@ class Result:
     skipped: tuple[Skipped, ...]
     files: int
     """How many files were looked at."""
+    gone: tuple[Gone, ...] = ()
+    """By path and line."""

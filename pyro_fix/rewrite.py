@@ -27,6 +27,8 @@ class Patch:
     """1-based lines of the new text on which an edit begins: what has to run for a verdict to count."""
     edits: Mapping[Path, tuple[Edit, ...]]
     """What was done to each file, in the order of places."""
+    landed: Mapping[Edit, int]
+    """The line of each edit."""
 
 
 class Way:
@@ -166,10 +168,14 @@ def compose(sources: Mapping[Path, Source], edits: Iterable[Edit]) -> Patch:
         by_path.setdefault(edit.path, set()).add(edit)
     texts: dict[Path, str] = {}
     lines: dict[Path, tuple[int, ...]] = {}
+    landed: dict[Edit, int] = {}
     ordered = {path: tuple(sorted(group, key=lambda e: (e.start, e.end))) for path, group in by_path.items()}
     for path, group in ordered.items():
-        texts[path], lines[path] = _apply(sources[path].text, group), _lines(sources[path], group)
-    return Patch(texts, lines, ordered)
+        texts[path] = _apply(sources[path].text, group)
+        found = _lines(sources[path], group)
+        landed.update(zip(group, found, strict=True))
+        lines[path] = tuple(dict.fromkeys(found))
+    return Patch(texts, lines, ordered, landed)
 
 
 def _apply(text: str, edits: Iterable[Edit]) -> str:
@@ -184,15 +190,15 @@ def _apply(text: str, edits: Iterable[Edit]) -> str:
     return "".join(pieces) + text[at:]
 
 
-def _lines(source: Source, edits: Iterable[Edit]) -> tuple[int, ...]:
-    """The lines of the new text on which edits begin, white space aside."""
-    found: dict[int, None] = {}
+def _lines(source: Source, edits: Iterable[Edit]) -> list[int]:
+    """The line of the new text on which each edit begins, white space aside."""
+    found: list[int] = []
     moved = 0
     for edit in edits:
         blank = len(edit.replacement) - len(edit.replacement.lstrip())
-        found[source.line_of(edit.start) + moved + _breaks(edit.replacement[:blank])] = None
+        found.append(source.line_of(edit.start) + moved + _breaks(edit.replacement[:blank]))
         moved += _breaks(edit.replacement) - _breaks(source.text[edit.start : edit.end])
-    return tuple(found)
+    return found
 
 
 def _breaks(text: str) -> int:

@@ -216,6 +216,10 @@ class Transform(ABC):
             end_line=end_line,
         )
 
+    def withdraw(self, program: Program, module: Module, node: ast.expr, reason: str) -> None:
+        """Say why runs leave nothing of a finding that the source alone would have made at ``node``."""
+        program.withdrawn[self.code, module.path, node.lineno] = reason
+
     @abstractmethod
     def propose(self, program: Program) -> Iterator[Proposal]:
         """Yield the findings of this transform in ``program``."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from showing import Shown, look, trajectory
 
 from pyro_fix import catalogue, engine, rewrite, sources
 from pyro_fix.config import Options
-from pyro_fix.observation import Failure, InputLook
+from pyro_fix.observation import Failure, Feed, InputLook, Remark, SiteLook
 from pyro_fix.transform import Transform
 
 HEADINGS = ["What it does", "Why", "Example", "Holds back when", "Promise"]
@@ -62,6 +64,32 @@ SHOWN = {
     "SVI131": Shown([trajectory(failure=UNCOVERED)]),
     "SVI162": Shown([trajectory(norms=[8.0] * 50 + [1e9] + [8.0] * 49)]),
 }
+
+
+class Layer(Shown):
+    """A run in which a layer's output was a scale as it is."""
+
+    def observe(self, program, base):
+        (run,) = super().observe(program, base)
+        site = next(site for site in program.sites if "encoder" in ast.unparse(site.call))
+        feed = Feed("scale", "positive", "encoder$$$weight", ("Select", "Addmm"), False)
+        seen = SiteLook("Normal", "real", False, (), -1.0, 1.0, where=f"{site.module.path}:{site.call.lineno}")
+        looked = replace(run.svis[0].look, guide={"z": replace(seen, feeds=(feed,))})
+        message = "Expected parameter scale (Tensor of shape ()) of distribution Normal() to satisfy the constraint"
+        ended = trajectory(failure=Failure("ValueError", message, seen.where, 0, "z"))
+        return (replace(run, svis=(replace(run.svis[0], trajectories=(ended,), look=looked),)),)
+
+
+class Warned(Shown):
+    """A run in which Pyro warned of the order of sites."""
+
+    def observe(self, program, base):
+        (run,) = super().observe(program, base)
+        remark = Remark("Failed to verify mean field restriction on the guide.", run.svis[0].where, 0, 0, (0,))
+        return (replace(run, remarks=(remark,)),)
+
+
+SHOWN |= {"SVI001": Layer(), "SVI002": Warned()}
 
 
 def program(example: str) -> str:

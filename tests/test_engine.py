@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from showing import Shown, trajectory
 
 from pyro_fix import catalogue, engine, rewrite, sources
 from pyro_fix.analysis.program import Program
@@ -435,3 +436,26 @@ def _only(code: str) -> tuple[Transform, ...]:
 
 
 LOADED = catalogue.load()
+
+
+def test_what_runs_leave_nothing_of_is_told(tmp_path: Path) -> None:
+    """In one line each, with the reason where the transform gives one."""
+    from pyro_fix.report import json as as_json
+    from pyro_fix.report import text
+
+    path = tmp_path / "train.py"
+    path.write_text(
+        "import torch, pyro\nimport pyro.distributions as dist\nfrom pyro.infer import SVI, Trace_ELBO\n\n\n"
+        "def model(data):\n    z = pyro.sample('z', dist.Normal(0.0, 1.0))\n"
+        "    with pyro.plate('n', len(data)):\n        pyro.sample('x', dist.Normal(z, 1.0), obs=data)\n\n\n"
+        "def guide(data):\n    pyro.sample('z', dist.Normal(pyro.param('m', torch.tensor(0.0)), 1.0))\n\n\n"
+        "data = torch.randn(len(__name__))\nsvi = SVI(model, guide, pyro.optim.Adam({'lr': 0.01}), Trace_ELBO())\nsvi.step(data)\n"
+    )
+    options = Options(paths=(path,), select=("SVI101",), root=tmp_path)
+    assert len(check(path, "SVI101").findings) == 1
+    result = engine.check(options, lambda _: None, Shown([trajectory([1.0] * 100)]))
+    assert result.findings == ()
+    (line,) = text.gone(result, tmp_path)
+    assert line.startswith("withdrawn: train.py:17:7: SVI101 the ELBO grows with the number of data")
+    assert line.endswith(": the loss is about 1 in the run")
+    assert '"how": "withdrawn"' in as_json.document(result, tmp_path, applied=False)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pyro_fix import catalogue
-from pyro_fix.report.rules import TIPS, TUTORIAL, summary
+from pyro_fix.report.rules import TIPS, TUTORIAL, heading, summary
 from pyro_fix.transform import Promise, Transform
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "rules"
@@ -28,7 +28,7 @@ def page(transform: Transform) -> str:
     )
     return (
         f"# {transform.code} {transform.name}\n\n"
-        f"Tip {transform.tip}: *{TIPS[transform.tip]}* ([tutorial]({TUTORIAL})). {state}. "
+        f"{_tip(transform)}. {state}. "
         f"Promise: {promises}.\n\n{title}\n{body.rstrip()}\n\n{_configuration(transform)}"
     )
 
@@ -42,8 +42,8 @@ def index(transforms: Sequence[Transform]) -> str:
         "one in a terminal.\n",
         "| code | name | on | |\n| --- | --- | --- | --- |",
     ]
-    for tip, words in TIPS.items():
-        lines.append(f"| | **Tip {tip}: {words}** | | |")
+    for tip in TIPS:
+        lines.append(f"| | **{heading(tip)}** | | |")
         lines += [
             f"| [{t.code}]({t.code}.md) | {t.name} | {'yes' if t.default else 'no'} | {summary(t)} |"
             for t in transforms
@@ -70,6 +70,12 @@ def _configuration(transform: Transform) -> str:
         lines += [f"{name.replace('_', '-')} = {t.default:g}  # {t.meaning}" for name, t in thresholds.items()]
     lines += ["```", "", f"`# pyro-fix: ignore[{transform.code}]` on a line of the statement silences it there.", ""]
     return "\n".join(lines)
+
+
+def _tip(transform: Transform) -> str:
+    if not transform.tip:
+        return f"Before all tips: *{TIPS[0]}*"
+    return f"Tip {transform.tip}: *{TIPS[transform.tip]}* ([tutorial]({TUTORIAL}))"
 
 
 def _hyphenated(promise: Promise) -> str:

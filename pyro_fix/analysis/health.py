@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 
 from pyro_fix.analysis.supports import LOOSE, inside
-from pyro_fix.observation import Failure, Look, SiteLook, SviObservation, Trajectory
+from pyro_fix.observation import Failure, Look, Observation, SiteLook, SviObservation, Trajectory
 
 STOPS = frozenset({"timeout", "killed"})
 """Failures that say more of the machine than of the program."""
@@ -26,6 +27,26 @@ def describe(failure: Failure) -> str:
     step = "" if failure.step is None else f" at step {failure.step}"
     message = f": {one_line(failure.message)}" if failure.message.strip() else ""
     return f"{failure.kind}{step}{message}" + (f" ({failure.where})" if failure.where else "")
+
+
+#: Where the part of Pyro's messages begins that is a table.
+_TABLES = re.compile(r"\s*Trace Shapes:.*|\s*Not Trace Shapes.*", re.DOTALL)
+
+
+def said_of(failure: Failure, limit: int = 500) -> str:
+    """The whole message of an exception in one line, but for Pyro's table of shapes."""
+    text = " ".join(_TABLES.sub("", failure.message).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def is_handled(observation: Observation, trajectory: Trajectory) -> bool:
+    """Whether the program deals itself with the exception of a step: a test that expects it, training that goes on."""
+    failure = trajectory.failure
+    if failure is None or not failure.caught:
+        return False
+    if "pytest" in observation.command.split():
+        return True
+    return failure.step is not None and len(trajectory.losses) > failure.step + 1
 
 
 def breakdown(trajectory: Trajectory) -> tuple[str, str] | None:

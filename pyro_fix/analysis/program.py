@@ -216,6 +216,8 @@ class Program:
     """All facts of the files that were read."""
 
     modules: dict[Path, Module] = field(default_factory=dict)
+    asked: set[Path] = field(default_factory=set)
+    """The files that findings are wanted in; the others were read because these import them."""
     params: list[Param] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
     svis: list[Svi] = field(default_factory=list)
@@ -233,6 +235,8 @@ class Program:
     """Methods of classes of PyTorch Lightning, which decides how often they are called."""
     repeated: set[ast.AST] = field(default_factory=set)
     """Functions with a decorator that may call them several times."""
+    withdrawn: dict[tuple[str, Path, int], str] = field(default_factory=dict)
+    """Code, file and line of what transforms leave out because of runs -> why."""
     seen: Seen = field(default_factory=Seen)
     """What runs of these programs showed."""
 

@@ -71,6 +71,7 @@ class Project:
         sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
             modules = [module for source in files if (module := self._add(source)) is not None]
+            self.program.asked = {module.path for module in modules}
             for path, data in importers.importing(module.path for module in modules):
                 if concerns(data) and self._at(path.with_suffix("")) is None:  # nobody asked for it
                     self.unreadable.pop(path, None)

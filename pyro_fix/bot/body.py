@@ -55,7 +55,7 @@ def commit_message(group: Group) -> str:
     """Counts, codes and tips: a function of the fixes alone, since the commit's id depends on it."""
     counts = Counter((fix.code, fix.name, fix.tip) for fix in group.fixes)
     lines = [
-        f"{code} {name} (tip {tip}){f', {count} times' if count > 1 else ''}"
+        f"{code} {name}{f' (tip {tip})' if tip else ''}{f', {count} times' if count > 1 else ''}"
         for (code, name, tip), count in sorted(counts.items())
     ]
     files = _many(len(group.files), "file")
@@ -271,7 +271,7 @@ def _foot(version: str, kept: Memory) -> str:
 
 
 def _tip(fix: Fix) -> str:
-    return f"[Tip {fix.tip}: {rules.TIPS.get(fix.tip, 'of SVI')}]({rules.TUTORIAL})"
+    return f"[{rules.heading(fix.tip)}]({rules.TUTORIAL})"
 
 
 def _why(code: str) -> str:

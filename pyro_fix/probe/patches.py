@@ -119,7 +119,7 @@ def _watch_warnings(recorder: Recorder) -> None:
     real = warnings.showwarning
 
     def showwarning(message: Any, category: Any, filename: str, lineno: int, *args: Any, **kwargs: Any) -> None:
-        recorder.quietly(recorder.warned, message, category)
+        recorder.quietly(recorder.warned, message, category, filename)
         real(message, category, filename, lineno, *args, **kwargs)
 
     warnings.showwarning = showwarning

@@ -64,6 +64,11 @@ class Places:
             frame = frame.f_back
         return "" if frame is None else self.label(frame.f_code.co_filename, frame.f_lineno)
 
+    @staticmethod
+    def is_pyro(path: str) -> bool:
+        """Whether a file is one of Pyro's."""
+        return os.path.abspath(path).startswith(_PYRO)
+
     def reader(self, frame: FrameType | None) -> str:
         """Who, torch and ourselves aside, asks for a value: ``file:line``; empty where it is Pyro."""
         while frame is not None and frame.f_code.co_filename.startswith((_TORCH, _OWN)):
@@ -84,12 +89,13 @@ class Places:
 
         cls.__setattr__ = __setattr__
 
-    def failure(self, error: BaseException) -> dict[str, str]:
+    def failure(self, error: BaseException) -> dict[str, Any]:
         """An exception in the program, as the journal tells it."""
-        where, at = "", ("", 0)
+        where, at, through = "", ("", 0), False
         trace: TracebackType | None = error.__traceback__
         while trace is not None:
             path = trace.tb_frame.f_code.co_filename
+            through = through or path.startswith(_PYRO)
             label = self.label(path, trace.tb_lineno)
             if label:
                 where, at = label, (path, trace.tb_lineno)
@@ -97,7 +103,7 @@ class Places:
         if isinstance(error, SyntaxError) and error.filename and not where:
             where = self.label(error.filename, error.lineno)
         kind, message = type(error).__name__, str(error)[:2000]
-        return {"kind": kind, "message": message, "where": where, "site": raised.site(error, *at)}
+        return {"kind": kind, "message": message, "where": where, "site": raised.site(error, *at), "pyro": through}
 
 
 class Statements(poutine.messenger.Messenger):

@@ -94,12 +94,23 @@ class Recorder:
             self.journal.write("note", text=f"recording failed: {_brief(error)}")
             return None
 
-    def warned(self, message: Any, category: Any) -> None:
-        """Note a warning of the program."""
+    def warned(self, message: Any, category: Any, filename: str) -> None:
+        """Note a warning of the program; of one that Pyro gives, in which step."""
         text = f"{getattr(category, '__name__', category)}: {message}".strip()
-        if text not in self._warned and len(self._warned) < MOST_WARNINGS:
-            self._warned.add(text)
-            self.journal.write("warning", text=text[:500])
+        if text in self._warned or len(self._warned) >= MOST_WARNINGS:
+            return
+        self._warned.add(text)
+        told: dict[str, Any] = {"text": text[:500]}
+        if self.places.is_pyro(filename) and not issubclass(category, (DeprecationWarning, FutureWarning)):
+            step = self.current or self.lower_level.pending
+            told["remark"] = {
+                "text": " ".join(str(message).split())[:500],
+                "where": self.places.around(sys._getframe(1)),
+                "svi": None if step is None else step.entry.ordinal,
+                "step": None if step is None else step.index,
+                "seed": self.replicas.seed,
+            }
+        self.journal.write("warning", **told)
 
     # ------------------------------------------------------------------ SVI objects
 

@@ -59,7 +59,9 @@ def run(lacking: list[str], *, forked: bool) -> None:
         _again(recorder)
     except BaseException as error:
         status = 1
-        if not recorder.steps.told(error):
+        if recorder.steps.told(error):
+            overlay.journal.write("uncaught", seed=recorder.replicas.seed)
+        else:
             # After steps that were skipped the program may well miss what they would have brought.
             kind = "note" if recorder.cut_short else "broke"
             overlay.journal.write(kind, text=f"after its steps: {error!r}"[:500], **recorder.places.failure(error))
@@ -161,12 +163,14 @@ class _Plugin:
         if type(error).__name__ == "CollectError" and error.__cause__ is not None:
             error = error.__cause__  # what importing the test file raised
         # Once steps were made, a test may fail for want of those that were not.
-        if error is not None and not self._recorder.stepped:
+        if error is not None and self._recorder.steps.told(error):
+            self._recorder.journal.write("uncaught", seed=self._recorder.replicas.seed)
+        elif error is not None and not self._recorder.stepped:
             self._recorder.journal.write("broke", **self._recorder.places.failure(error))
             _explain(error, self._spec, self._recorder.overlay)
 
     def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
-        self._recorder.warned(warning_message.message, warning_message.category)
+        self._recorder.warned(warning_message.message, warning_message.category, warning_message.filename)
 
 
 def _again(recorder: Any) -> None:
@@ -174,6 +178,7 @@ def _again(recorder: Any) -> None:
         try:
             recorder.ending.again()
         except Exception as error:  # recorded as its step's failure
+            recorder.journal.write("uncaught", seed=recorder.replicas.seed)
             _show(error)
 
 

@@ -193,6 +193,7 @@ class Steps:
         """A step raised something."""
         recorder, entry = self._recorder, step.entry
         told = recorder.places.failure(error)
+        told["where"] = told["where"] or recorder.places.around(sys._getframe())  # a check of Pyro's own: the step
         recorder.journal.write("failed", seed=recorder.replicas.seed, svi=entry.ordinal, step=step.index, **told)
         error.__dict__["_pyro_fix_told"] = True
         entry.made = step.index + 1

@@ -81,6 +81,7 @@ class _Page:
                 yield f"<h2>{self._text(text.shown(place, self._cwd))}</h2>"
             yield from self._fix(number, finding)
         yield from self._advice(advice)
+        yield from self._gone()
         yield from self._skipped()
         yield from self._changes()
         yield "</main>"
@@ -136,10 +137,11 @@ class _Page:
     def _fix(self, number: int, finding: Finding) -> Iterator[str]:
         proposal, verdict = finding.proposal, finding.verdict
         evidence = verdict.evidence
+        of_tip = f", tip {proposal.tip}" if proposal.tip else ""
         yield f'<article id="fix-{number}" aria-labelledby="name-{number}">\n<header>'
         yield f'<h3 id="name-{number}">{plain(proposal.code)} {plain(proposal.name)}</h3>'
         yield f"<span>{_badge(verdict.status)}</span>\n</header>"
-        yield f'<p class="soft"><code>{self._text(text.place(finding, self._cwd))}</code>, tip {proposal.tip}</p>'
+        yield f'<p class="soft"><code>{self._text(text.place(finding, self._cwd))}</code>{of_tip}</p>'
         yield f"<p>{self._text(_sentence(proposal.message))}</p>"
         became = _BECAME[self._mode, finding.included]
         yield f'<p><span class="fix">Fix: {self._text(text.label(finding))}</span> ({became})</p>'
@@ -232,7 +234,7 @@ class _Page:
                 yield "</tbody></table>"
 
     def _tip(self, transform: Transform) -> Iterator[str]:
-        yield f"<aside>\n<p><b>Tip {transform.tip}: {plain(rules.TIPS.get(transform.tip, ''))}</b></p>"
+        yield f"<aside>\n<p><b>{plain(rules.heading(transform.tip))}</b></p>"
         for paragraph in rules.section(transform, "Why").split("\n\n"):
             yield f"<p>{_CODE.sub(_as_code, self._text(paragraph))}</p>"
         code = plain(transform.code)
@@ -251,6 +253,13 @@ class _Page:
             for f in findings
         ]
         yield from _table("Findings without a fix", ("Where", "Finding", "Why there is no fix"), rows)
+
+    def _gone(self) -> Iterator[str]:
+        lines = list(text.gone(self._result, self._cwd))
+        if lines:
+            yield '<h2>Mended and withdrawn</h2>\n<div class="card"><ul>'
+            yield from (f"<li>{self._text(line)}</li>" for line in lines)
+            yield "</ul></div>"
 
     def _skipped(self) -> Iterator[str]:
         rows = [

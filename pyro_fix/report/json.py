@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pyro_fix.report.text import shown
-from pyro_fix.result import Finding, Result
+from pyro_fix.result import Finding, Gone, Result
 from pyro_fix.transform import Status
 
 #: A list of numbers as ``indent`` writes it: no string holds a line break that is not escaped.
@@ -23,6 +23,7 @@ def document(result: Result, cwd: Path, applied: bool) -> str:
     return dumps(
         {
             "findings": [of_finding(finding, cwd) for finding in result.findings],
+            "gone": [_of_gone(one, cwd) for one in result.gone],
             "summary": {
                 "files": result.files,
                 "findings": len(result.findings),
@@ -59,6 +60,12 @@ def of_finding(finding: Finding, cwd: Path) -> dict[str, object]:
             "diff": finding.diff,
         },
     }
+
+
+def _of_gone(gone: Gone, cwd: Path) -> dict[str, object]:
+    told = of_finding(gone.finding, cwd)
+    named = {key: told[key] for key in ("code", "name", "path", "cell", "line", "column", "message")}
+    return {"how": gone.how, "reason": gone.reason, **named}
 
 
 def dumps(value: object) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pyro_fix.report.json import dumps
 from pyro_fix.transform import Promise, Transform
 
-#: The sixteen tips of Pyro's tutorial "SVI Part IV: Tips and Tricks", in our words.
+#: The sixteen tips of Pyro's tutorial "SVI Part IV: Tips and Tricks", in our words, and what comes before them.
 TIPS = {
+    0: "A program runs, and Pyro has nothing to say of it",
     1: "Start with a small learning rate",
     2: "Use Adam or ClippedAdam by default",
     3: "Let the learning rate decay",
@@ -30,11 +31,18 @@ TIPS = {
 TUTORIAL = "https://pyro.ai/examples/svi_part_iv.html"
 
 
+def heading(tip: int) -> str:
+    """``Tip 3: …``; what comes before the tutorial's tips has no number."""
+    words = TIPS.get(tip, "of SVI")
+    return f"Tip {tip}: {words}" if tip else f"Before all tips: {words}"
+
+
 def table(transforms: Sequence[Transform]) -> str:
     """One line a transform: code, tip, default, name, summary."""
     width = max((len(transform.name) for transform in transforms), default=0)
     return "\n".join(
-        f"{t.code}  tip {t.tip:>2}  {'on ' if t.default else 'off'}  {t.name:<{width}}  {summary(t)}"
+        f"{t.code}  {f'tip {t.tip:>2}' if t.tip else 'before'}  {'on ' if t.default else 'off'}  {t.name:<{width}}"
+        f"  {summary(t)}"
         for t in transforms
     )
 
@@ -58,7 +66,8 @@ def find(transforms: Sequence[Transform], code: str) -> Transform:
 
 def markdown(transform: Transform) -> str:
     """The transform's documentation."""
-    return f"# {transform.code} {transform.name} (tip {transform.tip})\n\n{_documentation(transform)}"
+    tip = f" (tip {transform.tip})" if transform.tip else ""
+    return f"# {transform.code} {transform.name}{tip}\n\n{_documentation(transform)}"
 
 
 def document(transform: Transform) -> str:

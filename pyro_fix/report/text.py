@@ -43,6 +43,13 @@ def left_out(result: Result, cwd: Path) -> Iterator[str]:
             yield f"{place(finding, cwd)}: {proposal.code} {what}: {_why(finding)}"
 
 
+def gone(result: Result, cwd: Path) -> Iterator[str]:
+    """One line for each finding that runs have withdrawn, or that the included fixes have mended."""
+    for one in result.gone:
+        proposal = one.finding.proposal
+        yield f"{one.how}: {place(one.finding, cwd)}: {proposal.code} {proposal.message}: {one.reason}"
+
+
 def skipped(result: Result, cwd: Path) -> Iterator[str]:
     """One line for each file that was left alone."""
     for file in result.skipped:

@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from pyro_fix.observation import (
     Observation,
     ParamLook,
     PlateLook,
+    Remark,
     SiteLook,
     SliceReplay,
     SviObservation,
@@ -159,7 +160,8 @@ def observation(
     for event in by_name.get("start", ())[:1]:
         versions = {name: event[name] for name in ("python", "torch", "pyro")}
     lost = {event["seed"]: event["why"] for event in by_name.get("lost", ())}
-    svis = tuple(_svi(request, ordinal, by_svi, lost) for ordinal in _ordinals(by_svi))
+    uncaught = {event["seed"] for event in by_name.get("uncaught", ())}
+    svis = tuple(_svi(request, ordinal, by_svi, lost, uncaught) for ordinal in _ordinals(by_svi))
     ends = by_name.get("device", ())
     texts = [event["text"] for name in ("warning", "note") for event in by_name.get(name, ())]
     return Observation(
@@ -175,6 +177,7 @@ def observation(
         seconds=seconds,
         cwd=str(request.target.cwd),
         device_memory=max((event["memory"] for event in ends if event["memory"] is not None), default=None),
+        remarks=_remarks(by_name),
     )
 
 
@@ -184,6 +187,21 @@ def _is_below(path: str, request: RunRequest, roots: Sequence[str]) -> bool:
     return any(absolute.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
+def _remarks(by_name: Mapping[str, list[dict[str, Any]]]) -> tuple[Remark, ...]:
+    """What Pyro warned of: once a text and SVI object, whichever process and step said so first."""
+    found: dict[tuple[str, int | None], list[dict[str, Any]]] = {}
+    for event in by_name.get("warning", ()):
+        told = event.get("remark")
+        if told is not None:
+            found.setdefault((told["text"], told["svi"]), []).append(told)
+    remarks = []
+    for (text, svi), given in found.items():
+        first = min(given, key=lambda told: -1 if told["step"] is None else told["step"])
+        seeds = tuple(sorted({told["seed"] for told in given if told["seed"] is not None}))
+        remarks.append(Remark(text, first["where"], svi, first["step"], seeds))
+    return tuple(remarks)
+
+
 _BySvi = Mapping[tuple[str, int], list[dict[str, Any]]]
 
 
@@ -191,7 +209,9 @@ def _ordinals(by_svi: _BySvi) -> list[int]:
     return sorted({ordinal for name, ordinal in by_svi if name in ("svi", "step", "failed")})
 
 
-def _svi(request: RunRequest, ordinal: int, by_svi: _BySvi, lost: Mapping[int, str]) -> SviObservation:
+def _svi(
+    request: RunRequest, ordinal: int, by_svi: _BySvi, lost: Mapping[int, str], uncaught: Set[int]
+) -> SviObservation:
     def of(name: str) -> list[dict[str, Any]]:
         return by_svi.get((name, ordinal), [])
 
@@ -201,7 +221,7 @@ def _svi(request: RunRequest, ordinal: int, by_svi: _BySvi, lost: Mapping[int, s
     for seed in request.seeds:
         made, raised, ended = (group.get(seed, []) for group in (steps, failures, ends))
         if made or raised or ended or seed in lost:
-            trajectories.append(_trajectory(seed, made, raised, ended, lost.get(seed)))
+            trajectories.append(_trajectory(seed, made, raised, ended, lost.get(seed), seed not in uncaught))
     looks, facts = of("look"), of("facts")
     return SviObservation(
         ordinal=ordinal,
@@ -231,6 +251,7 @@ def _trajectory(
     failures: list[dict[str, Any]],
     ends: list[dict[str, Any]],
     lost: str | None,
+    caught: bool,
 ) -> Trajectory:
     count = max((event["step"] for event in steps), default=-1) + 1
     # A step that raised, and was caught by the program, is a gap.
@@ -247,7 +268,15 @@ def _trajectory(
     failure = None
     if failures:
         first = failures[0]
-        failure = Failure(first["kind"], first["message"], first["where"], first["step"], first["site"])
+        failure = Failure(
+            first["kind"],
+            first["message"],
+            first["where"],
+            first["step"],
+            first["site"],
+            first.get("pyro", False),
+            caught,
+        )
     elif lost is not None:
         failure = Failure("killed", lost, step=count)
     reason = ends[-1]["reason"] if ends else ""
@@ -327,7 +356,9 @@ def _failure(
     request: RunRequest, by_name: Mapping[str, list[dict[str, Any]]], end: End, svis: Iterable[SviObservation]
 ) -> Failure | None:
     for event in by_name.get("broke", ())[:1]:
-        return Failure(event["kind"], event["message"], event["where"], site=event.get("site", ""))
+        return Failure(
+            event["kind"], event["message"], event["where"], site=event.get("site", ""), pyro=event.get("pyro", False)
+        )
     last = next((line.strip() for line in reversed(end.tail) if line.strip()), "")
     if end.why == "timeout":
         return Failure("timeout", f"ran longer than {request.timeout:g} s")

@@ -196,6 +196,10 @@ _dependencies = _fields(
     }
 )
 
+_remark = _fields(
+    {"text": _text, "where": _place, "svi": _maybe(_svi), "step": _maybe(_index), "seed": _maybe(_seed)},
+)
+
 
 def _step(value: Any) -> dict[str, Any]:
     """The same as ``_any_step``, at a fraction of the cost where all is as it mostly is: steps are many."""
@@ -225,7 +229,7 @@ _any_step = _fields(
 #: Event -> field -> its type and bounds; the second are the fields that may be missing.
 EVENTS: dict[str, Check] = {
     "alone": _fields({}),
-    "broke": _fields(_failure, {"site": _text}),
+    "broke": _fields(_failure, {"site": _text, "pyro": _flag}),
     "device": _fields({"device": _text, "memory": _maybe(_count)}),
     "end": _fields(
         {"seed": _seed, "svi": _svi, "reason": _text, "ranges": _named(_pair), "seconds": _numbers},
@@ -241,7 +245,7 @@ EVENTS: dict[str, Check] = {
             "errors": _named(_text),
         },
     ),
-    "failed": _fields({"seed": _seed, "svi": _svi, "step": _index, **_failure, "site": _text}),
+    "failed": _fields({"seed": _seed, "svi": _svi, "step": _index, **_failure, "site": _text}, {"pyro": _flag}),
     "hits": _fields({"counts": _named(_count)}),
     "loaded": _fields({"path": _path}),
     "look": _fields(
@@ -275,5 +279,6 @@ EVENTS: dict[str, Check] = {
         }
     ),
     "unlooked": _fields({"svi": _svi}),
-    "warning": _fields({"text": _text}),
+    "uncaught": _fields({"seed": _seed}),
+    "warning": _fields({"text": _text}, {"remark": _remark}),
 }

@@ -24,7 +24,7 @@ from pyro_fix.observation import Observation
 from pyro_fix.runner.identity import file_hash
 
 #: Part of every key: raise it when the meaning of an entry changes.
-FORMAT = 1
+FORMAT = 2
 #: Entries that are kept; the ones used least recently go first.
 LIMIT = 500
 #: Bytes of an entry; more than that we have not written.

@@ -10,6 +10,7 @@ from pyro_fix.transform import Candidate, Promise, Proposal, Status, Verdict
 from pyro_fix.verify import evidence, wording
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.options import RunPlan
+from pyro_fix.verify.trouble import breaking
 
 
 @dataclass(eq=False)
@@ -25,6 +26,8 @@ class Fix:
     """The program with the fix: alone at first, in the end with all that it is verified with."""
     alone: Observation | None = None
     """The program with this fix and no other."""
+    missed: tuple[str, ...] = ()
+    """Changed lines that no run reached, where others of them were."""
     ordinals: tuple[int, ...] = ()
     """SVI objects that the fix changes."""
     judgements: dict[str, Judgement] = field(default_factory=dict)
@@ -41,6 +44,11 @@ class Fix:
         return self.proposal.candidates[self.rung]
 
     @property
+    def climbs(self) -> bool:
+        """Whether it waits for what it may mend by its next candidate."""
+        return self.waits is not None and self.rung + 1 < len(self.proposal.candidates)
+
+    @property
     def waits(self) -> Judgement | None:
         """The trouble it passed with because the original has it too."""
         return next((judgement for judgement in self.judgements.values() if judgement.waits), None)
@@ -49,13 +57,16 @@ class Fix:
         """The current candidate failed: go on to the next one, or give the verdict."""
         status = Status.REJECTED if judgement.kept is False else Status.UNVERIFIED
         if judgement.final or self.rung + 1 == len(self.proposal.candidates):
-            self.decide(status, judgement.reason, {"deferred": True} if judgement.waits or judgement.defer else {})
+            # What is judged while the original breaks is judged again once that is mended.
+            again = judgement.waits or judgement.defer or (self.original is not None and breaking(self.original))
+            self.decide(status, judgement.reason, {"deferred": True} if again else {})
             return
         told = evidence.judged(self.judgements, self.candidate.promise)
         why = {"status": status.value, "reason": judgement.reason, "judgements": told}
         self.earlier.append({"candidate": self.candidate.label, **why})
         self.rung += 1
         self.judgements = {}
+        self.missed = ()
         self.passes = False
 
     def decide(self, status: Status, reason: str, more: Mapping[str, object] | None = None) -> None:

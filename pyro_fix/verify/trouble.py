@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from pyro_fix.analysis.health import STOPS, breakdown, describe, mismatches, one_line
-from pyro_fix.observation import Observation, SiteLook, SviObservation
+from pyro_fix.analysis.health import STOPS, breakdown, describe, is_handled, mismatches, one_line, said_of
+from pyro_fix.observation import Observation, SiteLook, SviObservation, Trajectory
 
 Key = tuple[str, ...]
 Troubles = Mapping[Key, str]
 """Key of a trouble -> the same in words."""
 
+
+@dataclass(frozen=True)
+class Break:
+    """What ends a program, or spoils it for good."""
+
+    key: Key
+    """What it is known by in another run: the SVI object, the kind, and the site or the place."""
+    words: str
+    """With the exception's message."""
+    brief: str
+    """Without it."""
+    reach: Mapping[int, int]
+    """Seed -> steps that were sound until then, those of all SVI objects together."""
+
+
 #: Pyro warns, goes on and is biased (measured: the only sign of a wrong analytic KL).
 MEAN_FIELD_WARNING = "Failed to verify mean field restriction"
+
+#: Failures that no rewrite of a model mends.
+NOT_OF_THE_PROGRAM = frozenset(
+    {"no-pyro", "no-svi", "no-device", "ModuleNotFoundError", "ImportError", "FileNotFoundError"}
+)
 
 #: How the probe's note on an assertion about Pyro's version begins.
 _ASKS_VERSION = "the program asks for Pyro"
@@ -60,6 +81,48 @@ def breakdowns(svi: SviObservation) -> dict[str, str]:
     return {
         kind: words[0] + (f" ({len(words)} of {total} seeds)" if total > 1 else "") for kind, words in found.items()
     }
+
+
+def breaking(observation: Observation) -> Break | None:
+    """What ends or spoils the program, of the first SVI object that it happens to; None where nothing does.
+
+    An exception that the program handles is none: a test that expects it, or training that goes on after it.
+    """
+    reach: dict[int, int] = {}
+    first: tuple[SviObservation, list[Trajectory]] | None = None
+    for svi in observation.svis:
+        bad = []
+        for trajectory in svi.trajectories:
+            broken = breakdown(trajectory) is not None and not is_handled(observation, trajectory)
+            sound = trajectory.first_nonfinite if broken else None
+            steps = len(trajectory.losses) if sound is None else sound
+            reach[trajectory.seed] = reach.get(trajectory.seed, 0) + steps
+            bad += [trajectory] if broken else []
+        first = first or ((svi, bad) if bad else None)
+    if first is None:
+        failure = observation.failure
+        if failure is None or failure.kind in STOPS or failure.kind in NOT_OF_THE_PROGRAM:
+            return None
+        return Break(("program", failure.kind, failure.site or failure.where), describe(failure), failure.kind, reach)
+    svi, bad = first
+    kind, words = breakdown(bad[0]) or ("", "")
+    failure = bad[0].failure if kind != "not finite" else None
+    total = len(svi.trajectories)
+    brief = words + (f" ({len(bad)} of {total} seeds)" if total > 1 else "")
+    message = said_of(failure, 200) if failure is not None else ""
+    what = (failure.site or failure.where) if failure is not None else bad[0].nonfinite
+    return Break((str(svi.ordinal), kind, what), f"{brief}: {message}" if message else brief, brief, reach)
+
+
+def gets_further(original: Observation, patched: Observation) -> bool:
+    """Whether a fix has ended what broke the program, though something else breaks it further on.
+
+    The same trouble some steps later is no other one.
+    """
+    before, after = breaking(original), breaking(patched)
+    if before is None or after is None or before.key == after.key:
+        return False
+    return all(steps > before.reach.get(seed, 0) for seed, steps in after.reach.items())
 
 
 def said(observation: Observation, key: Key) -> str:

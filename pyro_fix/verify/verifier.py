@@ -28,7 +28,16 @@ from pyro_fix.verify.lab import Lab, Run
 from pyro_fix.verify.options import RunPlan, VerifyOptions
 from pyro_fix.verify.promises import JUDGES, REFEREES, no_worse
 from pyro_fix.verify.split import split
-from pyro_fix.verify.trouble import affected, broken_baseline, crashes, invalid, said
+from pyro_fix.verify.trouble import (
+    NOT_OF_THE_PROGRAM,
+    affected,
+    breaking,
+    broken_baseline,
+    crashes,
+    gets_further,
+    invalid,
+    said,
+)
 from pyro_fix.watch import Event, Phase, Progress, TaskDone
 
 if TYPE_CHECKING:
@@ -58,8 +67,10 @@ def _nothing() -> None:
     """There is nothing to stop."""
 
 
-#: Failures that no rewrite of a model mends.
-_NOT_OF_THE_PROGRAM = frozenset({"no-pyro", "no-svi", "ModuleNotFoundError", "ImportError", "FileNotFoundError"})
+#: Promises of fixes that say nothing of what ends a program: they are judged once it runs.
+_UNABLE = Promise.SAME_OBJECTIVE | Promise.SAME_SITES_SLICED | Promise.SAME_EXPECTATION | Promise.LESS_VARIANCE
+#: Promises that hold a fix against the original's steps: these tell little while the original breaks.
+_COMPARING = Promise.STABLE | Promise.NO_WORSE | Promise.BETTER_START
 
 
 class Verifier:
@@ -212,6 +223,7 @@ class _Session:
         """Find the first program that runs every changed line, and run it; otherwise give the verdict."""
         reasons: list[str] = []
         made_up: list[str] = []
+        partly: tuple[RunPlan, Observation, Observation, list[str]] | None = None
         edited = list(patch.texts)
         options = self._bench.options
         # A program that is the edited file itself most likely reaches the line.
@@ -234,6 +246,14 @@ class _Session:
             if plan.kind == "driver" and fix.candidate.promise & ~DATA_FREE:
                 reasons.append(wording.MADE_UP)
                 continue
+            ended = breaking(original)
+            if ended is not None and not _may_mend(fix):
+                if plan.kind == "driver":
+                    made_up.append(f"{plan.label}: {ended.words}")
+                    continue
+                fix.plan, fix.original = plan, original
+                fix.decide(Status.UNVERIFIED, f"{wording.STILL_BREAKS}{ended.words}", {"deferred": True})
+                return False
             steps = options.steps if self._single else self._bench.steps_alone(plan, fix)
             patched = self._bench.alone(plan, fix, patch, self._seeds, steps)
             missed = _missed(patch, patched)
@@ -252,7 +272,13 @@ class _Session:
             if not missed or broke:
                 fix.plan, fix.original, fix.patched, fix.alone = plan, original, patched, patched
                 return True
+            if _reached_some(patch, missed, fix) and not crashes(patched):
+                partly = partly or (plan, original, patched, missed)
             reasons.append(f"no run reached the changed line: {plan.label} never runs {', '.join(missed)}")
+        if partly is not None:
+            fix.plan, fix.original, fix.patched, missed = partly
+            fix.alone, fix.missed = fix.patched, tuple(missed)
+            return True
         if not reasons and made_up:
             reasons.append(wording.does_not_run(made_up[0]))
         fix.decide(Status.UNVERIFIED, reasons[0] if reasons else self._unreached(edited))
@@ -296,6 +322,9 @@ class _Session:
                 return Judgement(None, f"without the fix {describe(original.failure)}, with it {words}", waits=True)
             if key[0] != "trajectory":
                 return Judgement(False, f"the fix breaks the program: {words}")
+            known = svi_of(original, int(key[1]))
+            if before and (known is None or not known.trajectories):
+                return Judgement(None, f"the original breaks before it comes to what then breaks: {words}", waits=True)
             if any(other[:2] == key[:2] for other in before):
                 return Judgement(None, f"the original breaks, and with the fix it still does: {words}", waits=True)
             error = said(patched, key)
@@ -319,6 +348,8 @@ class _Session:
         """Give the fixes of a group their verdicts, or send those that fail to their next candidates."""
         kept, conflicts = self._bench.composable(fixes)
         plans = list(dict.fromkeys(fix.plan for fix in kept if fix.plan is not None))
+        if any(self._mended(plan, kept) for plan in plans):
+            return  # those that mend the program are judged again, without the others
         for plan in plans:
             if self._culprits(plan, [fix for fix in kept if self._bench.touches(plan, fix)]):
                 return  # the others are judged again, without those that failed
@@ -326,11 +357,49 @@ class _Session:
             members = [fix for fix in kept if fix.plan == plan and _refereed([fix])]
             if members and self._worse(plan, members):
                 return
+        if any([self._is_dead(fix, kept) for fix in kept]):
+            return
         for fix in kept:
             self._accept(fix, kept)
         for fix, other in conflicts:
             reason = f"conflicts with {wording.label(other.proposal)}: run again after that is applied"
             fix.decide(Status.UNVERIFIED, reason, {"deferred": True})
+
+    def _mended(self, plan: RunPlan, kept: Sequence[Fix]) -> bool:
+        """Whether a program that breaks is mended without those fixes that are measured by its steps: they wait.
+
+        What they are measured by is another program then.
+        """
+        ended = breaking(self._bench.baseline(plan))
+        members = [fix for fix in kept if self._bench.touches(plan, fix)]
+        mending = [fix for fix in members if not fix.candidate.promise & _COMPARING]
+        measured = [fix for fix in members if fix.candidate.promise & _COMPARING and fix.plan == plan]
+        if ended is None or not mending or not measured:
+            return False
+        patched = self._bench.together(plan, mending)
+        if breaking(patched) is not None or not self._sound(self._bench.baseline(plan), patched, mending).kept:
+            return False
+        for fix in measured:
+            words = f"waits for {codes(mending)} to end what breaks the program: {ended.words}"
+            fix.decide(Status.UNVERIFIED, words, {"deferred": True})
+        return True
+
+    def _is_dead(self, fix: Fix, kept: Sequence[Fix]) -> bool:
+        """Whether another fix has put something in the place of what a fix changes; then it is dropped."""
+        plan, alone = fix.plan, fix.alone
+        assert plan is not None and alone is not None
+        group = [other for other in kept if self._bench.touches(plan, other)]
+        if len(group) < 2:
+            return False
+        own, whole = self._bench.patch(fix), self._bench.compose(group)
+        patched = self._bench.together(plan, group)
+        for edit in fix.candidate.edits:
+            here, there = (f"{edit.path}:{patch.landed[edit]}" for patch in (own, whole))
+            if alone.hits.get(here) and patched.hits.get(there) == 0:
+                words = f"dropped: with {codes([other for other in group if other is not fix])} nothing runs its line"
+                fix.decide(Status.UNVERIFIED, words, {"deferred": True})
+                return True
+        return False
 
     def _culprits(self, plan: RunPlan, members: Sequence[Fix]) -> bool:
         """Run ``members`` together over whole trajectories; True when some of them failed."""
@@ -349,7 +418,9 @@ class _Session:
             return True
         patched = self._bench.together(plan, members)
         left = [fix for fix in members if fix.plan == plan and fix.waits and self._remains(patched, fix)]
-        for fix in left:
+        # A smaller rate may be what the others wait for: they stay while it has another one to try.
+        climbing = [fix for fix in members if fix.plan == plan and fix.climbs and fix.candidate.promise & _COMPARING]
+        for fix in (climbing if left else []) or left:
             if fix.waits:
                 fix.fail(fix.waits)
         return bool(left)
@@ -373,6 +444,8 @@ class _Session:
 
     def _remains(self, patched: Observation, fix: Fix) -> bool:
         """Whether trouble that the original has is still there with all fixes together."""
+        if _leads_on(fix):
+            return False
         svis = [svi_of(patched, ordinal) for ordinal in fix.ordinals]
         if any(svi is None or unwell(svi) for svi in svis):
             return True
@@ -431,19 +504,33 @@ class _Session:
         assert plan is not None and fix.original is not None
         group = [other for other in kept if self._bench.touches(plan, other)]
         fix.patched = self._bench.together(plan, group)
+        before, after = breaking(fix.original), breaking(fix.patched)
+        if after is not None and not _leads_on(fix):
+            fix.decide(Status.UNVERIFIED, f"{wording.STILL_BREAKS}{after.words}", {"deferred": True})
+            return
         clauses = [j.reason if j.kept else j.shown for j in fix.judgements.values()]
         ends = wording.endings(fix.patched, fix.ordinals)
         befores = [svi_of(fix.original, ordinal) for ordinal in fix.ordinals]
-        if any(svi is not None and unwell(svi) for svi in befores):
+        by_itself = fix.alone is not None and (breaking(fix.alone) is None or _leads_on(fix))
+        if after is not None and before is not None:
+            ends = f"ends {before.words}; what comes after it breaks: {after.words}"
+        elif before is not None:
+            who = "this fix alone ends it" if by_itself else "ended by these fixes together"
+            ends += f" (original: {before.words}; {who})"
+        elif any(svi is not None and unwell(svi) for svi in befores):
             ends += f" (original: {wording.endings(fix.original, fix.ordinals)})"
         more: dict[str, object] = {
             "together with": [wording.label(other.proposal) for other in group if other is not fix]
         }
+        if before is not None:
+            more["ends"] = {"what": before.words, "alone": by_itself}
         if Promise.DECLARED_RATE in fix.candidate.promise:
             more["referee, not gating"] = self._bench.view(plan, group, fix.ordinals)
         if plan.kind == "driver":
             ends += f", in {plan.target.origin}"
             more["driver"] = b"".join(text for _, text in plan.added).decode()
+        if fix.missed:
+            ends += f"; not run: {', '.join(fix.missed)}"
         if plan.target in self._bench.lab.reaching:  # in any run that this rests on
             fix.decide(Status.UNVERIFIED, f"{plan.label}: {self._bench.lab.reaching[plan.target]}", more)
             return
@@ -460,6 +547,32 @@ def _missed(patch: Patch, patched: Observation) -> list[str]:
     ]
 
 
+def _may_mend(fix: Fix) -> bool:
+    """Whether a fix can be what a program needs that breaks: others wait until it runs."""
+    promise = fix.candidate.promise
+    return bool(promise & ~(_UNABLE | Promise.DECLARED_RATE)) or not promise
+
+
+def _leads_on(fix: Fix) -> bool:
+    """Whether a fix alone ends what breaks the program, and lets it come to something else that breaks it."""
+    if fix.alone is None or fix.original is None or fix.candidate.promise & _COMPARING:
+        return False
+    return gets_further(fix.original, fix.alone)
+
+
+def _reached_some(patch: Patch, missed: Sequence[str], fix: Fix) -> bool:
+    """Whether some of the calls that make one param were run: they stand in several guides, and are changed alike."""
+    if not fix.candidate.promise & Promise.SAME_START:
+        return False
+    reached = {
+        f"{wording.place(path)}:{line}"
+        for path, lines in patch.lines.items()
+        for line in lines
+        if not patch.texts[path].splitlines()[line - 1].lstrip().startswith(("import ", "from "))
+    }
+    return bool(reached - set(missed))
+
+
 def _refereed(group: Sequence[Fix]) -> list[Promise]:
     """What a group promises that the referee judges."""
     return [promise for promise in REFEREES if any(promise in fix.candidate.promise for fix in group)]
@@ -474,7 +587,7 @@ def _may_cure(original: Observation, fix: Fix) -> bool:
     return (
         fix.candidate.promise is Promise.RUNS_CLEAN
         and failure is not None
-        and failure.kind not in STOPS | _NOT_OF_THE_PROGRAM
+        and failure.kind not in STOPS | NOT_OF_THE_PROGRAM
         and all(not svi.trajectories for svi in original.svis)
     )
 

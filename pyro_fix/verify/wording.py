@@ -12,6 +12,7 @@ from pyro_fix.transform import Promise, Proposal
 from pyro_fix.verify.trouble import breakdowns, crashes
 
 NOTHING_LEADS_TO = "no program, test or signature leads to "
+STILL_BREAKS = "waits: the program still breaks: "
 MADE_UP = "only a driver reaches it, and made-up data cannot show what the fix promises; give a command with --run"
 
 

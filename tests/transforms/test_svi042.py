@@ -277,3 +277,95 @@ def test_names_of_a_modules_parameters(tmp_path: Path, reader: str):
 def test_a_module_of_torch_alone(tmp_path: Path):
     text = module_guide().replace("pyro.nn.PyroModule", "torch.nn.Module")
     assert "no PyroModule" in seen(tmp_path, text, {"z": LATENT, "w": LATENT}, {"z": LATENT}).held_back
+
+
+# -- what is observed
+
+
+def test_the_guide_samples_what_is_observed(check):
+    x = "with pyro.plate('n', 3):\n    pyro.sample('x', dist.Normal(0.0, 1.0), obs=data)"
+    outcome = check(program(f"{Z}\n{x}", f"{Z}\n{x.replace(', obs=data', '')}"))
+    assert outcome.finding.proposal.message == (
+        "the guide samples 'x', which the model observes: nothing is inferred about data"
+    )
+    assert outcome.text.count("pyro.plate") == 1 and outcome.text.count("'x'") == 1
+
+
+@pytest.mark.parametrize(
+    ("guide", "left"),
+    [
+        ("pyro.sample('x', dist.Normal(0.0, 1.0))", "def guide(data):\n    pass\n"),
+        (f"{Z}\npyro.sample('x', dist.Normal(0.0, 1.0))", f"def guide(data):\n    {Z}\n"),
+        (
+            f"{Z}\nwith pyro.plate('n', 3):\n    pyro.sample('x', dist.Normal(0.0, 1.0))\n    {W}",
+            f"def guide(data):\n    {Z}\n    with pyro.plate('n', 3):\n        {W}\n",
+        ),
+    ],
+)
+def test_only_the_statement_goes(check, guide: str, left: str):
+    model = f"{Z}\n{W}\npyro.sample('x', dist.Normal(0.0, 1.0), obs=data)"
+    outcome = check(program(model, f"{guide}\n" if "w'" in guide else guide))
+    assert left in outcome.texts["main.py"] or any(left in text for text in outcome.texts.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "guide", "why"),
+    [
+        ("pyro.sample('x', dist.Normal(0.0, 1.0), obs=data)", "x = pyro.sample('x', dist.Normal(0.0, 1.0))\nreturn x", "is used"),
+    ],
+)  # fmt: skip
+def test_what_is_used_stays(check, model: str, guide: str, why: str):
+    assert why in check(program(model, guide)).held_back
+
+
+def test_data_that_may_be_none(check):
+    text = program("pyro.sample('x', dist.Normal(0.0, 1.0), obs=data)", "pyro.sample('x', dist.Normal(0.0, 1.0))")
+    assert check(text.replace("def model(data)", "def model(data=None)")).result.changes == ()
+
+
+def test_a_conditioned_model_is_observed_from_outside(check):
+    text = program("pyro.sample('x', dist.Normal(0.0, 1.0))", "pyro.sample('x', dist.Normal(0.0, 1.0))")
+    assert check(text).findings == ()
+
+
+LABELS = """\
+def model(x, y=None):
+    z = pyro.sample('z', dist.Normal(0.0, 1.0))
+    y = pyro.sample('y', dist.Bernoulli(logits=x))
+    pyro.sample('x', dist.Normal(z + y, 1.0), obs=x)
+
+
+def guide(x, y=None):
+    pyro.sample('z', dist.Normal(y.mean(), 1.0))
+
+
+svi = SVI(model, guide, Adam({'lr': 0.01}), Trace_ELBO())
+"""
+
+
+@pytest.mark.parametrize("step", ["svi.step(xs, ys)", "svi.step(xs, y=ys)"])
+def test_labels_that_are_forgotten(check, step: str):
+    outcome = check(f"{PREAMBLE}xs, ys = torch.ones(3), torch.ones(3)\n{LABELS}{step}\n")
+    assert outcome.finding.proposal.message == (
+        "the argument 'y' is handed to the model and never observed: the sample 'y' takes its place; obs=y is missing"
+    )
+    assert "y = pyro.sample('y', dist.Bernoulli(logits=x), obs=y)" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("svi.step(xs, ys)", "svi.step(xs)"),  # unsupervised: nothing is handed in
+        ("svi.step(xs, ys)", "svi.step(xs, None)"),
+        ("logits=x))", "logits=x), obs=y)"),
+        ("    z = pyro.sample('z', dist.Normal(0.0, 1.0))\n    y", "    z = pyro.sample('z', dist.Normal(y.mean(), 1.0))\n    y"),
+        ("    y = pyro.sample", "    if y is None:\n        y = pyro.sample"),
+        ("    y = pyro.sample", "    label = pyro.sample"),
+        ("    pyro.sample('z', dist.Normal(y.mean(), 1.0))", "    pyro.sample('z', dist.Normal(0.0, 1.0))\n    pyro.sample('y', dist.Bernoulli(0.5))"),
+    ],
+)  # fmt: skip
+def test_labels_that_are_not(check, old: str, new: str):
+    text = f"{PREAMBLE}xs, ys = torch.ones(3), torch.ones(3)\n{LABELS}svi.step(xs, ys)\n"
+    assert text.count(old) == 1
+    outcome = check(text.replace(old, new))
+    assert not any("never observed" in finding.proposal.message for finding in outcome.findings)

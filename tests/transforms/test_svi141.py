@@ -237,3 +237,39 @@ def test_a_class_that_depends_on_a_flag(check):
         "elbo = JitTraceEnum_ELBO(max_plate_nesting=0) if flag else TraceEnum_ELBO(2, max_plate_nesting=0)"
     )
     assert len(outcome.findings) == 1
+
+
+# -- enumeration that is asked for
+
+
+def asked(tmp_path: Path, mark: str, guide: str = "", elbo: str = "Trace_ELBO()"):
+    text = program(guide=(IN_GUIDE,) if guide else ("pass",), elbo=elbo)
+    site = replace(SiteLook("Bernoulli", "boolean", False, (), -1.0, 1.0), enumerable=True)
+    sides = {
+        "model": {"z": replace(site, enumerated=mark)},
+        "guide": {"z": replace(site, enumerated=guide)} if guide else {},
+    }
+    path = tmp_path / "main.py"
+    path.write_text(text)
+    return check_shown(path, CODE, Shown(look=look(max_plate_nesting=1, **sides)))
+
+
+def test_enumeration_that_the_elbo_does_not_do(tmp_path: Path):
+    (finding,) = asked(tmp_path, "parallel").findings
+    assert finding.proposal.message == (
+        "enumeration is asked for at 'z', which Trace_ELBO does not do: it draws a sample"
+    )
+    (candidate,) = finding.proposal.candidates
+    assert candidate.label == "TraceEnum_ELBO" and candidate.promise is Promise.RUNS_CLEAN
+    assert any("max_plate_nesting=1" in edit.replacement for edit in candidate.edits)
+    assert not any("config_enumerate" in edit.replacement for edit in candidate.edits)
+
+
+def test_enumeration_that_the_guide_asks_for(tmp_path: Path):
+    (finding,) = asked(tmp_path, "", "parallel").findings
+    assert Promise.SAME_EXPECTATION in finding.proposal.candidates[0].promise
+
+
+@pytest.mark.parametrize(("mark", "elbo"), [("sequential", "Trace_ELBO()"), ("parallel", "TraceEnum_ELBO()")])
+def test_enumeration_that_is_done_or_cannot_be(tmp_path: Path, mark: str, elbo: str):
+    assert asked(tmp_path, mark, elbo=elbo).findings == ()

@@ -211,7 +211,8 @@ class TestOneFix:
         case = Case(fake, train)
         verdict = case.one(case.fix(train, Promise.SAME_START | Promise.RUNS_CLEAN, fails=None))
         assert verdict.status is V
-        assert verdict.reason.endswith("100 steps finite on 4 seeds (original: ValueError at step 37 (4 of 4 seeds))")
+        assert "100 steps finite on 4 seeds (original: ValueError at step 37 (4 of 4 seeds): Expected" in verdict.reason
+        assert verdict.reason.endswith("; this fix alone ends it)")
 
     def test_a_crash_that_is_new(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", fails=None)

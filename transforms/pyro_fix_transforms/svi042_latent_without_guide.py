@@ -18,6 +18,7 @@ from pyro_fix.analysis.values import Function, Instance, Made, Value, options
 from pyro_fix.observation import Look
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._guides import is_pyro_module, read_by_name
+from pyro_fix_transforms._observed import forgotten, sampled_in_guide
 
 
 class LatentWithoutGuide(Transform):
@@ -26,6 +27,8 @@ class LatentWithoutGuide(Transform):
     ## What it does
     Finds latents that the model samples and the guide does not, and the other way round. Where the guide is a plain
     function or a `PyroModule`, an `AutoNormal` for the latents that it lacks is put beside it, in an `AutoGuideList`.
+    A statement of the guide that samples what the model observes is removed. Labels that are handed to the model and
+    overwritten by the sample of their name are observed: `obs=y`.
 
     ## Why
     A latent that the guide lacks is drawn from its prior at every step: nothing is learned about it, and the loss is
@@ -65,6 +68,7 @@ class LatentWithoutGuide(Transform):
 
     ## Holds back when
     - the guide has a site that the model lacks: which of the two is wrong is not for a tool to say;
+    - what the guide samples of observed data is used in it, or the data may be `None`;
     - the latent is discrete, so that no normal distribution fits;
     - a plain torch optimiser is in charge, which would not know the new parameters;
     - model or guide serve several SVI objects, are wrapped in more than a scale, or are used
@@ -86,6 +90,12 @@ class LatentWithoutGuide(Transform):
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an SVI object."""
         for svi in {id(svi.call): svi for svi in program.svis}.values():
+            slips = [*sampled_in_guide(program, svi), *forgotten(program, svi)]
+            for slip in slips:
+                words = slip.doubt or Candidate(slip.edits, self.promise, slip.label, needs_run=True)
+                fixes = () if isinstance(words, str) else (words,)
+                site = slip.site
+                yield self.finding(site.module, site.call, slip.message, fixes, slip.doubt, slip.source)
             missing, extra = _static(program, svi)
             source: Literal["static", "seen"] = "static"
             if seen := _seen(program, svi):
@@ -95,6 +105,8 @@ class LatentWithoutGuide(Transform):
                 else:  # what a run shows on both sides is not missing
                     missing = [name for name in missing if name in seen[0]]
                     extra = [name for name in extra if name in seen[1]]
+            told = {slip.site.name for slip in slips}
+            missing, extra = ([name for name in names if name not in told] for names in (missing, extra))
             if missing or extra:
                 doubt = "one of the two is wrong: sample it in the model as well, or remove it" if extra else ""
                 fix = doubt or self._fix(program, svi, missing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from pyro_fix_transforms._guides import is_pyro_module, linked, read_by_name
 MATHEMATICAL = frozenset({"ValueError", "RuntimeError", "ArithmeticError", "LinAlgError", "_LinAlgError"})
 #: How the probe names supports of integers.
 DISCRETE = ("boolean", "integer", "nonnegative_integer", "positive_integer", "one_hot")
+#: Pyro's check that a guide's site is of the shape of its model's.
+_DISAGREE = re.compile(r"Model and guide (?:event_dims|shapes) disagree at site")
 HANDLERS = frozenset({"pyro.condition", "pyro.poutine.condition"})
 SCALE = "pyro.poutine.scale"
 
@@ -114,7 +117,10 @@ def _bad_end(trajectory: Trajectory, seen: SeenSvi, guide: Function) -> str:
         return "makes the loss diverge" if health.diverged(trajectory) else ""
     if bad[0] == "not finite":
         return f"ends in {bad[1]}"
-    if failure is not None and (of_values(failure) or (failure.kind in MATHEMATICAL and _inside(failure, seen, guide))):
+    if failure is None:
+        return ""
+    of_guide = failure.kind in MATHEMATICAL and _inside(failure, seen, guide)
+    if of_values(failure) or _DISAGREE.match(failure.message) or of_guide:
         return f"fails: {health.describe(failure)}"
     return ""
 

@@ -55,11 +55,11 @@ class UnnormalizedElbo(Transform):
     )
     ```
     up to its layout. The loss that `svi.step` returns is N times smaller afterwards. Where a run shows a loss of order
-    one, or fewer than a hundred data, nothing is found.
+    one, or fewer than a hundred data, or the program divides the loss itself, nothing is found.
 
     ## Holds back when
     - anything scales the model or the guide already, for example an annealing factor;
-    - the program divides the loss, or compares it with a threshold: what it prints or decides would change;
+    - the program compares the loss with a threshold: what it decides would change;
     - the optimiser's step depends on the gradient's scale (SGD, or a `clip_norm`);
     - the ELBO is not linear in the scale (`RenyiELBO`, importance weighting);
     - N is not known where the `SVI` is built;
@@ -79,11 +79,14 @@ class UnnormalizedElbo(Transform):
             model, guide = svi.node(0, "model"), svi.node(1, "guide")
             if model is None or guide is None or not _is_linear(svi):
                 continue
-            if _is_scaled(program, svi):
+            if _is_scaled(program, svi) or svi.loss_divided:
                 continue
             seen = [one.svi for one in program.seen.svi(svi)]
             level = _level(seen)
             if level is not None and (level <= self.largest or _number_of_data(seen) < FEWEST_DATA):
+                few = f"fewer than {FEWEST_DATA} data"
+                why = few if level > self.largest else f"the loss is about {level:.3g} in the run"
+                self.withdraw(program, svi.module, svi.call, why)
                 continue
             plates = _data_plates(program, svi)
             if not plates:
@@ -217,8 +220,6 @@ def _gives_the_same(left: Step, right: Step) -> bool:
 
 
 def _doubt(svi: Svi) -> str:
-    if svi.loss_divided:
-        return "the program divides the loss that step returns; it would be normalised twice"
     if svi.loss_compared:
         return "the program compares the loss with something; a threshold would change its meaning"
     if svi.is_lowlevel:

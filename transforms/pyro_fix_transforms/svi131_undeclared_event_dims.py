@@ -20,6 +20,8 @@ LADDER = (1, 2, 3)
 _UNCOVERED = re.compile(r'at site "(?P<site>[^"]+)", invalid log_prob shape')
 _MISFIT = re.compile(r"Shape mismatch inside plate\('(?P<plate>.+?)'\) at site (?P<site>\S+) dim (?P<dim>-\d+)")
 _OVERFLOW = re.compile(r"plate stack overflow\s+Try increasing max_plate_nesting to at least (?P<depth>\d+)")
+#: Where the value that a model's site was seen with has the shape of a guide that does not fit it.
+_DISAGREE = re.compile(r"Model and guide (?:event_dims|shapes) disagree at site '([^']+)'")
 _COMPOUND = (ast.Call, ast.Name, ast.Attribute, ast.Subscript)
 
 
@@ -67,8 +69,14 @@ class UndeclaredEventDims(Transform):
         found: set[ast.AST] = set()
         for svi in program.svis:
             for seen in program.seen.svi(svi):
-                uncovered = [call for call in calls if call.of(seen) and any(_uncovered(one.look) for one in call.seen)]
                 messages = list(_messages(seen))
+                uncovered = [
+                    call
+                    for call in calls
+                    if call.of(seen)
+                    if any(_uncovered(one.look) for one in call.seen)
+                    if not any(_is_of_the_other(call, message) for message in messages)
+                ]
                 failed = any(_UNCOVERED.search(message) for message in messages)
                 for group in _groups(uncovered):
                     if group[0].site.call not in found:
@@ -204,6 +212,12 @@ def _calls(program: Program) -> list[_Call]:
         if seen:
             known[site.call] = _Call(site, seen)
     return sorted(known.values(), key=lambda call: call.role != "model")
+
+
+def _is_of_the_other(call: _Call, message: str) -> bool:
+    """Whether the guide is wrong, and a model's site was only seen with the guide's value."""
+    told = _DISAGREE.search(message)
+    return told is not None and call.role == "model" and any(one.name == told[1] for one in call.seen)
 
 
 def _groups(calls: Iterable[_Call]) -> list[list[_Call]]:

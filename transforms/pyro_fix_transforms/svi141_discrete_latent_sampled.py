@@ -41,6 +41,8 @@ class _Discrete:
     doubt: str = ""
     unnamed: str = ""
     """Source of the name of one whose name is computed."""
+    asked: bool = False
+    """Whether the program asks for their enumeration, and its ELBO does not do it."""
 
 
 class DiscreteLatentSampled(Transform):
@@ -51,7 +53,8 @@ class DiscreteLatentSampled(Transform):
     sampled: from the guide, or, where the guide lacks it, from the prior. The ELBO becomes a `TraceEnum_ELBO` with the
     nesting of the plates, and `config_enumerate` is put round the model, or round the guide where that samples the
     site, inside the `SVI` call: all of it together, since one is wrong without the other. An autoguide that was made
-    for the whole model is told to leave the site out.
+    for the whole model is told to leave the site out. Where a program asks for enumeration (`infer={"enumerate": ...}`,
+    `config_enumerate`) and its ELBO does not enumerate, only the ELBO changes.
 
     ## Why
     No gradient flows through a discrete sample. The estimator that is left has a variance so large that training
@@ -114,7 +117,7 @@ class DiscreteLatentSampled(Transform):
             if len({id(option.node) for option in options(svi.loss) if isinstance(option, Made)}) != len(mine):
                 continue  # it may be another ELBO, which would not enumerate
             seen = [one.svi.look for one in program.seen.svi(svi)]
-            looks = [look for look in seen if look is not None and not look.error and look.model]
+            looks = [look for look in seen if look is not None and look.model and _was_whole(look)]
             found = _seen(looks) if looks else _static(program, svi)
             if found is not None and found.names:
                 yield self._finding(program, svi, mine, found, "seen" if looks else "static")
@@ -126,12 +129,14 @@ class DiscreteLatentSampled(Transform):
         names = ", ".join(f"'{name}'" if name else found.unnamed for name in found.names)
         few = f"the discrete latent{'s' * (len(found.names) > 1)} {names}"
         message = f"{few} could be summed over exactly, instead of sampled: no gradient flows through a sample"
+        if found.asked:
+            message = f"enumeration is asked for at {names}, which {mine[0].kind} does not do: it draws a sample"
         doubt = found.doubt or _doubt(program, svi, mine, found)
         changes: list[Edit] | str = doubt or _changes(program, svi, mine, found)
         if isinstance(changes, str):
             return self.finding(made.module, made.node, message, held_back=changes, source=source)
         exact = set(found.names) == set(found.in_guide) and not any("MeanField" in loss.kind for loss in mine)
-        label = f"config_enumerate and {ENUMERATING[mine[0].kind]}"
+        label = ("" if found.asked else "config_enumerate and ") + ENUMERATING[mine[0].kind]
         promises = {Promise.RUNS_CLEAN: label}
         if exact:
             gains = Promise.SAME_EXPECTATION | Promise.LESS_VARIANCE
@@ -146,12 +151,23 @@ def _seen(looks: Sequence[Look]) -> _Discrete | None:
     """What runs show, where all of them show the same."""
     found = set()
     for look in looks:
+        asked = {
+            name: site
+            for name, site in look.model.items()
+            if not site.observed and site.enumerable and site.distribution not in NOT_PLAIN
+            if (look.guide[name].enumerated if name in look.guide else site.enumerated == "parallel")
+        }
+        # a relaxed guide has a gradient
         free = {
             name: site
             for name, site in look.model.items()
             if not site.observed and site.enumerable and not site.enumerated and site.distribution not in NOT_PLAIN
-            if name not in look.guide or look.guide[name].enumerable  # a relaxed guide has a gradient
+            if name not in asked and (name not in look.guide or look.guide[name].enumerable)
         }
+        if asked and not free:
+            in_guide = tuple(name for name in asked if name in look.guide)
+            found.add(_Discrete(tuple(asked), in_guide, look.max_plate_nesting, asked=True))
+            continue
         doubt = ""
         places = [site.where for site in free.values() if site.where]
         if any(plate.dim is None for site in free.values() for plate in site.plates):
@@ -161,6 +177,11 @@ def _seen(looks: Sequence[Look]) -> _Discrete | None:
         in_guide = tuple(name for name in free if name in look.guide and not look.guide[name].enumerated)
         found.add(_Discrete(tuple(free), in_guide, look.max_plate_nesting, doubt))
     return found.pop() if len(found) == 1 else None
+
+
+def _was_whole(look: Look) -> bool:
+    """Whether both ran to their ends: some ELBOs then trip over what the guide lacks."""
+    return not look.error or look.error in [f"KeyError: {name!r}" for name in look.model if name not in look.guide]
 
 
 def _static(program: Program, svi: Svi) -> _Discrete | None:
@@ -275,6 +296,8 @@ def _changes(program: Program, svi: Svi, mine: Sequence[Loss], found: _Discrete)
         changes += rename
         if not _has_nesting(made):
             changes.append(edits.add_keyword(made.module, made.node, "max_plate_nesting", str(found.nesting)))
+    if found.asked:
+        return changes
     sampled = set(found.in_guide)
     for node, wanted in ((svi.node(0, "model"), set(found.names) - sampled), (svi.node(1, "guide"), sampled)):
         if node is not None and wanted:

@@ -27,6 +27,9 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
     evidence: dict[str, object] = {"original": _told(before), "patched": _told(after)}
     if not before:
         return Judgement(False, "the original's steps are stable as they are: there is nothing to mend", evidence)
+    if after and all(_is_shared(key, original, patched) for key in after):
+        words = f"still there, as without the fix: {next(iter(after.values())).words}"
+        return Judgement(None, words, evidence, waits=True)
     if after:
         return Judgement(False, f"it still goes wrong: {next(iter(after.values())).words}", evidence)
     theirs, ours = _trajectories(original, ordinals), _trajectories(patched, ordinals)
@@ -36,6 +39,15 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
         reason = f"the run is too short to tell: it moves {share:.0%} of the way that the original had made when it "
         return Judgement(None, f"{reason}went wrong (see --steps)", evidence, final=True)
     return Judgement(True, f"stable (original: {next(iter(before.values())).words})", evidence)
+
+
+def _is_shared(key: Key, original: Observation, patched: Observation) -> bool:
+    """Whether the same exception ends both trajectories: what it complains of may be for another fix to mend."""
+    theirs, ours = (_trajectories(run, key[:1]).get(key) for run in (original, patched))
+    if theirs is None or ours is None or theirs.failure is None or ours.failure is None:
+        return False
+    ended = breakdown(theirs), breakdown(ours)
+    return ended[0] is not None and ended[1] is not None and ended[0][0] == ended[1][0] == ours.failure.kind
 
 
 def _way(original: Trajectory, patched: Trajectory, step: int) -> float:

@@ -1,0 +1,173 @@
+"""What stops or spoils a program, as runs show it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from shown import check_shown, failing, line_of, site_look, svi_at, trajectory
+
+from pyro_fix.observation import Failure, Feed, Look, PlateLook
+from pyro_fix.result import Finding
+
+CODE = "SVI001"
+TEXT = """\
+import torch
+import pyro
+import pyro.distributions as dist
+from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import ClippedAdam
+
+net = torch.nn.Linear(1, 1)
+
+
+def model(data):
+    z = pyro.sample("z", dist.Normal(torch.zeros(1, 2), 1.0).to_event(2))
+    with pyro.plate("data", len(data)):
+        pyro.sample("x", dist.Normal(z.sum(), 1.0), obs=data)
+
+
+def guide(data):
+    pyro.module("net", net)
+    scale = pyro.param("scale", torch.ones(2))
+    pyro.sample("z", dist.Normal(0.0, net(data)).to_event(2))
+
+
+svi = SVI(model, guide, ClippedAdam({"lr": 0.001}), loss=Trace_ELBO())
+for _ in range(100):
+    svi.step(torch.ones(3))
+"""
+DISAGREE = "Model and guide shapes disagree at site 'z': torch.Size([1, 2]) vs torch.Size([2, 1])"
+STEP = f"main.py:{line_of(TEXT, 'svi.step')}"
+GUIDE_LINE = line_of(TEXT, "net(data)")
+OUTSIDE = (
+    "Expected parameter scale (Tensor of shape (3, 1)) of distribution Normal(loc: 0.0, scale: -1) to satisfy the "
+    "constraint GreaterThan(lower_bound=0.0), but found invalid values:\n-1.0\nTrace Shapes:\n Param Sites:"
+)
+
+
+def looked(**changes: object) -> Look:
+    guide = site_look(TEXT, "net(data)", event=(2, 1), **changes)
+    model = site_look(TEXT, 'z = pyro.sample("z"', event=(1, 2))
+    return Look({}, {"z": guide}, {"z": model}, (), {}, ())
+
+
+def check(folder: Path, *runs: object, look: Look | None = None, failure: Failure | None = None, text: str = TEXT):
+    return check_shown(folder, CODE, text, svi_at(text, "svi = SVI", *runs, look=look), failure=failure)
+
+
+def told(finding: Finding) -> tuple[int, str]:
+    return finding.proposal.line, finding.proposal.message
+
+
+def test_a_check_of_pyros_blames_the_guide(tmp_path: Path):
+    ended = [replace(failing("ValueError", DISAGREE, where=STEP, site="z"), seed=seed) for seed in range(4)]
+    outcome = check(tmp_path, *ended, look=looked())
+    assert told(outcome.finding) == (
+        GUIDE_LINE,
+        f"the program breaks at step 0 on 4 of 4 seeds: ValueError: {DISAGREE}",
+    )
+    assert outcome.held_back == "give 'z' in the guide the model's event of shape (1, 2)"
+    assert outcome.finding.proposal.source == "seen"
+
+
+def test_a_plate_in_the_guide_alone_is_named(tmp_path: Path):
+    message = "Model and guide event_dims disagree at site 'z': 2 vs 1"
+    look = looked(plates=(PlateLook("fives", -1, 5, 5),))
+    outcome = check(tmp_path, failing("ValueError", message, where=STEP, site="z"), look=look)
+    assert "outside of the plate 'fives', which the model lacks" in outcome.held_back
+
+
+def test_two_sites_of_one_name(tmp_path: Path):
+    message = "Multiple sample sites named 'z'\nTrace Shapes:\n Sample Sites:\n z dist"
+    where = f"main.py:{line_of(TEXT, 'obs=data')}"
+    outcome = check(tmp_path, failing("RuntimeError", message, where=where, site="z"), look=looked())
+    assert told(outcome.finding) == (
+        line_of(TEXT, "obs=data"),
+        "the program breaks at step 0: RuntimeError: Multiple sample sites named 'z'",
+    )
+    assert outcome.held_back == "give one of the sites 'z' another name"
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [((3, 3), "at step 3 on 2 of 2 seeds"), ((3, 17), "at steps 3 to 17 on 2 of 2 seeds")]
+)
+def test_steps_and_seeds(tmp_path: Path, steps: tuple[int, int], words: str):
+    ended = [replace(failing("ValueError", "no", step, STEP), seed=seed) for seed, step in enumerate(steps)]
+    assert check(tmp_path, *ended).finding.proposal.message == f"the program breaks {words}: ValueError: no"
+
+
+def test_some_of_the_seeds(tmp_path: Path):
+    outcome = check(tmp_path, trajectory(1.0, 2.0), replace(failing("KeyError", "'a'", 1, STEP), seed=1))
+    assert outcome.finding.proposal.message == "the program breaks at step 1 on 1 of 2 seeds: KeyError: 'a'"
+
+
+def test_what_becomes_nan(tmp_path: Path):
+    outcome = check(tmp_path, replace(trajectory(1.0, float("nan"), nonfinite=1), nonfinite="loss"))
+    assert told(outcome.finding) == (
+        line_of(TEXT, "svi = SVI"),
+        "the loss becomes NaN or infinite at step 1",
+    )
+    after = replace(trajectory(1.0, 2.0, nonfinite=1, failure=Failure("ValueError", "nan", STEP, 2)), nonfinite="scale")
+    assert check(tmp_path, after).finding.proposal.message == (
+        "parameter 'scale' becomes NaN or infinite at step 1; then ValueError: nan"
+    )
+
+
+@pytest.mark.parametrize("kind", ["FileNotFoundError", "ModuleNotFoundError", "SystemExit", "MemoryError", "killed"])
+def test_what_the_machine_lacks_is_no_finding(tmp_path: Path, kind: str):
+    assert check(tmp_path, failing(kind, "no", where=STEP)).findings == ()
+    assert check(tmp_path, failure=Failure(kind, "no", STEP, pyro=True)).findings == ()
+
+
+def test_outside_of_steps_only_what_came_through_pyro(tmp_path: Path):
+    assert check(tmp_path, failure=Failure("KeyError", "'HOME'", STEP)).findings == ()
+    outcome = check(tmp_path, failure=Failure("ValueError", "at site 'z'", STEP, pyro=True))
+    assert outcome.finding.proposal.message == "the program breaks: ValueError: at site 'z'"
+
+
+def test_what_training_goes_on_after(tmp_path: Path):
+    ended = failing("ValueError", "no", 1, STEP)
+    skipped = replace(ended, losses=(1.0, 2.0, 3.0), failure=replace(ended.failure, caught=True))
+    assert check(tmp_path, skipped).findings == ()
+    aborted = replace(ended, failure=replace(ended.failure, caught=True))  # and printed: it is the end all the same
+    assert check(tmp_path, aborted).findings
+
+
+def test_sound_runs(tmp_path: Path):
+    assert check(tmp_path, trajectory(1.0, 2.0)).findings == ()
+
+
+# -- a layer's output as it is
+
+
+def raw(*operations: str, param: str = "net$$$weight", argument: str = "scale") -> Look:
+    return looked(feeds=(Feed(argument, "positive", param, operations, False),))
+
+
+@pytest.mark.parametrize("operations", [("Addmm",), ("Select", "View", "Addmm"), ("Squeeze", "Mm", "T")])
+def test_a_layer_gives_a_scale(tmp_path: Path, operations: tuple[str, ...]):
+    outcome = check(tmp_path, failing("ValueError", OUTSIDE, where=STEP, site="z"), look=raw(*operations))
+    assert "the layer 'net' gives any number: softplus or exp makes a scale of it" in outcome.finding.proposal.message
+    assert "Trace Shapes" not in outcome.finding.proposal.message
+    assert "dist.Normal(0.0, torch.nn.functional.softplus(net(data)))" in outcome.text
+    assert outcome.finding.proposal.candidates[0].needs_run
+
+
+@pytest.mark.parametrize(
+    "look",
+    [raw("Exp", "Addmm"), raw("Softplus", "Addmm"), raw("Mul", "Addmm"), raw(), raw("Addmm", argument="loc")],
+)
+def test_not_a_layer_as_it_is(tmp_path: Path, look: Look):
+    outcome = check(tmp_path, failing("ValueError", OUTSIDE, where=STEP, site="z"), look=look)
+    assert "layer" not in outcome.finding.proposal.message and not outcome.finding.proposal.candidates
+
+
+def test_an_argument_that_is_not_spelled_there(tmp_path: Path):
+    text = TEXT.replace("dist.Normal(0.0, net(data)).to_event(2)", "make(net(data))")
+    guide = site_look(text, "make(net(data))", feeds=(Feed("scale", "positive", "net$$$fc.bias", ("Addmm",), False),))
+    look = Look({}, {"z": guide}, {}, (), {}, ())
+    outcome = check(tmp_path, failing("ValueError", OUTSIDE, where=STEP, site="z"), look=look, text=text)
+    assert "the layer 'net.fc' gives any number" in outcome.finding.proposal.message
+    assert outcome.held_back == "write softplus or exp round what the layer gives"

@@ -1,0 +1,43 @@
+"""Where in the source something was that a run tells of by ``file:line``."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.scopes import Module
+from pyro_fix.observation import Observation
+
+
+def place(program: Program, run: Observation, where: Iterable[str]) -> tuple[Module, ast.expr] | None:
+    """The first of these places that lies in a file that findings are wanted in, and the call that stands there."""
+    for label in where:
+        path, _, line = label.rpartition(":")
+        if not path or not line.isdigit():
+            continue
+        real = os.path.realpath(Path(run.cwd, path))
+        module = next((m for m in program.modules.values() if os.path.realpath(m.path) == real), None)
+        node = _at(module.tree, int(line)) if module is not None and module.path in program.asked else None
+        if module is not None and node is not None:
+            return module, node
+    return None
+
+
+def _at(tree: ast.AST, line: int) -> ast.expr | None:
+    """The outermost call that begins in a line; the innermost expression round it where none does."""
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.expr) and node.lineno <= line <= (node.end_lineno or node.lineno)
+    ]
+    calls = [node for node in around if isinstance(node, ast.Call) and node.lineno == line]
+    if calls:
+        return max(calls, key=_size)
+    return min(around, key=_size, default=None)
+
+
+def _size(node: ast.expr) -> tuple[int, int]:
+    return (node.end_lineno or node.lineno) - node.lineno, (node.end_col_offset or 0) - node.col_offset

@@ -1,0 +1,233 @@
+"""SVI001."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pyro_fix import edits, imports
+from pyro_fix.analysis import distributions, health
+from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.scopes import Module
+from pyro_fix.analysis.seen import SeenSvi
+from pyro_fix.observation import Failure, Feed, Look, Observation, SviObservation, Trajectory
+from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
+from pyro_fix_transforms._told import place
+
+#: What a machine lacks, or how a program ends by itself: that is told as "cannot be run", and is no defect of its own.
+ENVIRONMENT = health.STOPS | {
+    *("no-pyro", "no-svi", "no-device", "sandbox", "pytest", "notebook", "journal"),
+    *("ModuleNotFoundError", "ImportError", "FileNotFoundError", "PermissionError", "OSError", "BlockingIOError"),
+    *("ConnectionError", "ConnectionRefusedError", "TimeoutError", "URLError", "HTTPError", "gaierror", "EOFError"),
+    *("SystemExit", "KeyboardInterrupt", "MemoryError", "OutOfMemoryError"),
+}
+_DISAGREE = re.compile(r"Model and guide (?:event_dims|shapes) disagree at site '(?P<site>[^']+)'")
+_TWICE = re.compile(r"Multiple \w+ sites named '(?P<site>[^']+)'")
+_OUTSIDE = re.compile(r"Expected parameter (?P<argument>\w+) \(")
+#: Operations that only move or repeat elements, and the last one of a layer.
+_MOVES = frozenset({"Select", "View", "UnsafeView", "ReshapeAlias", "Reshape", "Squeeze", "Unsqueeze", "Expand"}) | {
+    *("Slice", "Split", "SplitWithSizes", "Unbind", "Index", "Permute", "Transpose", "T", "Clone", "Alias", "ToCopy"),
+}
+_LAYER = frozenset({"Addmm", "Mm", "Addmv", "Mv", "Bmm", "Baddbmm", "Convolution", "Linear", "MkldnnConvolution"})
+#: What brings any number into an argument's constraint.
+_INTO = {"positive": "softplus", "nonnegative": "softplus", "unit_interval": "sigmoid"}
+
+
+class ProgramBreaks(Transform):
+    """Tell what stops or spoils a program as it is.
+
+    ## What it does
+    Tells of an exception in the model, the guide or a step, of a check that Pyro makes, and of a loss or a parameter
+    that becomes NaN or infinite, when the program is run: Pyro's whole sentence, the line to look at, at which step,
+    under how many of the seeds. Where another transform's fix ends it, that fix says so and has the finding's place;
+    fixes that have nothing to do with it wait until the program runs. One kind it mends itself: an argument that has to
+    be positive, or between 0 and 1, and is what a layer of a network gives, gets a `softplus` or a `sigmoid`.
+
+    ## Why
+    No tip helps a program that does not run, and what a broken program shows is a symptom: a learning rate cannot be
+    judged, and a loss that becomes NaN hides what comes after it.
+
+    ## Example
+    ```python
+    encoder = torch.nn.Linear(1, 1)
+    def guide(data):
+        pyro.module("encoder", encoder)
+        pyro.sample("z", dist.Normal(0.0, encoder(torch.ones(1))[0]))
+    ```
+    becomes
+    ```python
+    encoder = torch.nn.Linear(1, 1)
+    def guide(data):
+        pyro.module("encoder", encoder)
+        pyro.sample("z", dist.Normal(0.0, torch.nn.functional.softplus(encoder(torch.ones(1))[0])))
+    ```
+
+    ## Holds back when
+    - it is not for a tool to say how it is mended, as nearly always; the finding says what is known.
+
+    It says nothing of what a machine lacks (a module, a file, the network, memory), of a program that ends by itself,
+    of an exception that a test expects or that training goes on after, and of programs that pyro-fix has made up.
+
+    ## Promise
+    The patched program runs clean.
+    """
+
+    code, name, tip = "SVI001", "program-breaks", 0
+    promise = Promise.RUNS_CLEAN
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        """One finding for each SVI object that breaks, and one for a program that breaks outside of all steps."""
+        for run in program.seen.runs:
+            failure = run.failure
+            if failure is not None and failure.pyro and failure.kind not in ENVIRONMENT:
+                at = place(program, run, [failure.where])
+                if at is not None:
+                    message = f"the program breaks: {failure.kind}: {health.said_of(failure)}"
+                    yield self.finding(*at, message, held_back=_advice(failure, None), source="seen")
+            for svi in run.svis:
+                yield from self._svi(program, run, svi)
+
+    def _svi(self, program: Program, run: Observation, svi: SviObservation) -> Iterator[Proposal]:
+        ended = [t for t in svi.trajectories if health.breakdown(t) is not None and not health.is_handled(run, t)]
+        kinds = [(health.breakdown(t) or ("", ""))[0] for t in ended]
+        if not ended or kinds[0] in ENVIRONMENT:
+            return
+        alike = [t for t, kind in zip(ended, kinds, strict=True) if kind == kinds[0]]
+        failure = alike[0].failure
+        seeds = f" on {len(alike)} of {len(svi.trajectories)} seeds" if len(svi.trajectories) > 1 else ""
+        if kinds[0] == "not finite":
+            what = _nonfinite(alike[0])
+            message = f"{what} becomes NaN or infinite {_steps([t.first_nonfinite for t in alike])}{seeds}"
+            message += f"; then {failure.kind}: {health.said_of(failure)}" if failure is not None else ""
+            param = svi.look.params.get(alike[0].nonfinite) if svi.look is not None else None
+            at = place(program, run, [param.where if param else "", failure.where if failure else "", svi.where])
+        else:
+            assert failure is not None
+            steps = _steps([t.failure.step for t in alike if t.failure is not None])
+            message = f"the program breaks {steps}{seeds}: {failure.kind}: {health.said_of(failure)}"
+            at = place(program, run, [*_blamed(failure, svi.look), failure.where, svi.where])
+        if at is None and svi.look is not None:  # of all this only the model's file may be asked for
+            sites = [*svi.look.guide.values(), *svi.look.model.values()]
+            at = place(program, run, [site.where for site in sites])
+        if at is None:
+            return
+        mend = _softplus(program, SeenSvi(run, svi), failure) if failure is not None else None
+        if mend is None:
+            yield self.finding(*at, message, held_back=_advice(failure, svi.look), source="seen")
+            return
+        candidate = Candidate(mend.edits, self.promise, mend.label, needs_run=True) if mend.edits else None
+        message += f"; {mend.words}"
+        held_back = "" if candidate else mend.label
+        yield self.finding(*at, message, (candidate,) if candidate else (), held_back, source="seen")
+
+
+def _nonfinite(trajectory: Trajectory) -> str:
+    name = trajectory.nonfinite
+    return f"parameter '{name}'" if name not in ("", "loss") else "the loss"
+
+
+def _steps(steps: Sequence[int | None]) -> str:
+    known = sorted(step for step in steps if step is not None)
+    if not known:
+        return "in its steps"
+    return f"at step {known[0]}" if known[0] == known[-1] else f"at steps {known[0]} to {known[-1]}"
+
+
+def _blamed(failure: Failure, look: Look | None) -> Iterator[str]:
+    """Where the site stands that Pyro names; a guide has to be as its model is."""
+    if look is None or not failure.site:
+        return
+    told = _DISAGREE.search(failure.message)
+    if told or failure.where not in {site.where for side in (look.guide, look.model) for site in side.values()}:
+        for side in (look.guide, look.model) if told else (look.model, look.guide):
+            if failure.site in side and (told or "at site" in failure.message):
+                yield side[failure.site].where
+
+
+def _advice(failure: Failure | None, look: Look | None) -> str:
+    """What a reader can make of it."""
+    if failure is not None and (told := _DISAGREE.search(failure.message)) and look is not None:
+        guide, model = look.guide.get(told["site"]), look.model.get(told["site"])
+        if guide is not None and model is not None:
+            words = f"give '{told['site']}' in the guide the model's event of shape {model.event_shape}"
+            plates = {plate.name for plate in guide.plates} - {plate.name for plate in model.plates}
+            extra = ", ".join(repr(name) for name in sorted(plates))
+            return words + (f", outside of the plate {extra}, which the model lacks" if extra else "")
+    if failure is not None and (told := _TWICE.search(failure.message)):
+        return f"give one of the sites '{told['site']}' another name"
+    return "no fix is known for it"
+
+
+# -- what a layer gives, where a positive number has to be
+
+
+@dataclass(frozen=True)
+class _Mend:
+    words: str
+    label: str
+    """What the edits do, or why there are none."""
+    edits: tuple[Edit, ...] = ()
+
+
+def _softplus(program: Program, seen: SeenSvi, failure: Failure) -> _Mend | None:
+    """The argument that Pyro complains of, where it is a layer's output as it is."""
+    told, look = _OUTSIDE.search(failure.message), seen.svi.look
+    if told is None or look is None:
+        return None
+    for side in (look.guide, look.model):
+        site = side.get(failure.site)
+        raw = [feed for feed in site.feeds if _is_raw(feed, told["argument"])] if site is not None else []
+        into = _INTO.get(raw[0].required) if raw else None
+        if site is None or into is None:
+            continue
+        layers = list(dict.fromkeys(_layer(feed.param) for feed in raw))
+        others = "softplus or exp" if into == "softplus" else "sigmoid"
+        words = f"the layer {', '.join(layers)} gives any number: {others} makes a {told['argument']} of it"
+        at = place(program, seen.run, [site.where])
+        argument = _argument(at[1], told["argument"]) if at is not None else None
+        function = _reach(at[0], program, argument, into) if at is not None and argument is not None else None
+        if at is None or argument is None or function is None:
+            return _Mend(words, f"write {others} round what the layer gives")
+        name, needed = function
+        changes = (*needed, *edits.wrap(at[0], argument, f"{name}(", ")"))
+        return _Mend(words, f"{into} of what {', '.join(layers)} gives", changes)
+    return None
+
+
+def _is_raw(feed: Feed, argument: str) -> bool:
+    left = [operation for operation in feed.operations if operation not in _MOVES]
+    return feed.argument == argument and left[:1] != [] and left[0] in _LAYER
+
+
+def _layer(param: str) -> str:
+    """``fc.weight`` of ``pyro.module("net", ...)`` is stored as ``net$$$fc.weight``."""
+    name = param.replace("$$$", ".").rpartition(".")[0] or param
+    return f"'{name}'"
+
+
+def _argument(call: ast.expr, argument: str) -> ast.expr | None:
+    """The expression of an argument of the only distribution that is made in a ``pyro.sample`` call."""
+    found = []
+    for node in ast.walk(call):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        known = distributions.lookup(name)
+        if known is None or argument not in known.arguments:
+            continue
+        position = known.arguments.index(argument)
+        given = next((k.value for k in node.keywords if k.arg == argument), None)
+        if given is None and len(node.args) > position and not any(isinstance(a, ast.Starred) for a in node.args):
+            given = node.args[position]
+        if given is not None:
+            found.append(given)
+    return found[0] if len(found) == 1 else None
+
+
+def _reach(module: Module, program: Program, node: ast.expr, function: str) -> tuple[str, tuple[Edit, ...]] | None:
+    scope = next((svi.scope for svi in program.svis if svi.module is module), None)
+    name = "torch.nn.functional.softplus" if function == "softplus" else "torch.sigmoid"
+    there = imports.reference(module, scope, name, node) if scope is not None else None
+    return (there.text, there.edits) if there is not None else None
