@@ -31,6 +31,8 @@ class Fix:
     """By the promise's name."""
     passes: bool = False
     """Whether the current candidate has passed alone and has not failed since."""
+    broke: set[str] = field(default_factory=set)
+    """Promises that candidates have broken, by name."""
     earlier: list[dict[str, object]] = field(default_factory=list)
     """Candidates that failed, and why."""
     verdict: Verdict | None = None
@@ -41,6 +43,15 @@ class Fix:
         return self.proposal.candidates[self.rung]
 
     @property
+    def _next(self) -> int | None:
+        """The candidate to try after this one; those that answer what nobody has asked are left out."""
+        for rung in range(self.rung + 1, len(self.proposal.candidates)):
+            answers = [part for part in Promise if part in self.proposal.candidates[rung].only_after]
+            if not answers or any(wording.name(part) in self.broke for part in answers):
+                return rung
+        return None
+
+    @property
     def waits(self) -> Judgement | None:
         """The trouble it passed with because the original has it too."""
         return next((judgement for judgement in self.judgements.values() if judgement.waits), None)
@@ -48,13 +59,14 @@ class Fix:
     def fail(self, judgement: Judgement) -> None:
         """The current candidate failed: go on to the next one, or give the verdict."""
         status = Status.REJECTED if judgement.kept is False else Status.UNVERIFIED
-        if judgement.final or self.rung + 1 == len(self.proposal.candidates):
+        self.broke |= {name for name, judged in self.judgements.items() if judged.kept is False}
+        if judgement.final or self._next is None:
             self.decide(status, judgement.reason, {"deferred": True} if judgement.waits or judgement.defer else {})
             return
         told = evidence.judged(self.judgements, self.candidate.promise)
         why = {"status": status.value, "reason": judgement.reason, "judgements": told}
         self.earlier.append({"candidate": self.candidate.label, **why})
-        self.rung += 1
+        self.rung = self._next
         self.judgements = {}
         self.passes = False
 
@@ -81,7 +93,8 @@ class Fix:
             told["original"] = wording.endings(original, self.ordinals)
         if self.judgements:
             paired = promise & (Promise.SAME_EXPECTATION | Promise.LESS_VARIANCE)
-            told["level"] = "C" if Promise.NO_WORSE in promise else "B" if paired else "A"
+            refereed = promise & (Promise.NO_WORSE | Promise.BETTER_START | Promise.BETTER_END | Promise.NO_WORSE_END)
+            told["level"] = "C" if refereed else "B" if paired else "A"
             told["judgements"] = evidence.judged(self.judgements, promise)
         if self.earlier:
             told["earlier candidates"] = list(self.earlier)

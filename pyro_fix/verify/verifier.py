@@ -20,7 +20,7 @@ from pyro_fix.rewrite import Conflict, Patch
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.sources import Source
 from pyro_fix.transform import Promise, Proposal, Status, Verdict
-from pyro_fix.verify import wording
+from pyro_fix.verify import ends, wording
 from pyro_fix.verify.bench import Bench, is_script, loads, svi_of
 from pyro_fix.verify.fix import Fix, codes
 from pyro_fix.verify.judgement import Judgement, merge
@@ -323,6 +323,10 @@ class _Session:
             members = [fix for fix in kept if fix.plan == plan and _refereed([fix])]
             if members and self._worse(plan, members):
                 return
+        for plan in plans:
+            group = [fix for fix in kept if self._bench.touches(plan, fix)]
+            if any([self._falls_short(plan, fix, group) for fix in group if fix.plan == plan]):
+                return
         for fix in kept:
             self._accept(fix, kept)
         for fix, other in conflicts:
@@ -416,6 +420,19 @@ class _Session:
                 break
         return judgement
 
+    def _falls_short(self, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> bool:
+        """Train the program to its end, where a fix has to hold out that long; True when it failed."""
+        if not ends.asked(fix.candidate.promise):
+            return False
+        judgements = ends.judge(self._bench, plan, fix, group)
+        fix.judgements |= judgements
+        failed = _failed(judgements)
+        if failed is None:
+            return False
+        fix.patched = self._bench.together(plan, [fix])
+        fix.fail(failed)
+        return True
+
     # --- verdicts
 
     def _defer(self, clashing: Sequence[tuple[Fix, Judgement]], kept: Sequence[Fix]) -> None:
@@ -436,8 +453,6 @@ class _Session:
         more: dict[str, object] = {
             "together with": [wording.label(other.proposal) for other in group if other is not fix]
         }
-        if Promise.DECLARED_RATE in fix.candidate.promise:
-            more["referee, not gating"] = self._bench.view(plan, group, fix.ordinals)
         if plan.kind == "driver":
             ends += f", in {plan.target.origin}"
             more["driver"] = b"".join(text for _, text in plan.added).decode()
