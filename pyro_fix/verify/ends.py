@@ -22,7 +22,7 @@ from pyro_fix.verify.promises.no_worse import Pair
 
 #: CPU seconds that the steps of both programs may take, over the first seeds, for one candidate; where these cannot
 #: tell, as many again for more of them.
-BUDGET = 60.0
+BUDGET = 120.0
 #: A program that ends after fewer steps is a smoke test.
 FEWEST = 50
 _ONLY_THERE = "what it is worth shows only at the end"

@@ -65,7 +65,7 @@ class TestGain:
         assert [seeds for _, seeds in to_the_end(fake)] == [4, 4, 4, 4, 8, 8][: len(to_the_end(fake))]
         assert len(to_the_end(fake)) > 2
         fake.requests.clear()
-        case.one(known(case, train, 3700, end=-1.0))
+        case.one(known(case, train, 7400, end=-1.0))
         assert [seeds for _, seeds in to_the_end(fake)] == [4, 4, 4, 4]
 
     def test_what_others_gain_is_no_merit(self, fake: FakeRunner) -> None:
@@ -104,12 +104,12 @@ class TestTooLong:
         case = Case(fake, train)
         verdict = case.one(known(case, train, None, end=-3.0))
         assert verdict.status is V and "trained to its end (1,000 steps" in verdict.reason
-        assert to_the_end(fake) == [(3750, 4), (3750, 4)]
+        assert to_the_end(fake) == [(7500, 4), (7500, 4)]
         endless = fake.program("endless.py", end=0.0, length=10**9)
         fake.requests.clear()
         verdict = (case := Case(fake, endless)).one(known(case, endless, None, end=-3.0))
-        assert verdict.status is U and "not reached after 3,750 steps" in verdict.reason
-        assert to_the_end(fake) == [(3750, 4)]  # the program as it is has shown enough
+        assert verdict.status is U and "not reached after 7,500 steps" in verdict.reason
+        assert to_the_end(fake) == [(7500, 4)]  # the program as it is has shown enough
 
     def test_a_smoke_test(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", end=0.0, length=20)

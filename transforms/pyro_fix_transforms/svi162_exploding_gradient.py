@@ -55,7 +55,7 @@ class ExplodingGradient(Transform):
 
     code, name, tip = "SVI162", "exploding-gradient", 16
     promise = Promise.DECLARED_RATE | Promise.STABLE | Promise.NO_WORSE | Promise.NO_WORSE_END
-    after = ("SVI02", "SVI04", "SVI05", "SVI062", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI161")
+    after = ("SVI021", "SVI04", "SVI05", "SVI062", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI161")
     large = Threshold(0.1, "from this learning rate on it is the rate that is to blame for a spike")
 
     def propose(self, program: Program) -> Iterator[Proposal]:
