@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .entries import Entry
     from .record import Recorder
 
+#: After this many steps the program has shown most of the batches that it has.
+EARLY = 8
+
 
 def save(recorder: Recorder, entry: Entry, when: str) -> None:
     """Keep the parameters, if that is asked for; ``when`` is ``first`` or ``last``."""
@@ -28,8 +31,8 @@ def judge(recorder: Recorder, entry: Entry, final: bool) -> None:
     asked = recorder.spec["referee"]
     if asked is None or entry.judged:
         return
-    # After as many steps as there are evaluations the program has shown as many batches as can be used.
-    if not (final or entry.made >= min(asked["evaluations"], recorder.most_steps)):
+    # After as many steps as there are evaluations it has shown as many batches as can be used.
+    if not (final or entry.made >= min(max(EARLY, asked["evaluations"]), recorder.most_steps)):
         return
     entry.judged = True
     if recorder.replicas.seed != recorder.spec["seeds"][0]:

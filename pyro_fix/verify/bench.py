@@ -25,6 +25,8 @@ from pyro_fix.verify.units import other_inputs, unlike
 
 #: Promises that the referee looks at: it needs the parameters of the runs.
 REFEREED = Promise.NO_WORSE | Promise.BETTER_START
+#: What a run to the end may take, in time limits: its steps are known to be affordable, by the CPU time of one.
+PATIENCE = 3
 #: Where trainings end, differences are small: the referee looks more often, and at more batches of the data.
 AT_THE_END = Referee({}, evaluations=128, moments=("last",))
 
@@ -178,7 +180,8 @@ class Bench:
 
     def _unmarked(self, plan: RunPlan, group: Sequence[Fix], seeds: tuple[int, ...], most: int) -> RunRequest:
         patch = self.compose(group) if group else None
-        return replace(self.request(plan, patch, seeds, steps=most, to_the_end=True), marks={})
+        request = self.request(plan, patch, seeds, steps=most, to_the_end=True)
+        return replace(request, marks={}, timeout=PATIENCE * request.timeout)
 
     def patch(self, fix: Fix) -> Patch:
         """The current candidate of one fix; raises :class:`Conflict` where its edits overlap."""

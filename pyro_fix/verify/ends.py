@@ -13,7 +13,7 @@ from pyro_fix.observation import Observation, SviObservation
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.transform import Promise
 from pyro_fix.verify import wording
-from pyro_fix.verify.bench import Bench, Ends, svi_of
+from pyro_fix.verify.bench import PATIENCE, Bench, Ends, svi_of
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.options import RunPlan
@@ -49,7 +49,7 @@ def judge(bench: Bench, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> dict[s
         seeds = tuple(range(done, total))
         for programs in (rest, group):
             end = bench.end(plan, programs, seeds, training.most)
-            refusal = _unfinished(end, training, fix, bench.options.timeout)
+            refusal = _unfinished(end, training, fix, PATIENCE * bench.options.timeout)
             if refusal is not None:
                 return {wording.name(promise): _not_run(promise, refusal) for promise in promises}
         ends = bench.ends(plan, (rest, group), seeds, fix.ordinals, training.most)
