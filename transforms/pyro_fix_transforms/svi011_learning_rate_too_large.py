@@ -96,7 +96,8 @@ class LearningRateTooLarge(Transform):
         noisy = all(_is_noisy(program, svi) for svi in program.makers_of(made))
         if rate is None or rate < self.large or steps is None or steps < self.long or not noisy:
             return None, ""
-        return rate, f"a learning rate of {rate:g} is large for {steps} steps along a noisy gradient"
+        words = f"is large for {steps} steps along a noisy gradient"
+        return rate, f"a learning rate of {rate:g} that does not decay {words}"
 
     def _proposal(
         self, program: Program, made: Made, rate: float, message: str, troubles: Sequence[Derailment]

@@ -45,7 +45,7 @@ def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:
 def differences(pairs: Sequence[Pair], length: str) -> Judgement | tuple[list[float], dict[str, object]]:
     """Patched minus original, with the evidence so far; or what is to be said where there is nothing to subtract."""
     rows = [{"seed": pair.seed, "original": pair.original, "patched": pair.patched} for pair in pairs]
-    evidence: dict[str, object] = {"ends": rows}
+    evidence: dict[str, object] = {"referee": rows}
     before = next((pair.original_ending for pair in pairs if pair.original_ending), "")
     after = next((pair.patched_ending for pair in pairs if pair.patched_ending), "")
     if after:
