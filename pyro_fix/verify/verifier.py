@@ -110,7 +110,10 @@ class Verifier:
         promises = [candidate.promise for fix in waiting for candidate in fix.proposal.candidates]
         with self._laboratory() as lab:
             bench = Bench(lab, self._sources, self._options, promises, self._base)
-            _Session(bench, self._plans, self._progress, single=len(waiting) == 1).settle(waiting)
+            # A fix that no program can exercise has no say in how much is run for another one.
+            reached = [fix for fix in waiting if any(_may_exercise(plan, fix) for plan in self._plans)]
+            single = len(reached) == 1
+            _Session(bench, self._plans, self._progress, single=single).settle(waiting)
         return [fix.verdict for fix in fixes if fix.verdict is not None]
 
     @contextmanager
@@ -457,6 +460,11 @@ class _Session:
             ends += f", in {plan.target.origin}"
             more["driver"] = b"".join(text for _, text in plan.added).decode()
         fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(filter(None, clauses)), ends]), more)
+
+
+def _may_exercise(plan: RunPlan, fix: Fix) -> bool:
+    """Whether the source leaves it possible that a program reads a file that a fix edits."""
+    return not plan.files or not plan.files.isdisjoint(edit.path for edit in fix.candidate.edits)
 
 
 def _missed(patch: Patch, patched: Observation) -> list[str]:

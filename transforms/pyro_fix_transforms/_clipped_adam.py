@@ -25,8 +25,10 @@ DEFAULT_RATE = 0.001
 #: With it ``ClippedAdam`` clamps nothing.
 NO_CLAMP = 'float("inf")'
 #: Causes come first: what a decay is worth depends on the rate, and on how large and how noisy the gradients are.
-AFTER = ("SVI01", "SVI021", "SVI04", "SVI05", "SVI06", "SVI07", "SVI08", "SVI09", "SVI10", "SVI11", "SVI13", "SVI14")
-AFTER = (*AFTER, "SVI15", "SVI16")
+AFTER = (
+    *("SVI01", "SVI021", "SVI04", "SVI05", "SVI06", "SVI07", "SVI08", "SVI09", "SVI10", "SVI11", "SVI13", "SVI14"),
+    *("SVI15", "SVI16"),
+)
 #: Fewer steps than this are a smoke test, not a training run: a decay over them would only stop it short.
 FEWEST_STEPS = 50
 

@@ -99,7 +99,10 @@ LIMITS: Mapping[Promise, Mapping[str, str]] = {
     Promise.NO_WORSE: {"95 % interval": f"upper end < margin, {no_worse.MARGIN:.0%} of the original's progress"},
     Promise.BETTER_START: {"start, 95 % interval": "upper end < 0"},
     Promise.WHOLE_GRADIENT: {"steps with a clamped gradient": "0, or the original's optimiser clamps as well"},
-    Promise.BETTER_END: {"end, 95 % interval": f"upper end < -{better_end.LEAST:g} of the objective's unit"},
+    Promise.BETTER_END: {
+        "end, 95 % interval": "upper end < 0",
+        "end, mean difference": f"< -{better_end.LEAST:g} of the objective's unit",
+    },
     Promise.NO_WORSE_END: {"end, 95 % interval": f"lower end <= {better_end.LEAST:g} of the objective's unit"},
 }
 """What the numbers in a judgement's evidence have to be for the promise to be kept, in words, by their names there."""

@@ -20,7 +20,7 @@ LEAST = 0.01
 
 
 def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:
-    """Kept: the 95 % interval of the mean paired difference lies below zero, by :data:`LEAST` units or more.
+    """Kept: the 95 % interval of the mean paired difference lies below zero, and the mean by :data:`LEAST` units.
 
     The judgement is weak where more pairs may decide.
     """
@@ -33,13 +33,14 @@ def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:
     if len(differs) < 2:
         return Judgement(None, "weak: one pair of runs has no interval", evidence, weak=True)
     low, high = mean_interval(differs)
-    evidence |= {"end, mean difference": statistics.fmean(differs), "end, 95 % interval": [low, high]}
-    if high < -LEAST * unit:
+    mean = statistics.fmean(differs)
+    evidence |= {"end, mean difference": mean, "end, 95 % interval": [low, high]}
+    if high < 0 and mean < -LEAST * unit:
         return Judgement(True, f"{length} the loss ends lower by {-high:.3g} to {-low:.3g}", evidence)
     if low > LEAST * unit:
         return Judgement(False, f"{length} it ends worse: the loss is higher by {low:.3g} to {high:.3g}", evidence)
     words = f"{length} it is as good without: the loss differs by {low:.3g} to {high:.3g}"
-    return Judgement(None, words, evidence, weak=statistics.fmean(differs) < -LEAST * unit)
+    return Judgement(None, words, evidence, weak=mean < -LEAST * unit)
 
 
 def differences(pairs: Sequence[Pair], length: str) -> Judgement | tuple[list[float], dict[str, object]]:
