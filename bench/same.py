@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 #: What tells where and on what a verdict was come to, and says nothing of what it is.
-PLACES = frozenset({"reproduce", "command", "python", "files", "versions", "device", "referee, not gating"})
+PLACES = frozenset({"reproduce", "command", "python", "files", "versions", "device"})
 #: CPU time: the one thing that is measured and cannot be the same; as a name, and in a sentence.
 TIMES = ("seconds", "CPU")
 FASTER = re.compile(r"\d[\d.]* times (faster|slower)")

@@ -73,9 +73,7 @@ def check(
         bool | None,
         typer.Option(help="When verifying, run every program found and look for findings in what it shows; default."),
     ] = None,
-    unverified: Annotated[
-        bool, typer.Option("--unverified", help="Include fixes whose program could not be run.")
-    ] = False,
+    unverified: Annotated[bool, typer.Option("--unverified", help="Include fixes that no run has confirmed.")] = False,
     run: Annotated[
         list[str] | None,
         typer.Option(metavar="COMMAND", help="How to run the program, such as 'train.py --epochs 2'; repeatable."),

@@ -138,24 +138,34 @@ def remove_keyword(module: Module, call: ast.Call, *names: str) -> Edit:
 
 def add_entry(module: Module, literal: ast.Dict, key: str, value: str) -> Edit:
     """Add ``"key": value`` as the last entry of a dict literal, in its own style."""
+    return add_entries(module, literal, {key: value})
+
+
+def add_entries(module: Module, literal: ast.Dict, values: Mapping[str, str]) -> Edit:
+    """Add several ``"key": value`` as the last entries of a dict literal, in its own style."""
     import libcst
 
     quote = "'" if "'" in text_of(module, literal) and '"' not in text_of(module, literal) else '"'
 
-    def change(node: libcst.Dict) -> libcst.Dict:
+    def add(node: libcst.Dict, key: str, value: str) -> libcst.Dict:
         added = libcst.DictElement(libcst.SimpleString(f"{quote}{key}{quote}"), libcst.parse_expression(value))
         opening, closing = node.lbrace.whitespace_after, node.rbrace.whitespace_before
         elements, closing = _appended(list(node.elements), added, opening, closing)
         return node.with_changes(elements=elements, rbrace=node.rbrace.with_changes(whitespace_before=closing))
 
-    return _change(module.source, literal, change)
+    return _change(module.source, literal, lambda node: reduce(lambda n, item: add(n, *item), values.items(), node))
 
 
 def add_option(module: Module, node: ast.Dict | ast.Call, key: str, value: str) -> Edit:
     """Add an entry to a dict literal or to a ``dict(...)`` call."""
+    return add_options(module, node, {key: value})
+
+
+def add_options(module: Module, node: ast.Dict | ast.Call, values: Mapping[str, str]) -> Edit:
+    """Add several entries to a dict literal or to a ``dict(...)`` call."""
     if isinstance(node, ast.Dict):
-        return add_entry(module, node, key, value)
-    return add_keyword(module, node, key, value)
+        return add_entries(module, node, values)
+    return add_keywords(module, node, values)
 
 
 def remove_statement(module: Module, node: ast.expr) -> Edit | None:

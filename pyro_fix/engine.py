@@ -381,7 +381,12 @@ def _common(known: Proposal, other: Proposal) -> Proposal:
     return replace(
         known,
         candidates=tuple(
-            replace(a, rate=a.rate if a.rate == b.rate else Rate(), needs_run=a.needs_run or b.needs_run)
+            replace(
+                a,
+                rate=a.rate if a.rate == b.rate else Rate(),
+                needs_run=a.needs_run or b.needs_run,
+                steps=a.steps if a.steps == b.steps else None,
+            )
             for a, b in zip(known.candidates, other.candidates, strict=True)
         ),
     )
@@ -412,9 +417,9 @@ def _included(verdict: Verdict, options: Options) -> bool:
         return True
     if verdict.status is not Status.UNVERIFIED or verdict.candidate is None or verdict.evidence.get("deferred"):
         return False
-    if options.verify:
-        return options.unverified
-    return not verdict.candidate.needs_run
+    if verdict.candidate.needs_run and "seeds" not in verdict.evidence:  # nothing was run
+        return False
+    return not options.verify or options.unverified
 
 
 def _apply(state: _State, program: Program, included: Sequence[Finding]) -> list[Finding]:

@@ -72,6 +72,8 @@ class Trajectory:
     own: int | None = None
     """How many steps the program made by itself, where it ended before there were enough and its calls were made again:
     what depends on how far training has come, as a decaying rate does, means little beyond them."""
+    clamped: int = 0
+    """In how many steps the optimiser clamped an element of the gradient (``ClippedAdam``'s ``clip_norm``)."""
 
 
 @dataclass(frozen=True)

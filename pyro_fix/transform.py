@@ -46,6 +46,15 @@ class Promise(enum.Flag):
     original's progress; where the original diverged, the patched run must not."""
     BETTER_START = enum.auto()
     """The referee sees a lower loss where the patched run starts; where the original has no finite start, any."""
+    WHOLE_GRADIENT = enum.auto()
+    """The optimiser clamps no gradient that the original's uses whole."""
+    BETTER_END = enum.auto()
+    """Both programs trained to their own end, the referee sees a lower loss where the patched one ends."""
+    NO_WORSE_END = enum.auto()
+    """The same, as far as it can be afforded: the referee does not see the patched one end worse."""
+
+
+_NOTHING = Promise(0)
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,11 @@ class Candidate:
     rate: Rate | None = None
     """Set where ``promise`` has ``DECLARED_RATE``."""
     needs_run: bool = False
-    """Whether the source alone cannot vouch for it, so that ``--no-verify`` leaves it out."""
+    """Whether the source alone cannot vouch for it, so that it is left out where nothing is run."""
+    only_after: Promise = _NOTHING
+    """Tried only where an earlier candidate has broken this promise: it answers nothing else."""
+    steps: int | None = None
+    """How many steps the training has that the edits change, where the source tells."""
 
 
 @dataclass(frozen=True)

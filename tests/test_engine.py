@@ -225,7 +225,7 @@ def test_callers_that_agree_on_the_edit_but_not_on_the_rate(tmp_path):
     )
     write(tmp_path, a=text)
     (finding,) = check(tmp_path, "SVI031").findings
-    assert finding.included
+    assert finding.proposal.candidates and not finding.included
     (candidate,) = finding.proposal.candidates
     assert candidate.rate is not None and candidate.rate.lrd is None
 

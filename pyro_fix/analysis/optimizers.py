@@ -83,24 +83,25 @@ def _class(value: Value) -> str:
 _SET_BY_HAND = frozenset({"optim_objs", "pt_optim_args", "pt_optim_constructor", "param_groups"})
 
 
-def options_of(made: Made, may_clip: bool = False) -> Options | str:
+def options_of(made: Made, may_clip: bool = False, schedule: bool = False) -> Options | str:
     """The options of an optimiser, or why they cannot be rewritten; a scheduler's are those of its optimiser.
 
-    ``may_clip``: clipping through ``clip_args`` is no reason against it.
+    ``may_clip``: clipping through ``clip_args`` is no reason against it.  ``schedule`` asks for those of the scheduler
+    itself, whose rates a run has shown: whether the program looks into it does not matter.
     """
     if made.spread:
         return "its arguments are passed by * or **"
     given = made.argument(0, "optim_args")
     if given is None:
         return "it is given no options"
-    if _SET_BY_HAND & set(getattr(made, "_attributes", ())):
+    if not schedule and _SET_BY_HAND & set(getattr(made, "_attributes", ())):
         return "the program reaches into it, perhaps to set the learning rate"
     if not may_clip and made.argument(1, "clip_args") is not None:
         return "it clips gradients already, through clip_args"
     if not isinstance(given, Mapping):
         return "its options are not a dict that the source spells out (a function of the parameter, perhaps)"
     node = _literal(made, given, _argument_node(made))
-    inner = given.items.get("optim_args")
+    inner = given.items.get("optim_args") if not schedule else None
     if inner is not None and not isinstance(node, str):
         if not isinstance(inner, Mapping):
             return "the options of the scheduler's optimiser are not a dict that the source spells out"

@@ -70,6 +70,7 @@ class Ending:
             ranges={name: list(extent_) for name, extent_ in entry.params.ranges.items()},
             seconds=recorder.quietly(recorder.meter.seconds, entry.ordinal) or [],
             own=entry.own,
+            clamped=entry.clamped,
         )
         entry.batches = []
 

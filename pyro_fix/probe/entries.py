@@ -33,6 +33,8 @@ class Entry:
         self.described = False
         self.made = 0
         """How many steps were made."""
+        self.clamped = 0
+        """In how many of them the optimiser clamped the gradient."""
         self.own: int | None = None
         """How many of them the program made by itself, where it ended before there were enough."""
         self.done = False
@@ -54,6 +56,7 @@ class Step:
         self.index = entry.made
         self.norm: float | None = None
         self.rates: list[float] = []
+        self.clamped = False
         self.loss: Any = None
         self.mark: Any = None
         """Where it begins on the device, if one is in use."""

@@ -221,3 +221,12 @@ def norm(tensors: Any) -> float:
             squares.append(abs(length) ** 2)
     total = sum(sorted(squares))
     return math.sqrt(total) if total >= 0 else total
+
+
+def largest(tensor: Any) -> float:
+    """The largest magnitude in a tensor's gradient; 0 where it has none."""
+    grad = getattr(tensor, "grad", None)
+    if grad is None or grad.numel() == 0:
+        return 0.0
+    values = grad.detach().coalesce().values() if grad.is_sparse else grad.detach()
+    return float(abs(values.item()) if values.numel() == 1 else values.abs().max().item())

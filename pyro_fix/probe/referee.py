@@ -46,7 +46,7 @@ def judge(recorder: Recorder, entry: Entry, asked: dict[str, Any]) -> None:
     warnings.simplefilter("ignore")
     guides = {"": (entry.guide, entry.params)}
     for label, folder in asked["states"].items():
-        for when in ("first", "last"):
+        for when in asked["moments"]:
             losses = [math.nan] * asked["evaluations"]
             path = os.path.join(folder, f"svi-{entry.ordinal}-{when}.pt")
             try:

@@ -174,7 +174,7 @@ class _Plugin:
 
 
 def _again(recorder: Any) -> None:
-    if not recorder.ending.ended:
+    if not (recorder.ending.ended or recorder.spec["to_the_end"]):
         try:
             recorder.ending.again()
         except Exception as error:  # recorded as its step's failure

@@ -29,7 +29,10 @@ def save(recorder: Recorder, entry: Entry, when: str) -> None:
 def judge(recorder: Recorder, entry: Entry, final: bool) -> None:
     """Have the states of other runs evaluated, if that is asked for, once and as early as the batches are known."""
     asked = recorder.spec["referee"]
-    if asked is None or entry.judged or not (final or entry.made >= min(EARLY, recorder.most_steps)):
+    if asked is None or entry.judged:
+        return
+    # After as many steps as there are evaluations it has shown as many batches as can be used.
+    if not (final or entry.made >= min(max(EARLY, asked["evaluations"]), recorder.most_steps)):
         return
     entry.judged = True
     if recorder.replicas.seed != recorder.spec["seeds"][0]:

@@ -14,7 +14,7 @@ from pyro import poutine
 from . import replicas, seeds, states
 from .devices import in_use
 from .entries import Entry, Step, number, optimizer_name, same_batch
-from .params import norm
+from .params import largest, norm
 
 if TYPE_CHECKING:
     from .record import Recorder
@@ -29,6 +29,8 @@ class Steps:
     def __init__(self, recorder: Recorder) -> None:
         """Nothing is made yet."""
         self._recorder = recorder
+        asked = recorder.spec["referee"]
+        self._most_batches = MOST_CALLS if asked is None else max(MOST_CALLS, asked["evaluations"])
         self._split = False
         self._capture: Any = None
         self._streams: dict[tuple[str, int, int], seeds.Stream] = {}
@@ -152,6 +154,10 @@ class Steps:
                 rate = group.get("lr")
                 if rate is not None:
                     rates.add(float(rate))
+                clamp = group.get("clip_norm")
+                # Of a shorter gradient no element can be beyond it.
+                if clamp is not None and step.norm is not None and not step.clamped and not step.norm < clamp:
+                    step.clamped = any(largest(param) >= clamp for param in group["params"])
         step.rates = sorted(rates)
 
     def finish(self, step: Step) -> None:
@@ -182,9 +188,10 @@ class Steps:
             nonfinite=broken if math.isfinite(loss) else "loss",
         )
         batch = (entry.args, entry.kwargs)
-        if len(entry.batches) < MOST_CALLS and not any(same_batch(batch, known) for known in entry.batches):
+        if len(entry.batches) < self._most_batches and not any(same_batch(batch, known) for known in entry.batches):
             entry.batches.append(batch)
         entry.made = step.index + 1
+        entry.clamped += step.clamped
         recorder.ending.made_a_step()
         # What the program draws until its next step is common as well, however much this step has drawn.
         self._align("between", entry, step.index)

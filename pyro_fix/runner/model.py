@@ -71,7 +71,9 @@ class Referee:
     """Label of a run -> folder in which one seed of it left its parameters (``RunRequest.save_states / "SEED"``).
     Each SVI object is judged at its own ordinal's files; the answers are keyed ``LABEL/first`` and ``LABEL/last``."""
     evaluations: int = 8
-    """Common seeds per state; the loss of a state is their mean."""
+    """Common seeds per state, on as many batches where the program has them; the loss of a state is their mean."""
+    moments: tuple[str, ...] = ("first", "last")
+    """Where each run is judged."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class RunRequest:
     """File -> 1-based lines (of the text that the program sees) whose statements are counted when they run."""
     steps: int = 100
     """Every SVI object makes this many real steps; further calls return the last loss at once."""
+    to_the_end: bool = False
+    """Whether a program that ends by itself, before there were ``steps``, is left at that."""
     seeds: tuple[int, ...] = (0,)
     """One trajectory a seed.  Replicas are forked at the program's first step."""
     deep: Deep | None = None

@@ -382,6 +382,7 @@ def _spec(
         "scratch": str(scratch),
         "journal": str(scratch / "journal.jsonl"),
         "steps": 1 if inline else request.steps,
+        "to_the_end": request.to_the_end,
         "seeds": seeds,
         "preseed": request.seeds[0],
         "deep": {"seeds": deep.seeds, "slices": deep.slices, "facts": deep.facts} if deep else None,
@@ -389,6 +390,7 @@ def _spec(
         "referee": {
             "states": {label: str(folder.absolute()) for label, folder in referee.states.items()},
             "evaluations": referee.evaluations,
+            "moments": list(referee.moments),
         }
         if referee
         else None,

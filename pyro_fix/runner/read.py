@@ -295,6 +295,7 @@ def _trajectory(
         finished=bool(ends) and reason not in _CUT_SHORT,
         clock="device" if on_device else "CPU",
         own=ends[-1].get("own") if ends else None,
+        clamped=ends[-1].get("clamped", 0) if ends else 0,
     )
 
 

@@ -233,7 +233,7 @@ EVENTS: dict[str, Check] = {
     "device": _fields({"device": _text, "memory": _maybe(_count)}),
     "end": _fields(
         {"seed": _seed, "svi": _svi, "reason": _text, "ranges": _named(_pair), "seconds": _numbers},
-        {"own": _maybe(_index)},
+        {"own": _maybe(_index), "clamped": _count},
     ),
     "facts": _fields(
         {"svi": _svi},

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyro_fix.analysis.health import breakdown, diverged, levels, unwell
 from pyro_fix.observation import Observation, SviObservation, Trajectory
 from pyro_fix.rewrite import Conflict, Patch, compose
-from pyro_fix.runner.model import Deep, RunRequest
+from pyro_fix.runner.model import Deep, Referee, RunRequest
 from pyro_fix.sources import Source
 from pyro_fix.transform import Promise
 from pyro_fix.verify import wording
@@ -23,7 +24,21 @@ from pyro_fix.verify.trouble import crashes
 from pyro_fix.verify.units import other_inputs, unlike
 
 #: Promises that the referee looks at: it needs the parameters of the runs.
-REFEREED = Promise.NO_WORSE | Promise.BETTER_START | Promise.DECLARED_RATE
+REFEREED = Promise.NO_WORSE | Promise.BETTER_START
+#: What a run to the end may take, in time limits: its steps are known to be affordable, by the CPU time of one.
+PATIENCE = 3
+#: Where trainings end, differences are small: the referee looks more often, and at more batches of the data.
+AT_THE_END = Referee({}, evaluations=128, moments=("last",))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What two programs showed that were trained to their ends."""
+
+    original: Observation
+    patched: Observation
+    pairs: Mapping[int, list[Pair]]
+    """By SVI object."""
 
 
 class Bench:
@@ -52,6 +67,8 @@ class Bench:
         seeds: tuple[int, ...],
         deep: Deep | None = None,
         steps: int | None = None,
+        *,
+        to_the_end: bool = False,
     ) -> RunRequest:
         """A run of ``plan``; no ``deep`` means no look at the first step."""
         options = self.options
@@ -67,6 +84,7 @@ class Bench:
             overlay=overlay,
             marks=patch.lines if patch else {},
             steps=options.steps if steps is None else steps,
+            to_the_end=to_the_end,
             seeds=seeds,
             deep=deep,
             expect_svis=plan.expect_svis,
@@ -126,17 +144,44 @@ class Bench:
             if svi_of(original, ordinal) and svi_of(patched, ordinal)
         }
 
-    def view(self, plan: RunPlan, group: Sequence[Fix], ordinals: Sequence[int]) -> dict[str, object]:
-        """Means of the referee's view of a group's runs over the first batch of seeds."""
-        return {
-            f"svi {ordinal}": {
-                "start": statistics.fmean(pair.start for pair in pairs),
-                "original": statistics.fmean(pair.original for pair in pairs),
-                "patched": statistics.fmean(pair.patched for pair in pairs),
-                "pairs": len(pairs),
-            }
-            for ordinal, pairs in self.pairs(plan, group, self.seeds, ordinals).items()
+    def ends(
+        self,
+        plan: RunPlan,
+        groups: tuple[Sequence[Fix], Sequence[Fix]],
+        seeds: tuple[int, ...],
+        ordinals: Sequence[int],
+        most: int,
+    ) -> Ends:
+        """The program with two sets of fixes, trained to its end (``most`` steps at most), before the same referee.
+
+        Both have come to their ends.
+        """
+        before, after = (self.end(plan, group, seeds, most) for group in groups)
+        programs = [self._unmarked(plan, group, seeds, most) for group in groups]
+        sides = dict(zip(("original", "patched"), programs, strict=True))
+        states = {f"{side}-{seed}": (request, seed) for side, request in sides.items() for seed in seeds}
+        referee = self.request(plan, None, seeds[:1], steps=max(most, AT_THE_END.evaluations))
+        words = f"{plan.label}: the referee looks at {len(seeds)} pairs of ends"
+        view = self.lab.referee(referee, states, words, AT_THE_END)
+        pairs = {
+            ordinal: [_pair(seed, ordinal, before, after, view, ("", False)) for seed in seeds]
+            for ordinal in ordinals
+            if svi_of(before, ordinal) and svi_of(after, ordinal)
         }
+        return Ends(before, after, pairs)
+
+    def end(self, plan: RunPlan, group: Sequence[Fix], seeds: tuple[int, ...], most: int) -> Observation:
+        """The program with some fixes, trained to its end.
+
+        Nothing is marked in such a run, so that it is what the next round asks of the program as it is then.
+        """
+        words = f"{plan.label} {f'with {codes(group)}' if group else 'as it is'}: {len(seeds)} seeds to the end"
+        return self.lab.observe(self._unmarked(plan, group, seeds, most), words, save=True)
+
+    def _unmarked(self, plan: RunPlan, group: Sequence[Fix], seeds: tuple[int, ...], most: int) -> RunRequest:
+        patch = self.compose(group) if group else None
+        request = self.request(plan, patch, seeds, steps=most, to_the_end=True)
+        return replace(request, marks={}, timeout=PATIENCE * request.timeout)
 
     def patch(self, fix: Fix) -> Patch:
         """The current candidate of one fix; raises :class:`Conflict` where its edits overlap."""

@@ -34,6 +34,8 @@ class Fix:
     """By the promise's name."""
     passes: bool = False
     """Whether the current candidate has passed alone and has not failed since."""
+    broke: set[str] = field(default_factory=set)
+    """Promises that candidates have broken, by name."""
     earlier: list[dict[str, object]] = field(default_factory=list)
     """Candidates that failed, and why."""
     verdict: Verdict | None = None
@@ -46,7 +48,16 @@ class Fix:
     @property
     def climbs(self) -> bool:
         """Whether it waits for what it may mend by its next candidate."""
-        return self.waits is not None and self.rung + 1 < len(self.proposal.candidates)
+        return self.waits is not None and self._next is not None
+
+    @property
+    def _next(self) -> int | None:
+        """The candidate to try after this one; those that answer what nobody has asked are left out."""
+        for rung in range(self.rung + 1, len(self.proposal.candidates)):
+            answers = [part for part in Promise if part in self.proposal.candidates[rung].only_after]
+            if not answers or any(wording.name(part) in self.broke for part in answers):
+                return rung
+        return None
 
     @property
     def waits(self) -> Judgement | None:
@@ -56,7 +67,9 @@ class Fix:
     def fail(self, judgement: Judgement) -> None:
         """The current candidate failed: go on to the next one, or give the verdict."""
         status = Status.REJECTED if judgement.kept is False else Status.UNVERIFIED
-        if judgement.final or self.rung + 1 == len(self.proposal.candidates):
+        self.broke |= {name for name, judged in self.judgements.items() if judged.kept is False}
+        following = self._next
+        if judgement.final or following is None:
             # What is judged while the original breaks is judged again once that is mended.
             again = judgement.waits or judgement.defer or (self.original is not None and breaking(self.original))
             self.decide(status, judgement.reason, {"deferred": True} if again else {})
@@ -64,7 +77,7 @@ class Fix:
         told = evidence.judged(self.judgements, self.candidate.promise)
         why = {"status": status.value, "reason": judgement.reason, "judgements": told}
         self.earlier.append({"candidate": self.candidate.label, **why})
-        self.rung += 1
+        self.rung = following
         self.judgements = {}
         self.missed = ()
         self.passes = False
@@ -92,7 +105,8 @@ class Fix:
             told["original"] = wording.endings(original, self.ordinals)
         if self.judgements:
             paired = promise & (Promise.SAME_EXPECTATION | Promise.LESS_VARIANCE)
-            told["level"] = "C" if Promise.NO_WORSE in promise else "B" if paired else "A"
+            refereed = promise & (Promise.NO_WORSE | Promise.BETTER_START | Promise.BETTER_END | Promise.NO_WORSE_END)
+            told["level"] = "C" if refereed else "B" if paired else "A"
             told["judgements"] = evidence.judged(self.judgements, promise)
         if self.earlier:
             told["earlier candidates"] = list(self.earlier)

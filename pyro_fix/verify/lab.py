@@ -23,6 +23,9 @@ from pyro_fix.watch import Progress, RunBegan, RunEnded, RunWrites
 Run = Callable[[RunRequest], Observation]
 
 
+_OFTEN_ENOUGH = Referee({})
+
+
 class Cancelled(Exception):
     """The verification was given up."""
 
@@ -68,15 +71,21 @@ class Lab:
         """What the run shows; with ``save``, :meth:`states` has its parameters afterwards (if it had to be run)."""
         return self._observe(request, _key(request), what, save)
 
-    def referee(self, request: RunRequest, states: Mapping[str, tuple[RunRequest, int]], what: str) -> Observation:
+    def referee(
+        self,
+        request: RunRequest,
+        states: Mapping[str, tuple[RunRequest, int]],
+        what: str,
+        how: Referee = _OFTEN_ENOUGH,
+    ) -> Observation:
         """Have the program of ``request`` evaluate where other runs, label -> run and its seed, began and ended."""
         judged = {label: [_key(run), seed] for label, (run, seed) in states.items()}
-        key = digest([_key(request), "referee", judged, Referee({}).evaluations])
+        key = digest([_key(request), "referee", judged, how.evaluations, list(how.moments)])
         stored = self._stored(key)
         if stored is not None:
             return self._minded(request, stored)
         folders = {label: self.states(run, what) / str(seed) for label, (run, seed) in states.items()}
-        return self._observe(replace(request, referee=Referee(folders)), key, what, False)
+        return self._observe(replace(request, referee=replace(how, states=folders)), key, what, False)
 
     def states(self, request: RunRequest, what: str) -> Path:
         """The folder with the parameters of a run; runs it again where only its observation is known."""
@@ -183,7 +192,8 @@ def _key(request: RunRequest) -> str:
             interpreter_hash(request.python),
             [target.kind, target.name, list(target.args), str(target.cwd), list(target.flags)],
             list(map(str, target.path)),
-            [request.steps, list(request.seeds), request.device, request.expect_svis, request.any_version],
+            [request.steps, request.to_the_end, list(request.seeds), request.device],
+            [request.expect_svis, request.any_version],
             None if request.deep is None else [request.deep.seeds, request.deep.slices, request.deep.facts],
             None if request.sandbox is None else [str(value) for value in dataclasses.astuple(request.sandbox)],
             sorted((str(path), digest(data.hex())) for path, data in request.overlay.items()),

@@ -20,7 +20,7 @@ from pyro_fix.rewrite import Conflict, Patch
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.sources import Source
 from pyro_fix.transform import Promise, Proposal, Status, Verdict
-from pyro_fix.verify import wording
+from pyro_fix.verify import ends, wording
 from pyro_fix.verify.bench import Bench, is_script, loads, svi_of
 from pyro_fix.verify.fix import Fix, codes
 from pyro_fix.verify.judgement import Judgement, merge
@@ -121,7 +121,10 @@ class Verifier:
         promises = [candidate.promise for fix in waiting for candidate in fix.proposal.candidates]
         with self._laboratory() as lab:
             bench = Bench(lab, self._sources, self._options, promises, self._base)
-            _Session(bench, self._plans, self._progress, single=len(waiting) == 1).settle(waiting)
+            # A fix that no program can exercise has no say in how much is run for another one.
+            reached = [fix for fix in waiting if any(_may_exercise(plan, fix) for plan in self._plans)]
+            single = len(reached) == 1
+            _Session(bench, self._plans, self._progress, single=single).settle(waiting)
         return [fix.verdict for fix in fixes if fix.verdict is not None]
 
     @contextmanager
@@ -359,6 +362,10 @@ class _Session:
                 return
         if any([self._is_dead(fix, kept) for fix in kept]):
             return
+        for plan in plans:
+            group = [fix for fix in kept if self._bench.touches(plan, fix)]
+            if any([self._falls_short(plan, fix, group) for fix in group if fix.plan == plan]):
+                return
         for fix in kept:
             self._accept(fix, kept)
         for fix, other in conflicts:
@@ -492,6 +499,19 @@ class _Session:
                 break
         return judgement
 
+    def _falls_short(self, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> bool:
+        """Train the program to its end, where a fix has to hold out that long; True when it failed."""
+        if not ends.asked(fix.candidate.promise):
+            return False
+        judgements = ends.judge(self._bench, plan, fix, group)
+        fix.judgements |= judgements
+        failed = _failed(judgements)
+        if failed is None:
+            return False
+        fix.patched = self._bench.together(plan, [fix])
+        fix.fail(failed)
+        return True
+
     # --- verdicts
 
     def _defer(self, clashing: Sequence[tuple[Fix, Judgement]], kept: Sequence[Fix]) -> None:
@@ -524,8 +544,6 @@ class _Session:
         }
         if before is not None:
             more["ends"] = {"what": before.words, "alone": by_itself}
-        if Promise.DECLARED_RATE in fix.candidate.promise:
-            more["referee, not gating"] = self._bench.view(plan, group, fix.ordinals)
         if plan.kind == "driver":
             ends += f", in {plan.target.origin}"
             more["driver"] = b"".join(text for _, text in plan.added).decode()
@@ -535,6 +553,11 @@ class _Session:
             fix.decide(Status.UNVERIFIED, f"{plan.label}: {self._bench.lab.reaching[plan.target]}", more)
             return
         fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(filter(None, clauses)), ends]), more)
+
+
+def _may_exercise(plan: RunPlan, fix: Fix) -> bool:
+    """Whether the source leaves it possible that a program reads a file that a fix edits."""
+    return not plan.files or not plan.files.isdisjoint(edit.path for edit in fix.candidate.edits)
 
 
 def _missed(patch: Patch, patched: Observation) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from optimisers import STEP, build, program, stepped
 
+from pyro_fix.transform import Promise
+
 pytest_plugins = ["check_fixture"]
 CODE = "SVI021"
 
@@ -19,9 +21,15 @@ def test_every_kind(check, kind: str):
 
 def test_few_steps_have_a_run_try_a_larger_rate_first(check):
     (finding,) = check(program('SGD({"lr": 0.1})')).findings
-    assert [c.label for c in finding.proposal.candidates] == ["ClippedAdam with lr 0.01", "ClippedAdam with lr 0.001"]
+    assert [c.label for c in finding.proposal.candidates] == [
+        "ClippedAdam with lr 0.01",
+        "ClippedAdam with lr 0.001",
+        "Adam with lr 0.01, which clamps no gradient",
+        "Adam with lr 0.001, which clamps no gradient",
+    ]
+    assert [c.only_after for c in finding.proposal.candidates] == [Promise(0)] * 2 + [Promise.WHOLE_GRADIENT] * 2
     (finding,) = check(program('SGD({"lr": 0.1})').replace("1000", "20000")).findings
-    assert [c.label for c in finding.proposal.candidates] == ["ClippedAdam with lr 0.001"]
+    assert [c.label for c in finding.proposal.candidates][:1] == ["ClippedAdam with lr 0.001"]
 
 
 @pytest.mark.parametrize(

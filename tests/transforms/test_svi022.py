@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from optimisers import PREAMBLE, STEP, build, program, stepped
 
+from pyro_fix import rewrite, sources
+
 pytest_plugins = ["check_fixture"]
 CODE = "SVI022"
 
@@ -12,7 +14,7 @@ ADAM = 'Adam({"lr": 0.01})'
 
 
 def clipped(count: str) -> str:
-    return f'ClippedAdam({{"lr": 0.01, "lrd": 0.1 ** (1 / {count})}})'
+    return f'ClippedAdam({{"lr": 0.025, "lrd": 0.1 ** (1 / {count})}})'
 
 
 # -- options ------------------------------------------------------------------------------------------------------
@@ -21,14 +23,14 @@ def clipped(count: str) -> str:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ('Adam({"lr": 0.01})', 'ClippedAdam({"lr": 0.01, "lrd": LRD})'),
-        ("Adam({'lr': 0.01})", "ClippedAdam({'lr': 0.01, 'lrd': LRD})"),
-        ("Adam(dict(lr=0.01))", "ClippedAdam(dict(lr=0.01, lrd=LRD))"),
-        ("Adam(optim_args={'lr': 0.01})", "ClippedAdam(optim_args={'lr': 0.01, 'lrd': LRD})"),
+        ('Adam({"lr": 0.01})', 'ClippedAdam({"lr": 0.025, "lrd": LRD})'),
+        ("Adam({'lr': 0.01})", "ClippedAdam({'lr': 0.025, 'lrd': LRD})"),
+        ("Adam(dict(lr=0.01))", "ClippedAdam(dict(lr=0.025, lrd=LRD))"),
+        ("Adam(optim_args={'lr': 0.01})", "ClippedAdam(optim_args={'lr': 0.025, 'lrd': LRD})"),
         ('Adam({"lr": lr, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1})',
          'ClippedAdam({"lr": lr, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1, "lrd": LRD})'),
-        ('Adam({"lr": 0.01,})', 'ClippedAdam({"lr": 0.01, "lrd": LRD,})'),
-        ("Adam({})", 'ClippedAdam({"lrd": LRD})'),
+        ('Adam({"lr": 0.01,})', 'ClippedAdam({"lr": 0.025, "lrd": LRD,})'),
+        ("Adam({})", 'ClippedAdam({"lr": 0.0025, "lrd": LRD})'),
     ],
 )  # fmt: skip
 def test_options_are_kept(check, before: str, after: str):
@@ -65,7 +67,7 @@ def test_options_that_cannot_be_kept(check, optimizer: str, why: str):
 
 def test_options_in_a_variable(check):
     outcome = check(program("Adam(args)", before='args = {"lr": 0.01}\n'))
-    assert outcome.added == ['args = {"lr": 0.01, "lrd": 0.1 ** (1 / 1000)}', build("ClippedAdam(args)").strip()]
+    assert outcome.added == ['args = {"lr": 0.025, "lrd": 0.1 ** (1 / 1000)}', build("ClippedAdam(args)").strip()]
 
 
 def test_options_in_a_variable_that_is_filled_later(check):
@@ -101,7 +103,7 @@ def test_options_in_a_variable_above_the_count(check):
 def test_import_styles(check, imports: str, call: str, fixed: str):
     text = program(f'{call}({{"lr": 0.01}})').replace("from pyro.optim import *", imports)
     new = check(text).text
-    assert f'{fixed}({{"lr": 0.01, "lrd": 0.1 ** (1 / 1000)}})' in new
+    assert f'{fixed}({{"lr": 0.025, "lrd": 0.1 ** (1 / 1000)}})' in new
     compile(new, "main.py", "exec")
 
 
@@ -488,7 +490,9 @@ def test_composes_with_svi101(check):
         '    with pyro.plate("d", 500):\n        pyro.sample("x", dist.Normal(z, 1.), obs=data)\n'
     ))  # fmt: skip
     outcome = check(text, codes=("SVI022", "SVI101"))
-    assert outcome.added == [
+    edits = [edit for finding in outcome.findings for edit in finding.proposal.candidates[0].edits]
+    new = rewrite.compose({outcome.path: sources.read(outcome.path)}, edits).texts[outcome.path]
+    assert (
         "svi = SVI(pyro.poutine.scale(model, scale=1 / 500), pyro.poutine.scale(guide, scale=1 / 500), "
         f"{clipped('1000')}, Trace_ELBO())"
-    ]
+    ) in new.splitlines()

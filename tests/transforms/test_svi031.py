@@ -14,12 +14,12 @@ LRD = "0.1 ** (1 / 1000)"
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ('{"lr": 0.01}', '{"lr": 0.01, "lrd": LRD}'),
-        ('{"lr": 0.01, "clip_norm": 5.0}', '{"lr": 0.01, "clip_norm": 5.0, "lrd": LRD}'),
-        ("dict(lr=0.01)", "dict(lr=0.01, lrd=LRD)"),
-        ("{'lr': 0.01, 'betas': (0.95, 0.999)}", "{'lr': 0.01, 'betas': (0.95, 0.999), 'lrd': LRD}"),
-        ('{\n    "lr": 0.01,  # small\n}', '{\n    "lr": 0.01,  # small\n    "lrd": LRD,\n}'),
-        ('{\n    "lr": 0.01  # small\n}', '{\n    "lr": 0.01,  # small\n    "lrd": LRD\n}'),
+        ('{"lr": 0.01}', '{"lr": 0.025, "lrd": LRD}'),
+        ('{"lr": 0.01, "clip_norm": 5.0}', '{"lr": 0.025, "clip_norm": 5.0, "lrd": LRD}'),
+        ("dict(lr=0.01)", "dict(lr=0.025, lrd=LRD)"),
+        ("{'lr': 0.01, 'betas': (0.95, 0.999)}", "{'lr': 0.025, 'betas': (0.95, 0.999), 'lrd': LRD}"),
+        ('{\n    "lr": 0.01,  # small\n}', '{\n    "lr": 0.025,  # small\n    "lrd": LRD,\n}'),
+        ('{\n    "lr": 0.01  # small\n}', '{\n    "lr": 0.025,  # small\n    "lrd": LRD\n}'),
     ],
 )
 def test_added(check, before: str, after: str):
@@ -34,13 +34,13 @@ def test_decays_already(check, lrd: str):
 def test_default_decay_is_none(check):
     """``lrd`` defaults to 1: no decay."""
     assert check(program('ClippedAdam({"lr": 0.01})')).added == [
-        build(f'ClippedAdam({{"lr": 0.01, "lrd": {LRD}}})').strip()
+        build(f'ClippedAdam({{"lr": 0.025, "lrd": {LRD}}})').strip()
     ]
 
 
 def test_declared_rate(check):
     rate = check(program('ClippedAdam({"lr": 0.02})')).finding.proposal.candidates[0].rate
-    assert rate is not None and rate.lr == 0.02
+    assert rate is not None and rate.lr == 0.05
     assert rate.lrd is not None and rate.lrd**1000 == pytest.approx(0.1)
 
 
@@ -59,7 +59,7 @@ def test_options_that_may_hold_a_decay(check, optimizer: str):
 
 
 def test_a_decay_in_options_that_cannot_be_rewritten(check):
-    before = "base = {'lr': 0.01, 'lrd': 0.999}\nprint(base)\n"
+    before = "base = {'lr': 0.025, 'lrd': 0.999}\nprint(base)\n"
     assert check(program("ClippedAdam(base)", before=before)).findings == ()
 
 

@@ -107,7 +107,8 @@ class FakeRunner:
     ``init``/``lr``/``lrd``: start and rates; ``factor``: scale of the objective; ``bias``: where the run ends, in the
     referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``hot``: seeds that are NaN from step 10 on; ``support``: the guide's;
     ``spread``: of gradients; ``broken``: an exception before any step, of the class ``broken_as``; ``unreached``: lines that never run;
-    ``late``: lines that only runs of 100 steps reach.
+    ``late``: lines that only runs of 100 steps reach; ``length``: how many steps the program makes by itself, and ``end``:
+    the bias of a run to its end; ``clamped``: from which step on the optimiser clamps the gradient.
     """
 
     def __init__(self, root: Path) -> None:
@@ -155,10 +156,13 @@ class FakeRunner:
     def _svi(self, request: RunRequest, s: Mapping[str, object]) -> SviObservation:
         number = lambda key, default: float(s.get(key, default))  # type: ignore[arg-type]  # noqa: E731
         trajectories = []
+        steps, bias = request.steps, number("bias", 0)
+        if request.to_the_end:
+            steps, bias = min(steps, int(number("length", 1000))), number("end", bias)
         for seed in request.seeds:
-            noise = random.Random(f"{seed}{s.get('bias')}").gauss(0, number("noise", 0.1))
-            end = 50.0 + number("bias", 0) + noise
-            losses = tuple(110.0 + (end - 110.0) * t / (request.steps - 1) for t in range(request.steps))
+            noise = random.Random(f"{seed}{s.get('bias')}{s.get('end')}").gauss(0, number("noise", 0.1))
+            end = 50.0 + bias + noise
+            losses = tuple(110.0 + (end - 110.0) * t / (steps - 1) for t in range(steps))
             fails = s.get("fails")
             failure = None
             if fails is not None and int(fails) < request.steps:  # type: ignore[call-overload]
@@ -170,6 +174,8 @@ class FakeRunner:
             one = trajectory(
                 seed, lr=number("lr", 0.01), lrd=number("lrd", 1), losses=losses, failure=failure, first_nonfinite=first
             )
+            if s.get("optimizer") == "ClippedAdam":
+                one = replace(one, clamped=max(0, len(losses) - int(number("clamped", 10**9))))
             trajectories.append(one)
             if request.save_states is not None:
                 folder = request.save_states / str(seed)
@@ -197,7 +203,7 @@ class FakeRunner:
         seen = {
             f"{label}/{which}": (float((folder / f"svi-0-{which}.pt").read_text()),) * request.referee.evaluations
             for label, folder in request.referee.states.items()
-            for which in ("first", "last")
+            for which in request.referee.moments
         }
         return SviObservation(0, "train.py:20", "Trace_ELBO", "Adam", 1, (), None, seen)
 

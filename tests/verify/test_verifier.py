@@ -245,15 +245,13 @@ class TestOneFix:
         verdict = case.one(case.fix(train, Promise.SAME_START, init=1.5))
         assert verdict.status is R and "parameter 'scale' starts elsewhere: 1 became 1.5" in verdict.reason
 
-    def test_declared_rate_reports_the_referee_without_asking_it(self, fake: FakeRunner) -> None:
+    def test_the_referee_is_heard_whatever_a_fix_has_declared(self, fake: FakeRunner) -> None:
         lrd = 0.1 ** (1 / 100)
         train = fake.program("train.py", lrd=1, optimizer="Adam", bias=0)
         case = Case(fake, train)
         fix = case.fix(train, Promise.DECLARED_RATE, Rate(0.01, lrd), lrd=lrd, optimizer="ClippedAdam", bias=40)
         verdict = case.one(fix)
-        assert verdict.status is V, verdict.reason
-        view = verdict.evidence["referee, not gating"]
-        assert view["svi 0"]["patched"] > view["svi 0"]["original"] + 30  # type: ignore[index]
+        assert verdict.status is R and "it ends worse" in verdict.reason, verdict.reason
 
 
 class TestLadders:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from pyro_fix import edits
 from pyro_fix.analysis.optimizers import Options
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import StepCount
 from pyro_fix.analysis.values import Made
-from pyro_fix.transform import Edit, Rate
+from pyro_fix.transform import Candidate, Edit, Promise, Rate
 from pyro_fix_transforms import _classes
+from pyro_fix_transforms._rates import literal_rate
 
 #: The final learning rate's share of the initial one.  Source: tip 3, ``gamma = 0.1``.
 GAMMA = 0.1
 #: Options that ``ClippedAdam`` has.
 UNDERSTOOD = frozenset({"lr", "betas", "eps", "weight_decay", "clip_norm", "lrd", "centered_variance"})
+#: A decay to a tenth leaves 39 % of the sum of the rates, which is how far Adam can go.  With a first rate of two and a
+#: half times the old one it comes as far.  Source: (1 - GAMMA) / log(1 / GAMMA).
+RAISED = 2.5
+#: A rate from this on is not raised any more: that it is large is what the decay mends.
+LARGE = 0.1
+#: Adam's own rate, where none is given.
+DEFAULT_RATE = 0.001
+#: With it ``ClippedAdam`` clamps nothing.
+NO_CLAMP = 'float("inf")'
+#: Causes come first: what a decay is worth depends on the rate, and on how large and how noisy the gradients are.
+AFTER = (
+    *("SVI01", "SVI021", "SVI04", "SVI05", "SVI06", "SVI07", "SVI08", "SVI09", "SVI10", "SVI11", "SVI13", "SVI14"),
+    *("SVI15", "SVI16"),
+)
 #: Fewer steps than this are a smoke test, not a training run: a decay over them would only stop it short.
 FEWEST_STEPS = 50
 
@@ -26,6 +42,45 @@ def declared(count: StepCount, options: Options) -> Rate:
     """The path of the learning rate that the new options declare."""
     lrd = GAMMA ** (1 / count.literal) if count.literal else None
     return Rate(options.number("lr"), lrd)
+
+
+def decaying(
+    program: Program, made: Made, options: Options, count: StepCount, promise: Promise, rename: tuple[Edit, ...] = ()
+) -> tuple[Candidate, ...]:
+    """Let the rate decay; where the optimiser becomes one that clamps (``rename``), and a run shows it to, without
+    a clamp.  What it is worth nobody can tell from the source: a run to the end does."""
+    rate, entries, changes = _start(program, made, options)
+    entries["lrd"] = decay_of(count)
+    words = [*([f"lr = {rate:g}"] if rate != options.number("lr") else []), f"lrd = {decay_of(count)}"]
+    label = ("ClippedAdam with " if rename else "") + " and ".join(words)
+
+    def candidate(more: dict[str, str], label: str, only_after: Promise) -> Candidate:
+        edit = edits.add_options(made.module, options.node, entries | more)
+        declares = Rate(rate, declared(count, options).lrd)
+        whole = (*rename, *changes, edit)
+        return Candidate(whole, promise, label, declares, needs_run=True, only_after=only_after, steps=count.literal)
+
+    if not rename:
+        return (candidate({}, label, Promise(0)),)
+    return (
+        candidate({}, f"{label}, each element of the gradient clamped at 10", Promise(0)),
+        candidate({"clip_norm": NO_CLAMP}, f"{label}, clamping no gradient", Promise.WHOLE_GRADIENT),
+    )
+
+
+def _start(program: Program, made: Made, options: Options) -> tuple[float | None, dict[str, str], tuple[Edit, ...]]:
+    """The first rate (None: only a run tells), entries to add for it, and edits.
+
+    It is raised so that the decay takes nothing of the way, unless it is large; or comes from elsewhere, and is the
+    user's to set.
+    """
+    if "lr" not in options.items:
+        return RAISED * DEFAULT_RATE, {"lr": repr(RAISED * DEFAULT_RATE)}, ()
+    rate, node = options.number("lr"), literal_rate(program, made, options)
+    if rate is None or rate >= LARGE or isinstance(node, str):
+        return rate, {}, ()
+    raised = float(f"{RAISED * rate:.12g}")
+    return raised, {}, (edits.replace(made.module, node, repr(raised)),)
 
 
 def renamed(program: Program, made: Made) -> tuple[Edit, ...] | None:

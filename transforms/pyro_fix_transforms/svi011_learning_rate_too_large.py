@@ -64,11 +64,12 @@ class LearningRateTooLarge(Transform):
     Declared rate: loss and gradients of the first step are unchanged, and the rate is the stated share of the
     original's at every step. Stable: the original diverged, was not finite or was thrown above its start, and the
     patched run is none of these, after it has moved at least as far as the original had when it went wrong. No worse,
-    where the original came back by itself: by its objective, the patched parameters are not worse.
+    where the original came back by itself: by its objective, the patched parameters are not worse. No worse end: the
+    same where both programs end, if training them so long can be afforded.
     """
 
     code, name, tip = "SVI011", "learning-rate-too-large", 1
-    promise = Promise.DECLARED_RATE | Promise.STABLE
+    promise = Promise.DECLARED_RATE | Promise.STABLE | Promise.NO_WORSE_END
     after = ("SVI021", "SVI04", "SVI05", "SVI062", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI16")
     large = Threshold(0.1, "learning rates from this on are large where no run says otherwise")
     long = Threshold(500, "numbers of steps from this on are long enough for a small rate")
@@ -100,7 +101,8 @@ class LearningRateTooLarge(Transform):
         noisy = all(_is_noisy(program, svi) for svi in program.makers_of(made))
         if rate is None or rate < self.large or steps is None or steps < self.long or not noisy:
             return None, ""
-        return rate, f"a learning rate of {rate:g} is large for {steps} steps along a noisy gradient"
+        words = f"is large for {steps} steps along a noisy gradient"
+        return rate, f"a learning rate of {rate:g} that does not decay {words}"
 
     def _proposal(
         self, program: Program, made: Made, rate: float, message: str, troubles: Sequence[Derailment]
@@ -126,6 +128,7 @@ class LearningRateTooLarge(Transform):
                 f"learning rate {smaller:g}",
                 Rate(share=smaller / written),
                 needs_run=True,
+                steps=step_count(program, made, chosen.scope).literal,
             )
             for smaller in ladder(written)
         )

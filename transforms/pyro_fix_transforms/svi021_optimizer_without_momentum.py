@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pyro_fix import edits
 from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
@@ -13,6 +13,7 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Made
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
+from pyro_fix_transforms import _classes
 from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, renamed
 from pyro_fix_transforms._rates import literal_rate, runs_of
 
@@ -35,8 +36,9 @@ class OptimizerWithoutMomentum(Transform):
     Rewrites SGD, Adagrad, RMSprop, Adadelta, Rprop and ASGD that are given to an `SVI` to `ClippedAdam` with a
     learning rate of 0.001, and a decay where the number of steps is known. Where there are fewer than 5000 steps, a
     rate of 0.01 is tried first; before it one of 0.05, where there are fewer than 2000 and a run shows no more than
-    1000 numbers to train. A rate that is an argument, an attribute or a variable with other uses stays. A weight decay
-    is kept; options that `ClippedAdam` lacks (`momentum`, `nesterov`, `alpha`) are dropped, and named in the verdict.
+    1000 numbers to train. A rate that is an argument, an attribute or a variable with other uses stays. `ClippedAdam`
+    clamps each element of the gradient at 10; where a run shows that it would, it is `Adam` instead. A weight decay is
+    kept; options that both lack (`momentum`, `nesterov`, `alpha`) are dropped, and named in the verdict.
 
     ## Why
     The gradient of the ELBO is noisy, and its elements differ by orders of magnitude. Momentum averages the noise,
@@ -60,12 +62,13 @@ class OptimizerWithoutMomentum(Transform):
 
     ## Promise
     Same start: parameters, sites and losses of the first step are the original's, since another optimiser changes no
-    objective. No worse: judged by the original program's objective, the new optimiser's parameters are not worse;
-    where the original diverged, the patched program does not.
+    objective. Whole gradient: none is clamped. No worse: judged by the original program's objective, the new
+    optimiser's parameters are not worse; where the original diverged, the patched program does not. No worse end: the
+    same where both programs end, if training them so long can be afforded.
     """
 
     code, name, tip = "SVI021", "optimizer-without-momentum", 2
-    promise = Promise.SAME_START | Promise.NO_WORSE
+    promise = Promise.SAME_START | Promise.WHOLE_GRADIENT | Promise.NO_WORSE | Promise.NO_WORSE_END
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an optimiser."""
@@ -92,8 +95,10 @@ class OptimizerWithoutMomentum(Transform):
             given = options.node_of("lr")
             if given is not None and isinstance(literal_rate(program, made, options), str):
                 rates = (edits.text_of(made.module, given),)  # which is for the program's user to set
-            candidates = tuple(self._candidate(made, options, count, rate, rename) for rate in rates)
-            yield self.finding(made.module, made.node, message, candidates)
+            plain = _classes.renamed(program, made, "pyro.optim.Adam")
+            candidates = [self._candidate(made, options, count, rate, rename) for rate in rates]
+            candidates += [self._unclamped(made, options, count, rate, plain) for rate in rates if plain is not None]
+            yield self.finding(made.module, made.node, message, tuple(candidates))
 
     def _candidate(
         self, made: Made, options: Options, count: StepCount, rate: str, rename: tuple[Edit, ...]
@@ -101,13 +106,28 @@ class OptimizerWithoutMomentum(Transform):
         entries = {"lr": rate}
         if count.source and not (count.literal and count.literal < FEWEST_STEPS):
             entries["lrd"] = decay_of(count)
-        for key in KEPT:
-            if (node := options.node_of(key)) is not None:
-                entries[key] = edits.text_of(made.module, node)
-        changes = (*rename, edits.replace(made.module, options.node, _written(made.module, options, entries)))
-        dropped = [key for key in options.items if key not in ("lr", *KEPT)]
-        label = f"ClippedAdam with lr {rate}" + (f", without {', '.join(dropped)}" if dropped else "")
-        return Candidate(changes, self.promise, label, needs_run=True)
+        label = f"ClippedAdam with lr {rate}{_dropped(options)}"
+        changes = (*rename, _options(made, options, entries))
+        return Candidate(changes, self.promise, label, needs_run=True, steps=count.literal)
+
+    def _unclamped(
+        self, made: Made, options: Options, count: StepCount, rate: str, rename: tuple[Edit, ...]
+    ) -> Candidate:
+        label = f"Adam with lr {rate}, which clamps no gradient{_dropped(options)}"
+        changes = (*rename, _options(made, options, {"lr": rate}))
+        asked = Promise.WHOLE_GRADIENT
+        return Candidate(changes, self.promise, label, needs_run=True, only_after=asked, steps=count.literal)
+
+
+def _options(made: Made, options: Options, entries: Mapping[str, str]) -> Edit:
+    """The new options, and those of the old ones that both optimisers have."""
+    kept = {key: edits.text_of(made.module, node) for key in KEPT if (node := options.node_of(key)) is not None}
+    return edits.replace(made.module, options.node, _written(made.module, options, {**entries, **kept}))
+
+
+def _dropped(options: Options) -> str:
+    dropped = [key for key in options.items if key not in ("lr", *KEPT)]
+    return f", without {', '.join(dropped)}" if dropped else ""
 
 
 def _passed_in(options: Options) -> str:

@@ -10,6 +10,7 @@ from pyro_fix.analysis.health import unwell
 from pyro_fix.analysis.noise import gradient_noise
 from pyro_fix.analysis.optimizers import CHOSEN, Options, given_to_svi, is_chosen, options_of
 from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.spell import step_count
 from pyro_fix.analysis.values import Collection, Const, Made
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Threshold, Transform
 from pyro_fix_transforms._rates import runs_of
@@ -50,11 +51,11 @@ class NoisyBetas(Transform):
     ## Promise
     Same start: parameters, sites and losses of the first step are the original's, since other betas change no
     objective. No worse: judged by the original program's objective, the parameters that the patched program ends with
-    are not worse.
+    are not worse. No worse end: the same where both programs end, if training them so long can be afforded.
     """
 
     code, name, tip, default = "SVI023", "noisy-betas", 2, False
-    promise = Promise.SAME_START | Promise.NO_WORSE
+    promise = Promise.SAME_START | Promise.NO_WORSE | Promise.NO_WORSE_END
     after = ("SVI01", "SVI02", "SVI03", "SVI04", "SVI05", "SVI06", "SVI07", "SVI08", "SVI09", "SVI1")
     noise = Threshold(
         2.5,
@@ -78,7 +79,8 @@ class NoisyBetas(Transform):
                 continue
             change = _change(made, options)
             if change is not None:
-                candidate = Candidate((change,), self.promise, f"betas={STEADIER}", needs_run=True)
+                steps = step_count(program, made, options.scope).literal
+                candidate = Candidate((change,), self.promise, f"betas={STEADIER}", needs_run=True, steps=steps)
                 yield self.finding(made.module, made.node, message, (candidate,), source="seen")
 
 

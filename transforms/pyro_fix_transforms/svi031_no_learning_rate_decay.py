@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pyro_fix import edits
 from pyro_fix.analysis.optimizers import given_to_svi, options_of
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import step_count
 from pyro_fix.analysis.values import Mapping
-from pyro_fix.transform import Candidate, Promise, Proposal, Transform
-from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, declared
+from pyro_fix.transform import Promise, Proposal, Transform
+from pyro_fix_transforms._clipped_adam import AFTER, FEWEST_STEPS, decaying
 
 
 class NoLearningRateDecay(Transform):
@@ -18,10 +17,14 @@ class NoLearningRateDecay(Transform):
 
     ## What it does
     Adds `lrd` to a `ClippedAdam` that is given to an `SVI` whose number of steps is known, so that the last step has a
-    tenth of the first one's learning rate.
+    tenth of the first one's learning rate. A decay to a tenth leaves the parameters 39 % of the way that they could go.
+    So a rate that is written there, and is below 0.1, is raised to two and a half times as much, and they come as far
+    as before.
 
     ## Why
-    A constant rate keeps the parameters jumping round the optimum in the end (tip 3).
+    A constant rate keeps the parameters jumping round the optimum in the end (tip 3). Whether a decay is worth anything
+    shows only when the training is over: programs whose steps are just enough do not arrive any more. So the program is
+    trained to its end with and without it, and where nothing is gained, the rewrite is a suggestion and not applied.
 
     ## Example
     ```python
@@ -32,7 +35,7 @@ class NoLearningRateDecay(Transform):
     ```
     becomes
     ```python
-    optim = ClippedAdam({"lr": 0.01, "lrd": 0.1 ** (1 / num_steps)})
+    optim = ClippedAdam({"lr": 0.025, "lrd": 0.1 ** (1 / num_steps)})
     svi = SVI(model, guide, optim, loss=Trace_ELBO())
     for step in range(num_steps):
         svi.step(data)
@@ -42,18 +45,22 @@ class NoLearningRateDecay(Transform):
     - the number of steps is not known, or not at the place where the optimiser is built;
     - the loop may end early, or several SVI calls are given the optimiser;
     - there are fewer than 50 steps;
-    - the options are a dict that has other uses.
+    - the options are a dict that has other uses;
+    - no run is possible: the source alone cannot tell what a decay is worth.
 
     It says nothing where the options cannot be read (a function of the parameter, a dict put together at run time):
     they may hold an `lrd` already.
 
     ## Promise
     Declared rate: loss and gradients of the first step are unchanged, the rate follows `lr * lrd ** t`, and nothing
-    diverges.
+    diverges. Better end: trained to its own end, the program ends with a lower loss, as the original program sees it,
+    by more than the noise of several pairs of runs. Where that takes too long, `--steps` with the number of steps
+    allows for it.
     """
 
     code, name, tip = "SVI031", "no-learning-rate-decay", 3
-    promise = Promise.DECLARED_RATE
+    promise = Promise.DECLARED_RATE | Promise.BETTER_END
+    after = AFTER
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an optimiser."""
@@ -74,7 +81,4 @@ class NoLearningRateDecay(Transform):
                 doubt = options if isinstance(options, str) else count.reason
                 yield self.finding(made.module, made.node, message, held_back=doubt)
                 continue
-            change = edits.add_option(made.module, options.node, "lrd", decay_of(count))
-            label = f"lrd = {decay_of(count)}"
-            candidate = Candidate((change,), self.promise, label, declared(count, options))
-            yield self.finding(made.module, made.node, message, (candidate,))
+            yield self.finding(made.module, made.node, message, decaying(program, made, options, count, self.promise))

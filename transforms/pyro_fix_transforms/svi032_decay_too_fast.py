@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from pyro_fix import edits
@@ -13,9 +14,13 @@ from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Arithmetic, Const, Made, Value, is_small
 from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
-from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, declared
+from pyro_fix_transforms._clipped_adam import AFTER, FEWEST_STEPS, decay_of, declared
 from pyro_fix_transforms._rates import runs_of
 
+#: Optimisers whose rate falls by a factor -> the option that holds it.
+FACTORS = {"pyro.optim.ClippedAdam": "lrd", "pyro.optim.ExponentialLR": "gamma"}
+#: Factors from step to step differ by less where they are one: schedulers may go through float32.
+STEADY = 1e-5
 _OPERATORS = {
     "Add": operator.add,
     "Sub": operator.sub,
@@ -30,11 +35,14 @@ class DecayTooFast(Transform):
 
     ## What it does
     Finds a `ClippedAdam` whose `lrd` brings the learning rate below a thousandth of its start before the last step, and
-    makes it `0.1 ** (1 / num_steps)`, so that the last step has a tenth of the first one's rate.
+    makes it `0.1 ** (1 / num_steps)`, so that the last step has a tenth of the first one's rate. The same goes for the
+    `gamma` of an `ExponentialLR` that a run shows to be stepped as often as the SVI object.
 
     ## Why
-    `lrd` multiplies the rate at every step, not at every epoch: `0.95` looks gentle and leaves a 170th after 100 steps.
-    From then on the program runs and learns nothing (tip 3).
+    `lrd` multiplies the rate at every step, not at every epoch: `0.95` looks gentle and leaves a 170th after 100 steps;
+    so does `gamma` where `scheduler.step()` stands in the loop over the batches. From then on the program runs and
+    learns nothing (tip 3). Whether it had arrived by then shows only when the training is over, so the program is
+    trained to its end with both decays, and where nothing is gained, the rewrite is a suggestion and not applied.
 
     ## Example
     ```python
@@ -54,42 +62,52 @@ class DecayTooFast(Transform):
     ## Holds back when
     - the number of steps is not known where the optimiser is built (a run may show the decay all the same);
     - the loop may end early, or several SVI calls are given the optimiser;
-    - `lrd` is not a number that is written at the call;
-    - there are fewer than 50 steps (then nothing is found at all).
+    - `lrd` or `gamma` is not a number that is written at the call;
+    - the scheduler is stepped at some steps only;
+    - there are fewer than 50 steps (then nothing is found at all);
+    - no run is possible: the source alone cannot tell what another decay is worth.
 
     ## Promise
     Declared rate: loss and gradients of the first step are unchanged, the rate follows `lr * lrd ** t`, and nothing
-    diverges.
+    diverges (of a scheduler: same start). Better end: trained to its own end, the program ends with a lower loss, as
+    the original program sees it, by more than the noise of several pairs of runs. Where that takes too long, `--steps`
+    with the number of steps allows for it.
     """
 
     code, name, tip = "SVI032", "decay-too-fast", 3
-    promise = Promise.DECLARED_RATE
+    promise = Promise.DECLARED_RATE | Promise.BETTER_END
+    after = AFTER
     least = Threshold(1e-3, "the last step's share of the initial learning rate below which the decay is too fast")
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an optimiser."""
         for made in given_to_svi(program):
-            if made.name != "pyro.optim.ClippedAdam":
-                continue
-            options = options_of(made, may_clip=True)
-            if isinstance(options, str) or "lrd" not in options.items:
+            key = FACTORS.get(made.name, "")
+            options = options_of(made, may_clip=True, schedule=key == "gamma")
+            if isinstance(options, str) or key not in options.items:
                 continue
             count = step_count(program, made, options.scope)
-            found = self._by_source(options, count) or self._by_runs(program, made)
+            by_source = self._by_source(options, count) if key == "lrd" else None
+            found = by_source or self._by_runs(program, made)
             if found is None:
                 continue
             steps, share, source = found
             message = (
-                f"lrd leaves {share:.1g} of the learning rate after {steps} steps, and nothing is learnt from there"
+                f"{key} leaves {share:.1g} of the learning rate after {steps} steps, and nothing is learnt from there"
             )
-            node, doubt = options.node_of("lrd"), count.reason
+            node, doubt = options.node_of(key), count.reason
             if not doubt and not _is_written(node):
-                doubt = "lrd is not a number that is written at the call"
+                doubt = f"{key} is not a number that is written at the call"
+            if not doubt and key == "gamma" and not all(map(_falls_steadily, _paths(program, made))):
+                doubt = "the scheduler is not stepped at every step, whose number alone is known"
             if doubt or node is None:
                 yield self.finding(made.module, made.node, message, held_back=doubt, source=source)
                 continue
             change = edits.replace(made.module, node, decay_of(count))
-            candidate = Candidate((change,), self.promise, f"lrd = {decay_of(count)}", declared(count, options))
+            promise = self.promise if key == "lrd" else Promise.SAME_START | Promise.BETTER_END
+            rate = declared(count, options) if key == "lrd" else None
+            label = f"{key} = {decay_of(count)}"
+            candidate = Candidate((change,), promise, label, rate, needs_run=True, steps=count.literal)
             yield self.finding(made.module, made.node, message, (candidate,), source=source)
 
     def _by_source(self, options: Options, count: StepCount) -> tuple[int, float, Literal["static"]] | None:
@@ -101,12 +119,23 @@ class DecayTooFast(Transform):
 
     def _by_runs(self, program: Program, made: Made) -> tuple[int, float, Literal["seen"]] | None:
         """What is left of the rate within the steps of a run: the program may make more, but the rate cannot rise."""
-        for seen in runs_of(program, made):
-            for trajectory in seen.svi.trajectories:
-                rates = [max(step) for step in trajectory.rates if step]
-                if len(rates) >= FEWEST_STEPS and 0 < rates[-1] < self.least * rates[0]:
-                    return len(rates), rates[-1] / rates[0], "seen"
+        for rates in _paths(program, made):
+            if len(rates) >= FEWEST_STEPS and 0 < rates[-1] < self.least * rates[0]:
+                return len(rates), rates[-1] / rates[0], "seen"
         return None
+
+
+def _paths(program: Program, made: Made) -> Iterator[list[float]]:
+    """The rates of every trajectory that was seen, as far as the program went by itself."""
+    for seen in runs_of(program, made):
+        for trajectory in seen.svi.trajectories:
+            yield [max(step) for step in trajectory.rates[: trajectory.own] if step]
+
+
+def _falls_steadily(rates: Sequence[float]) -> bool:
+    """Whether each step's rate is the same share of the one before."""
+    shares = [after / before for before, after in pairwise(rates) if before]
+    return bool(shares) and max(shares) - min(shares) < STEADY
 
 
 def _is_written(node: ast.expr | None) -> bool:

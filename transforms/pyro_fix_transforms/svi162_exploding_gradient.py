@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pyro_fix import edits
 from pyro_fix.analysis.optimizers import CHOSEN, Options, given_to_svi, is_chosen, options_of
 from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.spell import step_count
 from pyro_fix.analysis.stability import spikes
 from pyro_fix.transform import Candidate, Promise, Proposal, Rate, Threshold, Transform
 from pyro_fix_transforms._clipped_adam import UNDERSTOOD, renamed
@@ -48,12 +49,13 @@ class ExplodingGradient(Transform):
     ## Promise
     Declared rate: loss and gradients of the first step and the learning rate at every step are unchanged. Stable: where
     the original's gradients spiked or its numbers were not finite, no spike gets through to the patched program's
-    parameters, and it stays finite. No worse: by the original program's objective, its parameters are not worse.
+    parameters, and it stays finite. No worse: by the original program's objective, its parameters are not worse. No
+    worse end: the same where both programs end, if training them so long can be afforded.
     """
 
     code, name, tip = "SVI162", "exploding-gradient", 16
-    promise = Promise.DECLARED_RATE | Promise.STABLE | Promise.NO_WORSE
-    after = ("SVI02", "SVI04", "SVI05", "SVI062", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI161")
+    promise = Promise.DECLARED_RATE | Promise.STABLE | Promise.NO_WORSE | Promise.NO_WORSE_END
+    after = ("SVI021", "SVI04", "SVI05", "SVI062", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI161")
     large = Threshold(0.1, "from this learning rate on it is the rate that is to blame for a spike")
 
     def propose(self, program: Program) -> Iterator[Proposal]:
@@ -81,6 +83,7 @@ class ExplodingGradient(Transform):
                 f"ClippedAdam, each element of the gradient clamped at {CLIP_NORM}",
                 Rate(share=1.0),
                 needs_run=True,
+                steps=step_count(program, made, options.scope).literal,
             )
             yield self.finding(made.module, made.node, message, (candidate,), source="seen")
 

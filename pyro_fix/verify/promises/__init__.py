@@ -12,16 +12,19 @@ from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify import numeric
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import (
+    better_end,
     better_start,
     declared_rate,
     less_variance,
     no_worse,
+    no_worse_end,
     runs_clean,
     same_expectation,
     same_objective,
     same_sites_sliced,
     same_start,
     stable,
+    whole_gradient,
 )
 
 Judge = Callable[[Observation, Observation, Sequence[int], Candidate], Judgement]
@@ -31,6 +34,7 @@ JUDGES: Mapping[Promise, Judge] = {
     Promise.SAME_OBJECTIVE: same_objective.judge,
     Promise.SAME_SITES_SLICED: same_sites_sliced.judge,
     Promise.DECLARED_RATE: declared_rate.judge,
+    Promise.WHOLE_GRADIENT: whole_gradient.judge,
     Promise.STABLE: stable.judge,
     Promise.SAME_EXPECTATION: same_expectation.judge,
     Promise.LESS_VARIANCE: less_variance.judge,
@@ -53,6 +57,8 @@ STEPS: Mapping[Promise, int] = {
     Promise.RUNS_CLEAN: FEW_STEPS,
     Promise.NO_WORSE: FEW_STEPS,
     Promise.BETTER_START: FEW_STEPS,
+    Promise.BETTER_END: FEW_STEPS,
+    Promise.NO_WORSE_END: FEW_STEPS,
 }
 """Steps that the run of a fix alone has to make for a promise; those that are not here need whole trajectories.
 
@@ -92,6 +98,12 @@ LIMITS: Mapping[Promise, Mapping[str, str]] = {
     Promise.STABLE: {"original": "goes wrong", "patched": "does not, and comes as far"},
     Promise.NO_WORSE: {"95 % interval": f"upper end < margin, {no_worse.MARGIN:.0%} of the original's progress"},
     Promise.BETTER_START: {"start, 95 % interval": "upper end < 0"},
+    Promise.WHOLE_GRADIENT: {"steps with a clamped gradient": "0, or the original's optimiser clamps as well"},
+    Promise.BETTER_END: {
+        "end, 95 % interval": "upper end < 0",
+        "end, mean difference": f"< -{better_end.LEAST:g} of the objective's unit",
+    },
+    Promise.NO_WORSE_END: {"end, 95 % interval": f"lower end <= {better_end.LEAST:g} of the objective's unit"},
 }
 """What the numbers in a judgement's evidence have to be for the promise to be kept, in words, by their names there."""
 
@@ -100,3 +112,9 @@ REFEREES: Mapping[Promise, Callable[[Sequence[no_worse.Pair]], Judgement]] = {
     Promise.BETTER_START: better_start.judge,
 }
 """Judges of whole trajectories; more pairs of runs may decide where their judgement is weak."""
+
+ENDS: Mapping[Promise, Callable[[Sequence[no_worse.Pair], float, str], Judgement]] = {
+    Promise.BETTER_END: better_end.judge,
+    Promise.NO_WORSE_END: no_worse_end.judge,
+}
+"""Judges of trainings that went to their end: of pairs, the objective's unit, and how long they took in words."""

@@ -1,0 +1,191 @@
+"""Trainings that go to their end: whether they can be afforded, and what they show.
+
+A fix is compared with all that it runs with but for its own change: what the others gain is no merit of it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyro_fix.observation import Observation, SviObservation
+from pyro_fix.runner.model import GIVEN
+from pyro_fix.transform import Promise
+from pyro_fix.verify import wording
+from pyro_fix.verify.bench import PATIENCE, Bench, Ends, svi_of
+from pyro_fix.verify.fix import Fix
+from pyro_fix.verify.judgement import Judgement, merge
+from pyro_fix.verify.options import RunPlan
+from pyro_fix.verify.promises import ENDS, JUDGES, no_worse
+from pyro_fix.verify.promises.no_worse import Pair
+
+#: CPU seconds that the steps of both programs may take, over the first seeds, for one candidate; where these cannot
+#: tell, as many again for more of them.
+BUDGET = 120.0
+#: A program that ends after fewer steps is a smoke test.
+FEWEST = 50
+_ONLY_THERE = "what it is worth shows only at the end"
+
+
+def asked(promise: Promise) -> list[Promise]:
+    """Which promises about the end there are to judge: whoever declares a rate has to hold out."""
+    found = [part for part in ENDS if part in promise]
+    return found or ([Promise.NO_WORSE_END] if Promise.DECLARED_RATE in promise else [])
+
+
+def judge(bench: Bench, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> dict[str, Judgement]:
+    """Judgements by promise: of the program with ``group``, and with ``group`` but for ``fix``."""
+    promises = asked(fix.candidate.promise)
+    training = _training(bench, plan, fix)
+    refusal = _refusal(training, fix, Promise.BETTER_END in promises)
+    if refusal is not None:
+        return {wording.name(promise): _not_run(promise, refusal) for promise in promises}
+    rest = [other for other in group if other is not fix]
+    pairs: dict[int, list[Pair]] = {}
+    judgements: dict[str, Judgement] = {}
+    done = 0
+    for total in training.batches(len(bench.seeds)):
+        seeds = tuple(range(done, total))
+        for programs in (rest, group):
+            end = bench.end(plan, programs, seeds, training.most)
+            refusal = _unfinished(end, training, fix, PATIENCE * bench.options.timeout)
+            if refusal is not None:
+                return {wording.name(promise): _not_run(promise, refusal) for promise in promises}
+        ends = bench.ends(plan, (rest, group), seeds, fix.ordinals, training.most)
+        if Promise.WHOLE_GRADIENT in fix.candidate.promise:
+            whole = JUDGES[Promise.WHOLE_GRADIENT](ends.original, ends.patched, fix.ordinals, fix.candidate)
+            judgements = {wording.name(Promise.WHOLE_GRADIENT): whole}
+            if whole.kept is False:
+                return judgements
+        for ordinal, more in ends.pairs.items():
+            pairs.setdefault(ordinal, []).extend(more)
+        done = total
+        length = f"trained to its end ({_steps(ends, fix):,} steps, {total} seeds)"
+        for promise in promises:
+            judged = [
+                ENDS[promise](rows, _unit(bench.baseline(plan), ordinal), length) for ordinal, rows in pairs.items()
+            ]
+            judgements[wording.name(promise)] = _all_or_one(promise, judged)
+        if not any(judgement.weak for judgement in judgements.values()):
+            break
+    return judgements
+
+
+@dataclass(frozen=True)
+class _Training:
+    """How long a program trains, and how much of it can be afforded."""
+
+    known: int | None
+    """How many steps it makes, where that is known."""
+    seconds: float
+    """Of one step, by what the program as it is has shown."""
+    allowed: int
+    """Steps that the user allows for."""
+    affordable: int
+    """Steps that the budget has for the first batch of pairs."""
+    alone: bool
+    """Whether the program trains nothing else."""
+
+    @property
+    def most(self) -> int:
+        """The steps after which a run is stopped."""
+        if self.known is not None and self.alone:
+            return self.known
+        return max(self.affordable, self.allowed, self.known or 0)
+
+    @property
+    def permitted(self) -> bool:
+        """Whether its end may be run for."""
+        return self.known is None or self.known <= max(self.allowed, self.affordable)
+
+    def batches(self, first: int) -> list[int]:
+        """Numbers of pairs after which to look, as far as they can be afforded."""
+        more = [size for size in no_worse.BATCHES if size > first]
+        if self.known is not None and self.known > self.allowed:
+            more = [size for size in more if 2 * size * self.known * self.seconds <= 2 * BUDGET]
+        elif self.known is None:
+            more = []
+        return [first, *more]
+
+
+def _training(bench: Bench, plan: RunPlan, fix: Fix) -> _Training:
+    baseline, options = bench.baseline(plan), bench.options
+    known = fix.candidate.steps
+    if known is None:
+        svis = [svi_of(baseline, ordinal) for ordinal in fix.ordinals]
+        owns = [t.own for svi in svis if svi is not None for t in svi.trajectories]
+        known = max((own for own in owns if own is not None), default=None)
+    times = [[t.step_seconds for t in svi.trajectories] for svi in baseline.svis if svi.trajectories]
+    seconds = sum(map(statistics.median, times))
+    affordable = int(BUDGET / (2 * len(bench.seeds) * seconds)) if seconds > 0 else options.steps
+    return _Training(known, seconds, options.steps, affordable, len(baseline.svis) == 1)
+
+
+def _refusal(training: _Training, fix: Fix, gain: bool) -> str | None:
+    """Why the program is not trained to its end; None where it is."""
+    plan = fix.plan
+    assert plan is not None
+    if gain and fix.candidate.steps is None and training.known is None:
+        if plan.kind == "test":
+            return f"{_ONLY_THERE}, and a test trains less than the program; give a command with --run"
+        if plan.target.args and plan.target.origin != GIVEN:
+            return f"{_ONLY_THERE}, and {plan.target.origin}, which may be short; give a command with --run"
+    if training.known is not None and training.known < FEWEST:
+        return f"{_ONLY_THERE}, and the program ends after {training.known} steps"
+    if not training.permitted and training.known is not None:
+        time = _time(training.known * training.seconds * 2 * no_worse.BATCHES[0])
+        return f"{_ONLY_THERE}: {training.known:,} steps take about {time} of CPU; --steps {training.known} runs them"
+    return None
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
+
+
+def _unfinished(end: Observation, training: _Training, fix: Fix, timeout: float) -> str | None:
+    """Why a run to the end has not come to it."""
+    trajectories = [t for svi in _svis(end, fix) for t in svi.trajectories]
+    if not trajectories or not all(t.finished or t.failure or t.first_nonfinite is not None for t in trajectories):
+        return f"{_ONLY_THERE}, which a run did not reach within {timeout:g} s (see --timeout)"
+    longest = max(len(t.losses) for t in trajectories)
+    if training.known is None and longest >= training.most:
+        return f"{_ONLY_THERE}, which is not reached after {longest:,} steps (see --steps)"
+    if longest < FEWEST and not any(t.failure for t in trajectories):
+        return f"{_ONLY_THERE}, and the program ends after {longest} steps"
+    return None
+
+
+def _not_run(promise: Promise, why: str) -> Judgement:
+    """A gain has to be seen; for want of a long training nothing else is held back that short ones have shown."""
+    if promise is Promise.BETTER_END:
+        return Judgement(None, why)
+    return Judgement(True, "", {"not trained to its end": why})
+
+
+def _all_or_one(promise: Promise, judged: Sequence[Judgement]) -> Judgement:
+    """Of several SVI objects one has to gain, and none may lose."""
+    if not judged:
+        return Judgement(None, "there is no SVI object to compare")
+    gained = [judgement for judgement in judged if judgement.kept]
+    if promise is Promise.BETTER_END and gained and not any(judgement.kept is False for judgement in judged):
+        return merge(gained)
+    return merge(judged)
+
+
+def _svis(observation: Observation, fix: Fix) -> list[SviObservation]:
+    return [svi for svi in observation.svis if svi.ordinal in fix.ordinals]
+
+
+def _steps(ends: Ends, fix: Fix) -> int:
+    return max(len(t.losses) for svi in _svis(ends.original, fix) for t in svi.trajectories)
+
+
+def _unit(observation: Observation, ordinal: int) -> float:
+    """What one nat is in the objective's numbers: an ELBO that is scaled on the whole is so at every site."""
+    svi = svi_of(observation, ordinal)
+    look = svi.look if svi is not None else None
+    scales: list[float] = []
+    for sites in (look.guide, look.model) if look is not None else ():
+        scales += [site.scale for site in sites.values() if site.scale]
+    return min([1.0, *scales])

@@ -1,0 +1,30 @@
+"""No worse end: trained to its own end, the program does not end higher in the referee's eyes (tips 1, 2, 16).
+
+For fixes that other promises have shown to mend something over a short run.  That they do no harm later cannot be shown
+for every program, since a long training cannot be afforded twice; where it can, it has the last word.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from pyro_fix.verify.judgement import Judgement
+from pyro_fix.verify.promises.better_end import LEAST, differences
+from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.stats import mean_interval
+
+
+def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:
+    """Kept unless the 95 % interval of the mean paired difference lies above zero, by ``LEAST`` units or more."""
+    compared = differences(pairs, length)
+    if isinstance(compared, Judgement):
+        return compared
+    differs, evidence = compared
+    if len(differs) < 2:
+        return Judgement(True, "", evidence)
+    low, high = mean_interval(differs)
+    evidence |= {"end, mean difference": statistics.fmean(differs), "end, 95 % interval": [low, high]}
+    if low > LEAST * unit:
+        return Judgement(False, f"{length} it ends worse: the loss is higher by {low:.3g} to {high:.3g}", evidence)
+    return Judgement(True, f"{length} it ends no worse: the loss differs by {low:.3g} to {high:.3g}", evidence)
