@@ -615,3 +615,25 @@ def test_a_literal_of_the_model_is_no_callers(check):
         "def main():\n", FIT.format(guide="guide")
     )
     assert "scale=1 / 500)" in check(f"{text}main()\n", ("SVI101",)).text
+
+
+# -- what Pyro refuses, and the source shows ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "words"),
+    [
+        ("model_clash", 10, "Multiple sample sites named 'z'"),
+        ("shape_mismatch", 16, "Model and guide shapes disagree at site 'z': [1, 2] vs [2, 1]"),
+        ("event_dims", 16, "Model and guide event_dims disagree at site 'z': 1 vs 2"),
+        ("plate_in_guide_only", 17, "Model and guide event_dims disagree at site 'z': 1 vs 0"),
+    ],
+)
+def test_what_ends_every_step_is_told_without_a_run(name, line, words):
+    (finding,) = case(name, "SVI001").findings
+    assert finding.proposal.line == line and words in finding.proposal.message and not finding.proposal.candidates
+
+
+@pytest.mark.parametrize("name", ["coin", "state_space", "guide_replaced", "loop_fstring", "second_run_changes"])
+def test_what_pyro_takes_is_no_clash(name):
+    assert not case(name, "SVI001").findings

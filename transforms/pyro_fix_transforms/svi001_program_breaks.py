@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions, health
+from pyro_fix.analysis.clashes import clashes
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.seen import SeenSvi
@@ -79,6 +80,8 @@ class ProgramBreaks(Transform):
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding for each SVI object that breaks, and one for a program that breaks outside of all steps."""
+        if not program.seen.runs:
+            yield from self._unseen(program)
         for run in program.seen.runs:
             failure = run.failure
             if failure is not None and failure.pyro and failure.kind not in ENVIRONMENT:
@@ -88,6 +91,18 @@ class ProgramBreaks(Transform):
                     yield self.finding(*at, message, held_back=_advice(failure, None), source="seen")
             for svi in run.svis:
                 yield from self._svi(program, run, svi)
+
+    def _unseen(self, program: Program) -> Iterator[Proposal]:
+        """What the source shows where nothing has been run."""
+        told = set()
+        for svi in program.svis:
+            for clash in clashes(program, svi):
+                if (clash.site.call, clash.words) not in told:
+                    told.add((clash.site.call, clash.words))
+                    message = f"Pyro will refuse this at every step: {clash.words}"
+                    yield self.finding(
+                        clash.site.module, clash.site.call, message, held_back=_advice(Failure("", clash.words), None)
+                    )
 
     def _svi(self, program: Program, run: Observation, svi: SviObservation) -> Iterator[Proposal]:
         ended = [t for t in svi.trajectories if health.breakdown(t) is not None and not health.is_handled(run, t)]
