@@ -159,6 +159,7 @@ import contextlib, io, os, sys
 from pyro_fix.cli import main
 with contextlib.redirect_stdout(io.StringIO()):
     assert main([sys.argv[1], "--select", "SVI051", "--quiet"]) == 1  # imports what there is to import
+import pyro_fix.runner.interpreter  # and what errors are asked about
 os.setgroups([]); os.setegid(65534); os.seteuid(65534)
 sys.exit(main(sys.argv[2:]))
 """
