@@ -49,6 +49,8 @@ class Notebook(Source):
 
     def raw(self, text: str) -> str:
         """The same as characters, without a byte order mark."""
+        if text == self.text:
+            return self.json
         pieces, at = [], 0
         for cell, content in zip(self.cells, self._contents(text), strict=True):
             if content != cell.text:
@@ -56,8 +58,8 @@ class Notebook(Source):
                 at = cell.end
         return "".join([*pieces, self.json[at:]])
 
-    @property
-    def code(self) -> str:
+    @cached_property
+    def code(self) -> str:  # asked for once a finding
         """The text as Python can read it: the same lines, each node in the same place."""
         return self._joined([cell.code for cell in self._masked])
 
