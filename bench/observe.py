@@ -31,12 +31,13 @@ from pathlib import Path
 
 from measure import positive
 
+import pyro_fix
 from pyro_fix import notebook, sources
 from pyro_fix.analysis.project import Project, of_concern
 from pyro_fix.observation import Failure, Observation
 from pyro_fix.plans import Finder
 from pyro_fix.plans.tree import root_of
-from pyro_fix.runner import interpreter, run, target
+from pyro_fix.runner import home, interpreter, run, target
 from pyro_fix.runner.model import Deep, RunRequest, Target
 from pyro_fix.verify import RunPlan
 
@@ -53,6 +54,7 @@ WORDS = {
     "broken": "breaks by itself",
 }
 _PR_SET_CHILD_SUBREAPER = 36
+_BOOT = Path(pyro_fix.__file__).parent / "probe" / "boot.py"
 _VERSION = re.compile(r"^(\s*)assert pyro\.__version__.*$", re.M)
 _RAISED = re.compile(r"^([\w.]+)(?:: (.*))?$")
 #: ``python NAME ARGS`` and ``python -m NAME ARGS``, with folders at the end of the path as pyro-fix has them there.
@@ -69,10 +71,10 @@ runpy.run_module(name, run_name="__main__") if kind == "module" else runpy.run_p
 def plans(folders: Sequence[Path]) -> list[RunPlan]:
     """The programs of some folders."""
     read = {}
-    for path in sources.discover(folders):
+    for path in sources.discover(folders, lambda path, why: print(f"{path}: {why}", file=sys.stderr)):
         try:
-            source = of_concern(path.absolute(), path.read_bytes())
-        except (OSError, sources.SourceError):
+            source = of_concern(path.absolute(), sources.read_bytes(path))
+        except sources.SourceError:
             continue
         if source is not None:
             read[source.path] = source
@@ -180,7 +182,10 @@ class Traces:
             time.sleep(0.02)
         now = Traces.now(folders)
         words = [f"process {pid} ({now.processes[pid]})" for pid in sorted(started & now.processes.keys())]
-        return words + sorted({str(path) for path, _ in self.files ^ now.files})
+        # What programs are forked from stays, and its order: one for each place that a project may have to be shown.
+        words = [word for word in words if f"{_BOOT} --warm" not in word]
+        changed = {str(path) for path, _ in self.files ^ now.files}
+        return words + sorted(path for path in changed if not path.startswith(f"{home.orders()}{os.sep}warm-"))
 
 
 def below(folders: Sequence[Path]) -> Iterator[tuple[Path, int]]:
@@ -250,8 +255,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory() as private:
         # Nobody else writes here: what is found was left by a program.
-        home, scratch = Path(private, "home"), Path(private, "tmp")
-        for folder, variable in ((home, "HOME"), (scratch, "TMPDIR")):
+        users, scratch = Path(private, "home"), Path(private, "tmp")
+        for folder, variable in ((users, "HOME"), (scratch, "TMPDIR")):
             folder.mkdir()
             os.environ[variable] = str(folder)
         tempfile.tempdir = None
@@ -259,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         first.write_text(_FIRST, "utf-8")
         # Afterwards the process is there that the next ones are forked from.
         run(RunRequest(Target("script", str(first), (), first.parent, ""), python, steps=1))
-        watched = [*{root_of(folder / "file") for folder in folders}, home, scratch, Path("/dev/shm")]
+        watched = [*{root_of(folder / "file") for folder in folders}, users, scratch, Path("/dev/shm")]
         return measure(found, python, folders[0], watched, arguments)
 
 

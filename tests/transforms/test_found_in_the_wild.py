@@ -238,8 +238,8 @@ def guide(data):
     ("judged", "doubt"),
     [
         ("(losses[-10] - losses[-1]) / (losses[0] - losses[-1]) < 1e-4", ""),
-        ("losses[-1] / 100 < 1.5", "divides"),
-        ("sum(losses) / len(losses) / 100 < 1.5", "divides"),
+        ("losses[-1] / 100 < 1.5", "has done it another way"),
+        ("sum(losses) / len(losses) / 100 < 1.5", "has done it another way"),
         ("len(losses) > 500", ""),
         ("losses[-10] - losses[-1] < 1e-4", "compares"),
     ],
@@ -267,7 +267,9 @@ for step in range(1000):
         break
 """,
     )
-    if doubt:
+    if doubt == "has done it another way":
+        assert not outcome.findings
+    elif doubt:
         assert doubt in outcome.held_back
     else:
         assert outcome.finding.proposal.candidates
