@@ -112,7 +112,7 @@ def header(path: Path, cwd: Path) -> str:
 def repository(folder: str) -> str:
     """The top of the git repository that holds ``folder`` (both absolute); empty when there is none."""
     at = Path(folder)
-    return next((str(top) for top in (at, *at.parents) if (top / ".git").exists()), "")
+    return next((str(top) for top in (at, *at.parents) if os.path.exists(top / ".git")), "")  # noqa: PTH110 - no for what cannot be seen
 
 
 def _relative(path: str, folder: str) -> str:

@@ -97,7 +97,7 @@ def stake(file: File, start: Path, *, explicit: bool, listing: bool, given: Mapp
 
 def tree_of(file: File, start: Path, *, explicit: bool) -> Path:
     """The tree that holds ``start``, and the settings that were found above it."""
-    tree = next((folder for folder in (start, *start.parents) if (folder / ".git").exists()), start)
+    tree = next((folder for folder in (start, *start.parents) if os.path.exists(folder / ".git")), start)  # noqa: PTH110 - no for what cannot be seen
     found = file.path is not None and not explicit
     return file.root if found and tree.is_relative_to(file.root) else tree
 

@@ -59,7 +59,13 @@ class Started:
         self.tmp = folder / "tmp"
         environment = {**os.environ, "PYTHONPATH": str(folder / "site"), "TMPDIR": str(self.tmp)}
         self.child = subprocess.Popen(
-            [SCRIPT, "a.py"], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [SCRIPT, "a.py"],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup would have it ignored
         )
         assert self.child.stderr is not None
         word, _, number = self.child.stderr.readline().partition(" ")

@@ -68,4 +68,4 @@ def _root(path: Path) -> Path:
 
 
 def _is_marked(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in _MARKS)
+    return any(os.path.exists(folder / mark) for mark in _MARKS)  # noqa: PTH110 - no for what cannot be seen

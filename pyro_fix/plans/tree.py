@@ -24,7 +24,7 @@ MOST_HOPS = 4
 def root_of(path: Path) -> Path:
     """The folder of the project that a file belongs to; its own folder where nothing marks one."""
     folders = list(path.absolute().parents)
-    return next((folder for folder in folders if any((folder / name).exists() for name in _MARKERS)), folders[0])
+    return next((folder for folder in folders if any(os.path.exists(folder / name) for name in _MARKERS)), folders[0])  # noqa: PTH110
 
 
 class Tree:

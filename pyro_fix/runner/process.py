@@ -421,7 +421,7 @@ def _roots(target: Target, *, linked: bool = True) -> list[str]:
         folders.add(Path(os.path.realpath(script)).parent if linked else Path(os.path.realpath(script.parent)))
     roots = set()
     for folder in folders:
-        repository = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
+        repository = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent / ".git")), folder)  # noqa: PTH110
         roots |= {str(repository), str(folder)}
     return sorted(roots | {str(target.cwd.absolute())})
 
