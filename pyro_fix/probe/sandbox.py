@@ -61,7 +61,7 @@ def enter(policy: dict[str, Any], at_end: Callable[[], None] | None = None) -> l
     found = missing()
     _limit(policy)
     # The child has one thread, which landlock and seccomp need; this process stays outside and is the child's gate.
-    channel = gate.split([*policy["writable"], SHARED], at_end)
+    channel = gate.split(policy["writable"], at_end)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS: nothing that is started gets more rights than we have
     if FILES not in found:

@@ -32,8 +32,12 @@ def folder() -> Path:
         place = os.getpid(), folders.base()
         if _home is None or _home[:2] != place or not _home[2].is_dir():
             made = folders.make()
-            for part in ("runs", "loading", "orders"):
-                (made / part).mkdir()
+            try:
+                for part in ("runs", "loading", "orders"):
+                    (made / part).mkdir()
+            except OSError:
+                folders.remove(made)
+                raise
             _home = (*place, made)
             atexit.register(_remove, *_home)
         return _home[2]

@@ -12,12 +12,16 @@ from pathlib import Path
 
 from pyro_fix.observation import Failure
 from pyro_fix.probe.sandbox import NOT_KEPT
-from pyro_fix.runner import locked
+from pyro_fix.runner import folders, locked
 from pyro_fix.runner.model import Sandbox
 
 #: The sandbox that there is unless the user says otherwise.
 _LOCKED = Sandbox()
 _BIN = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+
+
+class _FullError(Exception):
+    """There is no space left to ask an interpreter."""
 
 
 class InterpreterError(Exception):
@@ -102,7 +106,10 @@ def check(python: Path, sandbox: Sandbox | None = _LOCKED) -> Interpreter | Fail
         changed = python.stat().st_mtime_ns
     except OSError as error:
         return Failure("no-pyro", f"{python} cannot be run: {error.strerror}")
-    return _check(python, changed, sandbox)
+    try:
+        return _check(python, changed, sandbox)
+    except _FullError:  # there may be space at another time
+        return Failure("killed", folders.no_space())
 
 
 @functools.lru_cache(maxsize=64)
@@ -114,6 +121,8 @@ def _check(python: Path, changed: int, sandbox: Sandbox | None) -> Interpreter |
         found = Interpreter(*answer)
         number = tuple(int(part) for part in found.version.split(".")[:2])
     except (OSError, ValueError, locked.NoAnswer) as error:
+        if isinstance(error, OSError) and folders.says_full(error):
+            raise _FullError from error
         if str(error).startswith(NOT_KEPT):
             return Failure("sandbox", str(error))
         return Failure("no-pyro", f"{python} is no Python that can be run: {error}")

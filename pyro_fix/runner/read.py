@@ -184,6 +184,8 @@ def observation(
 def _is_below(path: str, request: RunRequest, roots: Sequence[str]) -> bool:
     """Whether a file is one of the project: the cache reads all that the program says it has read."""
     absolute = os.path.normpath(request.target.cwd / path)
+    if any(os.path.realpath(absolute) == os.path.realpath(file) for file in request.overlay):
+        return True
     return any(absolute.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 

@@ -47,7 +47,7 @@ def end(made: str | None) -> None:
 
 def drop(made: str | None) -> None:
     """Remove a group if it is empty by now; else it is removed at the end."""
-    if made and groups.remove(made, 1):
+    if made and groups.remove(made, 5):
         _made.discard((os.getpid(), made))
 
 

@@ -30,6 +30,8 @@ _PATIENCE = 15.0
 _Key = tuple[int, Path, int, frozenset[tuple[str, str]], str]
 _numbers = itertools.count()
 _parents: dict[_Key, _Parent | None] = {}
+_leaving: list[_Parent] = []
+"""Those that have been told to end, and may have runs yet that they have forked."""
 _lock = threading.Lock()
 
 
@@ -98,6 +100,7 @@ class _Parent:
         """Start it, held to ``policy``; raises :class:`OSError` where that is not possible."""
         self.lost = False
         """Whether it has ended without being told to."""
+        self.owner = os.getpid()
         self._order = home.orders() / f"warm-{next(_numbers)}.json"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -163,6 +166,10 @@ class _Parent:
         """Let it end when it has nothing more to do."""
         self._orders.close()
 
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.poll() is not None
+
     def _drain(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as stream:
@@ -203,6 +210,9 @@ def _parent(
         return None
     key = os.getpid(), request.python, changed, frozenset(settings.items()), json.dumps(policy)
     with _lock:
+        for one in [one for one in _leaving if one.has_ended()]:
+            _leaving.remove(one)
+            one.end()
         parent = _parents.pop(key) if key in _parents else _start(request.python, boot, settings, policy)
         if parent is not None and parent.lost:
             parent.end()
@@ -213,6 +223,7 @@ def _parent(
             ended = _parents.pop(old)
             assert ended is not None
             ended.leave()
+            _leaving.append(ended)
     return parent
 
 
@@ -230,6 +241,9 @@ def end_all() -> None:
             if parent is not None and key[0] == os.getpid():
                 parent.end()
                 del _parents[key]
+        for one in [one for one in _leaving if one.owner == os.getpid()]:
+            one.end()
+            _leaving.remove(one)
 
 
 atexit.register(end_all)

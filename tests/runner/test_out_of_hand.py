@@ -14,7 +14,7 @@ import pytest
 
 from pyro_fix.observation import Failure
 from pyro_fix.probe import sandbox as probe
-from pyro_fix.runner import folders, groups, process, remains, warm
+from pyro_fix.runner import folders, groups, home, process, remains, warm
 from pyro_fix.runner.model import Sandbox
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
@@ -136,7 +136,10 @@ def test_what_a_program_holds_and_what_it_may_do_to_who_watches_it(run, project)
     above, pid = [], os.getppid()
     while pid > 1:
         above.append(pid)
-        pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+        try:
+            pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+        except OSError:  # which is refused as well
+            break
     import posix, resource, signal
     before = [posix.getpriority(os.PRIO_PROCESS, pid) for pid in above]
     cores = [posix.sched_getaffinity(pid) for pid in above]
@@ -242,7 +245,8 @@ def test_a_full_disk_is_told_before_a_run(small, project):
     seen = project.run("p.py")
     assert seen.failure == Failure("killed", f"no space left in {small}")
     assert project.output == []
-    assert [path.name for path in small.iterdir()] == ["full"]
+    assert list(home.runs().iterdir()) == []
+    assert {path.name for path in small.iterdir()} == {"full", home.folder().name}
 
 
 @locked
@@ -261,7 +265,8 @@ def test_a_disk_that_is_filled_is_told_after_the_run(small, project):
         """,
     )
     assert project.run("p.py").failure == Failure("killed", f"no space left in {small}")
-    assert list(small.iterdir()) == []
+    assert list(home.runs().iterdir()) == []
+    assert list(small.iterdir()) == [home.folder()]
 
 
 def test_a_full_folder_is_not_exchanged_for_the_users_own(small, monkeypatch):
@@ -275,5 +280,5 @@ def test_a_full_folder_is_not_exchanged_for_the_users_own(small, monkeypatch):
 
 def test_groups_of_this_process_are_gone_after_a_run(run):
     run("    os._exit(0)\n")
-    living = {parent._group for parent in warm._parents.values() if parent is not None}
+    living = {parent._group for parent in [*warm._parents.values(), *warm._leaving] if parent is not None}
     assert {path for _, path in remains._made if Path(path).exists()} <= living

@@ -419,7 +419,7 @@ def test_sockets_of_the_run_itself_are_connected(tmp_path, monkeypatch, forbidde
         other.bind("other")
         other.listen()
         policy = {{"writable": [os.path.abspath("in")], "readable": [], "own": [], "hidden": [], "network": False,
-                  "withheld": [], "memory": 1 << 33, "disk": 1 << 30, "processes": 9}}
+                  "others": [], "withheld": [], "memory": 1 << 33, "disk": 1 << 30, "processes": 9, "forks": False}}
         print(sandbox.enter(policy))
         os.chdir("in")
         for path in ("s", "../other", "nowhere", chr(0) + "abstract"):
