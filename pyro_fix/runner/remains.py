@@ -19,12 +19,18 @@ from pyro_fix.runner import folders, groups
 _PATIENCE = 10.0
 _numbers = itertools.count()
 _made: set[tuple[int, str]] = set()
+#: Those of them that were to go, and were not empty yet.
+_late: set[tuple[int, str]] = set()
 
 
 def group() -> str | None:
     """A new control group of this process, where that is to be had; ends those that others have left."""
     if not sys.platform.startswith("linux"):
         return None
+    for late in list(_late):
+        if groups.remove(late[1], 1):
+            _late.discard(late)
+            _made.discard(late)
     number = next(_numbers)
     if not number:
         groups.sweep(folders.left)
@@ -41,14 +47,18 @@ def end(made: str | None) -> None:
     """Kill what is in a group, and remove it."""
     if made:
         groups.kill(made)
-        if groups.remove(made):
-            _made.discard((os.getpid(), made))
+        _remove(made, 50)
 
 
 def drop(made: str | None) -> None:
     """Remove a group if it is empty by now; else it is removed at the end."""
-    if made and groups.remove(made, 5):
-        _made.discard((os.getpid(), made))
+    if made:
+        _remove(made, 5)
+
+
+def _remove(made: str, tries: int) -> None:
+    gone = groups.remove(made, tries)
+    (_made.discard if gone else _late.add)((os.getpid(), made))
 
 
 def leave(*, at_once: bool = False) -> None:

@@ -157,6 +157,9 @@ class _Parent:
         self.lost = True
         if self._group:
             groups.kill(self._group)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE)
+            remains.drop(self._group)
         else:
             self._process.kill()
             self._process.wait()
