@@ -267,6 +267,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_worker_dies_in_the_middle(cluster: Cluster, tmp_path: Path) -> None:
     folder = (tmp_path / "project").resolve()
     folder.mkdir()
