@@ -15,8 +15,9 @@ from . import system
 
 #: In the home folder what begins with a dot is settings, keys and histories; these are programs and their data.
 _OPEN_IN_HOME = """
-.asdf .cache .conda .condarc .config .cuda .data .fonts .julia .keras .local .mamba .matplotlib .micromamba .nix-profile
+.asdf .cache .conda .config .cuda .data .fonts .julia .keras .local .mamba .matplotlib .micromamba .nix-profile
 .nv .pixi .pyenv .pyro .rye .sklearn .theano .theanorc .torch .triton .uv .venv .venvs .virtualenvs"""
+_KEYS = (".ssh", ".aws", ".gnupg", ".kube", ".docker", ".azure", ".gsutil", ".netrc", ".pgpass", ".git-credentials")
 _OPEN_IN_CONFIG = ("fontconfig", "matplotlib", "numba", "torch", "user-dirs.dirs")
 _HIDDEN_BELOW_HOME = (
     ".cache/huggingface/token",
@@ -27,6 +28,9 @@ _HIDDEN_BELOW_HOME = (
     ".local/share/kwalletd",
     ".local/share/python_keyring",
     ".local/share/jupyter/runtime",
+    ".local/share/fish",
+    ".local/share/uv/credentials",
+    ".conda/aau_token",
     ".local/state",
 )
 _HIDDEN = (
@@ -44,7 +48,17 @@ _HIDDEN = (
 #: What others' processes leave in folders for temporary files: tickets, agents' and displays' sockets.
 _HIDDEN_IN_TMP = re.compile(r"krb5cc.*|ssh-.*|gpg-.*|\.(?:X11|ICE|XIM|Test|font)-unix|\.X\d+-lock|tmux-.*")
 #: Of the machine, and not of a process; others hold memory, messages and keyrings of the kernel.
-_HIDDEN_IN_PROC = ("kcore", "kmsg", "keys", "kpagecgroup", "kpagecount", "kpageflags", "kallsyms", "vmallocinfo")
+_HIDDEN_IN_PROC = (
+    "kcore",
+    "kmsg",
+    "keys",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "kallsyms",
+    "vmallocinfo",
+    "sysvipc",
+)
 #: Mounted disks lie here; all else below ``/run`` is sockets, and secrets handed to containers.
 _OPEN_IN_RUN = ("media", "mount")
 _CREDENTIALS = re.compile(rb"extraheader|://[^/\s@]+@", re.I)
@@ -144,7 +158,8 @@ def _secrets() -> Iterator[str]:
                 path = os.path.join(home, name)
                 yield path
                 target = os.path.realpath(path)
-                if target.startswith(os.path.join(home, "")):  # a link to where someone keeps such files together
+                # A link to where someone keeps such files together; keys are hidden wherever they lie.
+                if target.startswith(os.path.join(home, "")) or (name in _KEYS and target != "/"):
                     yield target
         config = os.path.join(home, ".config")
         yield from (os.path.join(config, name) for name in _names(config) if name not in _OPEN_IN_CONFIG)

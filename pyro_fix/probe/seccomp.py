@@ -32,8 +32,9 @@ _FORBIDDEN = """ptrace 101 117, process_vm_readv 310 270, process_vm_writev 311 
  settimeofday 164 170, clock_settime 227 112, clock_adjtime 305 266, adjtimex 159 171, bpf 321 280,
  perf_event_open 298 241, userfaultfd 323 282, keyctl 250 219, add_key 248 217, request_key 249 218,
  io_uring_setup 425 425, io_uring_enter 426 426, io_uring_register 427 427, open_by_handle_at 304 265,
- lookup_dcookie 212 18, syslog 103 116, vhangup 153 58, fanotify_init 300 262, shmget 29 194, msgget 68 186,
- semget 64 190, mq_open 240 180, mq_unlink 241 181"""
+ lookup_dcookie 212 18, syslog 103 116, vhangup 153 58, fanotify_init 300 262, shmget 29 194, shmat 30 196,
+ shmctl 31 195, msgget 68 186, msgsnd 69 189, msgrcv 70 188, msgctl 71 187, semget 64 190, semop 65 193, semctl 66 191,
+ semtimedop 220 192, mq_open 240 180, mq_unlink 241 181"""
 _JUDGED = """socket 41 198, socketpair 53 199, connect 42 203, ioctl 16 29, prlimit64 302 261, clone 56 220,
  clone3 435 435, open 2 -, openat 257 56, openat2 437 437, truncate 76 45, setpriority 141 140, ioprio_set 251 30,
  sched_setparam 142 118, sched_setscheduler 144 119, sched_setaffinity 203 122, sched_setattr 314 274"""

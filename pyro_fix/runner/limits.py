@@ -39,6 +39,7 @@ class Watch:
         self._disks = {folder: _used(folder) for folder in limits["folders"]}
         self._in_memory = [folder for folder in limits["folders"] if _is_memory(folder)]
         self._written = 0
+        self._tables = _memory().get("PageTables", 0)
         self._next_look = self._next_count = 0.0
 
     def exceeded(self) -> str:
@@ -69,8 +70,9 @@ class Watch:
         # At most this much of memory that has no one owner is the run's: the machine has no more of it than before.
         grown = max(shared, told.get("Shmem", 0) - self._system)
         # Forked processes share pages until they write to them: what is cheap to ask counts these for each.
-        if grown + sum(map(_resident, pids)) > memory:
-            shared += min(grown - shared, _nameless(pids))
+        tables = max(0, told.get("PageTables", 0) - self._tables)  # what maps nothing but much takes these alone
+        if grown + tables + sum(map(_resident, pids)) > memory:
+            shared += min(grown - shared, _nameless(pids)) + (sum(map(_tables, pids)) if tables else 0)
             if shared + sum(map(_resident, pids)) > memory and shared + sum(map(_own, pids)) > memory:
                 return f"took more than {_size(memory)} of memory (--memory)"
         if "MemAvailable" in told and told["MemAvailable"] < _LAST * told["MemTotal"]:
@@ -222,6 +224,17 @@ def _resident(pid: int) -> int:
         return (int(parts[1]) - int(parts[2])) * _PAGE
     except (ValueError, IndexError):
         return 0
+
+
+def _tables(pid: int) -> int:
+    """What the kernel needs to know of a process' memory."""
+    try:
+        for line in _read(f"/proc/{pid}/status").splitlines():
+            if line.startswith("VmPTE:"):
+                return int(line.split()[1]) * 1024
+    except (ValueError, IndexError):
+        pass
+    return 0
 
 
 def _own(pid: int) -> int:

@@ -447,6 +447,8 @@ def _environment(request: RunRequest, scratch: Path | None) -> dict[str, str]:
         # Asking CUDA itself whether it is there would make a later fork unsafe.
         PYTORCH_NVML_BASED_CUDA_CHECK="1",
     )
+    if request.sandbox:  # the user's own settings of git are withheld, without which git gives up
+        environment["GIT_CONFIG_GLOBAL"] = os.devnull
     if request.device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""
     if scratch is not None:

@@ -20,8 +20,8 @@ from pyro_fix.runner.model import RunRequest, Sandbox
 #: Words of a variable's name, between its underscores, that speak of something secret.
 _SECRET_WORDS = """
 APIKEY AUTH AUTHORIZATION AUTHTOKEN BEARER COOKIE COOKIES CREDENTIAL CREDENTIALS CREDS DSN JWT KEY KEYS
-LOGIN NETRC PASS PASSPHRASE PASSWD PASSWORD PASSWORDS PAT PRIVATE PSK PW PWD SECRET SECRETS SESSION SIGNATURE TOKEN
-TOKENS WEBHOOK WEBHOOKS XAUTHORITY"""
+LOGIN NETRC PASS PASSCODE PASSPHRASE PASSW PASSWD PASSWORD PASSWORDS PAT PIN PRIVATE PSK PW PWD SECRET SECRETS SESSION
+SIGNATURE TOKEN TOKENS WEBHOOK WEBHOOKS XAUTHORITY"""
 _SECRET_ENDS = """
 CONNECTIONSTRING CREDENTIALS CREDS KEY KEYFILE KEYS PASS PASSFILE PASSPHRASE PASSWD PASSWORD PASSWORDS PW PWD SECRET
 SECRETS TOKEN TOKENFILE TOKENS"""
@@ -55,7 +55,7 @@ _SECRET_VALUES = re.compile(
 )
 #: Files of a project that hold secrets, by their names.
 _SECRET_FILES = re.compile(
-    r"\.env|\.env\.(?!(?:example|sample|template|dist|defaults?)$).*|.+\.env|\.envrc|secrets?\.(?:toml|ya?ml|json)"
+    r"\.env|\.env[-_~].*|\.flaskenv|token\.(?:json|pickle)|auth\.json|\.env\.(?!(?:example|sample|template|dist|defaults?)$).*|.+\.env|\.envrc|secrets?\.(?:toml|ya?ml|json)"
     r"|credentials(?:\.json)?|client_secrets?.*\.json|.*service[-_]?account.*\.json|kaggle\.json|id_(?:rsa|dsa|ecdsa|ed25519)"
     r"|.+\.(?:p12|pfx|jks|keystore|kdbx|tfstate|tfvars)|kubeconfig"
     r"|[._]netrc|\.(?:npmrc|pypirc|git-credentials|pgpass|htpasswd|dockercfg|boto|s3cfg|my\.cnf|vault-token)",
@@ -66,8 +66,8 @@ _KEY_FILES = re.compile(r".+\.(?:pem|key|ppk)", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(rb"PRIVATE KEY|PuTTY-User-Key-File")
 #: Folders of what others wrote: certificates of authorities, examples.
 _NOT_OF_THE_PROJECT = {"site-packages", "dist-packages", "node_modules", "__pycache__"}
-#: Entries of a project that are looked at for such files: data sets can have very many.
-_MOST_ENTRIES = 50_000
+#: Entries of a project that are looked at for such files: data sets can have very many.  Folders beyond are withheld.
+_MOST_ENTRIES = 1_000_000
 _LEAST_MEMORY = 2 << 30
 _TEMPORARY = re.compile(r"pyro-fix-(?:[a-z]+-)*(?:\d+-\d+-)?\w{8}")
 #: Seconds for which it is known where a project's secrets lie.
@@ -103,9 +103,10 @@ def _is_secret(name: str, value: str) -> bool:
 def _has_secret_name(name: str) -> bool:
     if _PLAIN_NAMES.fullmatch(name):
         return False
-    words = set(re.split(r"[^A-Z0-9]+", name)) - set(_PLAIN_WORDS.split())
+    words = set(re.split(r"[^A-Z]+", name)) - set(_PLAIN_WORDS.split())  # KEY2 is one of several keys
     return (
-        not words.isdisjoint(_SECRET_WORDS.split())
+        any(part in name for part in ("SECRET", "PASSWORD", "CREDENTIAL"))
+        or not words.isdisjoint(_SECRET_WORDS.split())
         or any(word.endswith(tuple(_SECRET_ENDS.split())) for word in words)
         or name.startswith(tuple(_SECRET_FAMILIES.split()))
     )
@@ -222,7 +223,9 @@ def _other_runs(scratch: Path) -> list[str]:
 def _withheld(roots: Sequence[str], opened: Sequence[Path]) -> list[str]:
     """Files of the project that hold secrets, and that the user has not opened."""
     open_ = [os.path.realpath(path) for path in opened]
-    found = {path for root in roots for path in _secret_files(root, int(time.monotonic() // _WHILE))}
+    moment = int(time.monotonic() // _WHILE)
+    tops = {top for root in roots for top in (root, _outermost(root))}
+    found = {path for top in tops for path in (*_secret_files(top, moment), *_above(top, moment))}
     return sorted(path for path in found if not any(path == own or path.startswith(f"{own}{os.sep}") for own in open_))
 
 
@@ -239,8 +242,6 @@ def _secret_files(root: str, _: int) -> tuple[str, ...]:
         except OSError:
             continue
         left -= len(listed)
-        if any(entry.name == "pyvenv.cfg" for entry in listed):
-            continue
         for entry in listed:
             try:
                 if entry.is_dir(follow_symlinks=False):
@@ -250,7 +251,27 @@ def _secret_files(root: str, _: int) -> tuple[str, ...]:
                     found += [entry.path, os.path.realpath(entry.path)]  # a link can lead to where it really is
             except OSError:
                 continue
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys([*found, *waiting]))
+
+
+def _outermost(root: str) -> str:
+    """The outermost repository that a folder lies in: a submodule's secrets may be those of the whole."""
+    path = Path(os.path.realpath(root))
+    return str(next((top for top in reversed((path, *path.parents)) if os.path.exists(top / ".git")), path))  # noqa: PTH110
+
+
+@lru_cache(maxsize=64)
+def _above(root: str, _: int) -> tuple[str, ...]:
+    """Secret files in the folders above: whoever looks for settings looks there as well."""
+    found = []
+    for folder in Path(os.path.realpath(root)).parents:
+        try:
+            with os.scandir(folder) as entries:
+                names = [(entry.name, entry.path) for entry in islice(entries, _MOST_ENTRIES) if not entry.is_dir()]
+            found += [path for name, path in names if _is_secret_file(name, path)]
+        except OSError:
+            continue
+    return tuple(found)
 
 
 def _is_secret_file(name: str, path: str) -> bool:

@@ -161,6 +161,9 @@ ATTEMPTS = """
     attempt("others/process_vm_readv", lambda: native("process_vm_readv", ancestors[0], None, 0, None, 0, 0))
     attempt("others/setuid", lambda: native("setuid", 12345) if os.getuid() == 0 else 1 / 0)
     attempt("others/shared memory", lambda: native("shmget", 77, ctypes.c_size_t(4096), 0o1600))
+    attempt("secret/lists of shared memory", lambda: open("/proc/sysvipc/shm").read())
+    attempt("others/queues of messages", lambda: native("msgctl", 0, 3, ctypes.create_string_buffer(512)))
+    attempt("others/semaphores", lambda: native("semctl", 0, 0, 19, ctypes.create_string_buffer(512)))
 
     # What a program has every right to.
     def fine():
@@ -740,6 +743,10 @@ def test_the_environment_loses_its_secrets_and_nothing_else():
         "SSLKEYFILE",
         "SIGNINGKEYS",
         "SLACK_WEBHOOK_URL",
+        "API_KEY2",
+        "DB_PASSWORD1",
+        "MYSECRETVALUE",
+        "LOGIN_PIN",
         "X_JWT",
         "OAUTHTOKENS",
     ],
@@ -1128,3 +1135,33 @@ def test_a_project_that_may_be_written_to_is_still_the_project(project, normal):
     assert (project.folder / "state.txt").read_text() == "4", seen
     assert {Path(name).name for name in seen.loaded} == {"p.py", "state.txt"}
     assert seen.svis[0].where.startswith("p.py:")
+
+
+@pytest.mark.parametrize(
+    ("files", "run_in"),
+    [
+        ({".env": "", "pyvenv.cfg": ""}, ""),
+        ({"sub/.env": "", "sub/pyvenv.cfg": "", ".git/HEAD": ""}, ""),
+        ({".env": "", "sub/a.py": ""}, "sub"),
+        ({".env": "", ".git/HEAD": "", "sub/.git": "gitdir: x", "sub/a.py": ""}, "sub"),
+        ({"other/.env": "", ".git/HEAD": "", "sub/.git": "gitdir: x", "sub/a.py": ""}, "sub"),
+    ],
+)
+def test_nothing_of_a_strangers_opens_what_is_withheld(tmp_path, files, run_in):
+    """Neither a file that makes a folder look like an environment, nor a repository within the user's."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    secret = next(name for name in files if name.endswith(".env"))
+    assert str((tmp_path / secret).resolve()) in sandbox._withheld([str(tmp_path / run_in)], [])
+
+
+def test_folders_that_are_not_looked_into_are_withheld(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "_MOST_ENTRIES", 20)
+    for number in range(30):
+        (tmp_path / "aa").mkdir(exist_ok=True)
+        (tmp_path / "aa" / str(number)).touch()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".env").touch()
+    withheld = sandbox._withheld([str(tmp_path)], [])
+    assert str(tmp_path / "sub") in withheld or str(tmp_path / "sub" / ".env") in withheld

@@ -258,6 +258,11 @@ def test_groups_that_nobody_owns_are_removed(supervised, group):
         ("/dev/shm", "f = open('/dev/shm/pyro-fix-test', 'wb'); os.unlink(f.name)\n    f.write(b'x' * (300 << 20))"),
         ("own", "x = bytearray(300 << 20)"),
         (
+            "what the kernel needs to know of much that is mapped",
+            "m = mmap.mmap(-1, 1 << 37, flags=mmap.MAP_PRIVATE | 0x4000, prot=mmap.PROT_READ)\n"
+            "    for i in range(0, 1 << 37, 1 << 21): m[i]",
+        ),
+        (
             "by one that cannot be looked at",
             "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); f = os.memfd_create('x')\n"
             "    [os.write(f, b'x' * (1 << 20)) for _ in range(300)]",
