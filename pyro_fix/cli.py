@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyro_fix import __version__, config, internal, interruption
+from pyro_fix import __version__, config, internal, interruption, regular
 from pyro_fix.report import streams
 
 if TYPE_CHECKING:
@@ -258,6 +258,10 @@ def _page(name: str) -> Path:
         raise UserError(f"--report {name}: is a folder")
     if not path.parent.is_dir():
         raise UserError(f"--report {name}: there is no folder {path.parent}")
+    try:
+        regular.check_writable(path)
+    except OSError as error:
+        raise UserError(f"--report {name}: cannot be written: {error.strerror or error}") from error
     return path
 
 
