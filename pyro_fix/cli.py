@@ -314,7 +314,10 @@ def _options(given: dict[str, Any], file: str | None, trusted: bool, mode: Mode)
     settings, tree, trusted = _believed(settings, start, file is not None, listing, given, trusted)
     if mode == "list" and given["verify"] is None and "verify" not in settings.values:
         given = {**given, "verify": False}
-    options = replace(config.combine(settings, given), listing=mode == "list", tree=tree, trusted=trusted)
+    from pyro_fix import trust
+
+    trees = trust.trees(settings, given["paths"] or [], tree, explicit=file is not None)
+    options = replace(config.combine(settings, given), listing=mode == "list", trees=trees, trusted=trusted)
     if options.select or options.extend_select or options.ignore or options.thresholds:
         from pyro_fix import catalogue
 
