@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyro_fix import __version__, config, internal, interruption
+from pyro_fix import __version__, config, internal, interruption, regular
 from pyro_fix.report import streams
 
 if TYPE_CHECKING:
@@ -258,6 +258,10 @@ def _page(name: str) -> Path:
         raise UserError(f"--report {name}: is a folder")
     if not path.parent.is_dir():
         raise UserError(f"--report {name}: there is no folder {path.parent}")
+    try:
+        regular.check_writable(path)
+    except OSError as error:
+        raise UserError(f"--report {name}: cannot be written: {error.strerror or error}") from error
     return path
 
 
@@ -310,7 +314,10 @@ def _options(given: dict[str, Any], file: str | None, trusted: bool, mode: Mode)
     settings, tree, trusted = _believed(settings, start, file is not None, listing, given, trusted)
     if mode == "list" and given["verify"] is None and "verify" not in settings.values:
         given = {**given, "verify": False}
-    options = replace(config.combine(settings, given), listing=mode == "list", tree=tree, trusted=trusted)
+    from pyro_fix import trust
+
+    trees = trust.trees(settings, given["paths"] or [], tree, explicit=file is not None)
+    options = replace(config.combine(settings, given), listing=mode == "list", trees=trees, trusted=trusted)
     if options.select or options.extend_select or options.ignore or options.thresholds:
         from pyro_fix import catalogue
 

@@ -102,8 +102,9 @@ class Options:
     """``[tool.pyro-fix.bot]``, which only the bot reads (:mod:`pyro_fix.bot.settings`)."""
     refused: frozenset[str] = frozenset()
     """Fingerprints of findings that people have refused: they are left out.  Not a setting."""
-    tree: Path | None = None
-    """Outside of this folder nothing is changed but files that were named (:mod:`pyro_fix.trust`).  Not a setting."""
+    trees: tuple[Path, ...] = ()
+    """Outside of these folders nothing is changed but files that were named (:func:`pyro_fix.trust.trees`); empty means
+    no bounds.  Not a setting."""
     trusted: bool = False
     """Whether the user vouches for the tree (:mod:`pyro_fix.trust`).  Not a setting."""
     root: Path = field(default_factory=Path.cwd)

@@ -364,11 +364,11 @@ def _careful(proposal: Proposal, program: Program, state: _State, known: dict[in
 
 def _within(proposal: Proposal, options: Options) -> Proposal:
     """The proposal, held back where it would change files elsewhere: imports and links may lead anywhere."""
-    if options.tree is None:
+    if not options.trees:
         return proposal
     named = {path.absolute() for path in options.paths}
     for path in sorted({edit.path for candidate in proposal.candidates for edit in candidate.edits} - named):
-        if not path.resolve().is_relative_to(options.tree):
+        if not any(path.resolve().is_relative_to(tree) for tree in options.trees):
             return replace(proposal, candidates=(), held_back=OUTSIDE.format(path))
     return proposal
 

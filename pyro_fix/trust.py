@@ -38,7 +38,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,9 +97,23 @@ def stake(file: File, start: Path, *, explicit: bool, listing: bool, given: Mapp
 
 def tree_of(file: File, start: Path, *, explicit: bool) -> Path:
     """The tree that holds ``start``, and the settings that were found above it."""
-    tree = next((folder for folder in (start, *start.parents) if os.path.exists(folder / ".git")), start)  # noqa: PTH110 - no for what cannot be seen
+    tree = _repository(start) or start
     found = file.path is not None and not explicit
     return file.root if found and tree.is_relative_to(file.root) else tree
+
+
+def trees(file: File, given: Sequence[str], tree: Path, *, explicit: bool) -> tuple[Path, ...]:
+    """Where files may be changed: the tree of each given path by itself, so that none has a say beside it.
+
+    That is its repository, or where there is none what :func:`tree_of` says; ``tree``, where no path is given.
+    """
+    starts = {path if path.is_dir() else path.parent for path in map(Path, map(os.path.realpath, given))}
+    found = {_repository(start) or tree_of(file, start, explicit=explicit) for start in starts}
+    return tuple(sorted(found)) or (tree,)
+
+
+def _repository(start: Path) -> Path | None:
+    return next((folder for folder in (start, *start.parents) if os.path.exists(folder / ".git")), None)  # noqa: PTH110 - no for what cannot be seen
 
 
 def theirs(file: File, tree: Path) -> bool:

@@ -496,6 +496,10 @@ def test_a_report_is_written_beside_everything_else(project: Project) -> None:
         ("report", "must end in .html"),
         ("no/where/report.html", "there is no folder no/where"),
         ("folder.html", "is a folder"),
+        ("link.html", "cannot be written: it is a link, and may lead anywhere"),
+        ("nowhere.html", "cannot be written: it is a link, and may lead anywhere"),
+        ("out/x.html", "cannot be written: {}/out is a link, and may lead anywhere"),
+        ("pipe.html", "cannot be written: it is no regular file"),
     ],
 )
 def test_a_report_that_cannot_be_written_is_told_before_anything_is_run(
@@ -503,6 +507,13 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_run(
 ) -> None:
     project.write(a="crash\n")
     (project.folder / "folder.html").mkdir()
+    theirs = project.folder.parent / "theirs"
+    theirs.mkdir()
+    (theirs / "x.html").write_text("kept")
+    for link, target in (("link.html", "x.html"), ("nowhere.html", "y.html"), ("out", "")):
+        (project.folder / link).symlink_to(theirs / target)
+    os.mkfifo(project.folder / "pipe.html")
     code, out, err = project.run("--diff", "--report", name)
-    assert (code, out, err) == (2, "", f"pyro-fix: --report {name}: {reason}\n")
+    assert (code, out, err) == (2, "", f"pyro-fix: --report {name}: {reason.format(project.folder)}\n")
     assert project.read() == "crash\n"
+    assert [(path.name, path.read_text()) for path in theirs.iterdir()] == [("x.html", "kept")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -309,13 +310,38 @@ def test_apply_changes_nothing_that_a_link_leads_to(tree: Tree) -> None:
     assert other.read_text() != TRAIN, "a file that is named is meant"
 
 
+@pytest.mark.parametrize("shared", ["", "settings"])
+@pytest.mark.parametrize("repositories", [False, True])
+def test_each_given_path_has_bounds_of_its_own(tree: Tree, shared: str, repositories: bool) -> None:
+    shutil.rmtree(tree.folder / ".git", ignore_errors=True)
+    for name in ("mine/m.py", "theirs/.git/x", "victim/v.py", "mine/.git/x"):
+        (tree.folder / name).parent.mkdir(parents=True, exist_ok=True)
+    victim = tree.folder / "victim/v.py"
+    victim.write_text(TRAIN)
+    tree.write("mine/m.py", TRAIN)
+    (tree.folder / "theirs/l.py").symlink_to("../victim/v.py")
+    (tree.folder / "theirs/m.py").symlink_to("../mine/m.py")
+    if not repositories:
+        for name in ("mine", "theirs"):
+            (tree.folder / name / ".git").rmdir()
+    if shared:
+        tree.settings("quiet = false")
+    done = tree.run("--apply", "--no-verify", "mine", "theirs")
+    bounded = repositories or not shared  # a folder with settings is one project, unless its parts are repositories
+    assert (victim.read_text() == TRAIN) == bounded, done.stderr
+    assert ("theirs/l.py, outside of the folder that was scanned" in done.stderr) == bounded
+    assert (tree.folder / "mine/m.py").read_text() != TRAIN
+    tree.run("--apply", "--no-verify", "mine", "theirs/l.py")
+    assert victim.read_text() != TRAIN, "a file that is named is meant"
+
+
 def test_nor_what_an_import_leads_to(tree: Tree) -> None:
     inside, outside = tree.folder / "train.py", tree.folder.parent / "other.py"
     for edited, held_back in (((inside,), False), ((inside, outside), True)):
         candidate = Candidate(tuple(Edit(path, 0, 0, "") for path in edited), Promise.RUNS_CLEAN, "a fix")
         proposal = Proposal("SVI051", "a-rule", 5, inside, 1, 1, "a finding", (candidate,))
-        assert bool(engine._within(proposal, Options(tree=tree.folder)).held_back) == held_back
-        named = Options(paths=(inside, outside), tree=tree.folder)
+        assert bool(engine._within(proposal, Options(trees=(tree.folder,))).held_back) == held_back
+        named = Options(paths=(inside, outside), trees=(tree.folder,))
         assert engine._within(proposal, named) == engine._within(proposal, Options()) == proposal
 
 

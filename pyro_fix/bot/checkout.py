@@ -14,6 +14,8 @@ from pathlib import Path
 from pyro_fix.bot.plan import PlanError
 
 _QUIET = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no-optional-locks", "--literal-pathspecs")
+#: Seconds that git may take: a checkout may hold pipes, and files without end, in place of its own.
+PATIENCE = 60.0
 #: No protocol has this name, so none is allowed, whatever the configuration says.
 _ALONE = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat"}
 
@@ -47,10 +49,17 @@ def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *_QUIET, *arguments]
     try:
         done = subprocess.run(
-            command, capture_output=True, check=False, stdin=subprocess.DEVNULL, env={**os.environ, **_ALONE}
+            command,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **_ALONE},
+            timeout=PATIENCE,
         )
     except FileNotFoundError:
         raise PlanError("git is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise PlanError(f"{folder}: git {arguments[0]} took longer than {PATIENCE:g} seconds") from None
     if done.returncode:
         words = " ".join(done.stderr.decode(errors="replace").split()) or f"git {arguments[0]} failed"
         raise PlanError(f"{folder}: {words.removeprefix('fatal: ')}")

@@ -189,7 +189,10 @@ def _plan(options_of: OptionsOf, rest: list[str], out: Path, group_by: str | Non
     plans.check_folder(out)  # before anything is run
     made, result = _make(options, chosen, _read_refused(refused) if refused is not None else frozenset())
     plans.write(made, out)
-    html.write(out / "report.html", html.document(result, Path.cwd(), "diff", True))
+    try:
+        html.write(out / plans.PAGE, html.document(result, Path.cwd(), "diff", True))
+    except OSError as error:
+        raise plans.PlanError(f"{out / plans.PAGE}: cannot be written: {error.strerror or error}") from error
     streams.out(f"{out}: {_counted(made)}, at {made.base[:12]}")
     return 0
 
@@ -283,13 +286,18 @@ def _show(plan: Plan, chosen: Settings) -> int:
 
 
 def _refused(out: Path, access: Callable[[], Forge], given: dict[str, Any], file: str | None, trusted: bool) -> int:
+    from pyro_fix import regular
     from pyro_fix.bot import memory
     from pyro_fix.bot.plan import PlanError
 
     chosen = _settings_here(file, trusted, given)
+    try:
+        regular.check_writable(out)  # before anybody is asked
+    except OSError as error:
+        raise PlanError(f"{out}: cannot be written: {error.strerror or error}") from error
     found = sorted(memory.refused(access().pulls(chosen.branch_prefix)))
     try:
-        out.write_text(json.dumps(found) + "\n", encoding="utf-8")
+        regular.write(out, f"{json.dumps(found)}\n".encode())
     except OSError as error:
         raise PlanError(f"{out}: cannot be written: {error.strerror or error}") from error
     streams.out(f"{out}: {len(found)} refused")

@@ -12,19 +12,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
-from pyro_fix import __version__
+from pyro_fix import __version__, regular
 from pyro_fix.report.json import dumps
 
 #: Raised when the form of ``plan.json`` changes.
 SCHEMA = 1
 #: Bytes of ``plan.json``, and of a changed file, that are read at most.
 MOST_JSON, MOST_FILE = 64 * 2**20, 16 * 2**20
+#: The page for people beside the plan.
+PAGE = "report.html"
 SUFFIXES = (".py", ".pyi", ".ipynb")
 
 GroupBy = Literal["rule", "file", "all"]
@@ -108,29 +112,62 @@ class Plan:
 
 def write(plan: Plan, folder: Path) -> None:
     """Write ``plan`` to ``folder``, which may hold an older plan and nothing else; raises :class:`PlanError`."""
-    check_folder(folder)
+    old = check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "plan.json").unlink(missing_ok=True)  # first out, last in: half a plan is none
-        for old in [*folder.glob("*.patch"), *folder.glob("files/*")]:
-            old.unlink()
+        for name in sorted(old, key=lambda name: name != "plan.json"):  # first out, last in: half a plan is none
+            (folder / name).unlink()
         (folder / "files").mkdir(exist_ok=True)
         for number, group in enumerate(plan.groups, 1):
             for file in group.files:
-                (folder / "files" / file.blob).write_bytes(file.data)
-            (folder / _patch_name(number, group.key)).write_bytes(group.patch)
-        (folder / "plan.json").write_text(dumps(_document(plan)) + "\n", encoding="utf-8")
+                regular.write(folder / "files" / file.blob, file.data)
+            regular.write(folder / _patch_name(number, group.key), group.patch)
+        regular.write(folder / "plan.json", f"{dumps(_document(plan))}\n".encode())
     except OSError as error:
         raise PlanError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
-def check_folder(folder: Path) -> None:
-    """Raise :class:`PlanError` where ``folder`` is a file, or holds something else than a plan."""
+def check_folder(folder: Path) -> set[str]:
+    """The files of the older plan in ``folder``, relative to it: a new one may take their place.
+
+    Raises :class:`PlanError` where anything else is there.  The folder may have come with the repository that is
+    looked at, so no name is taken for ours but those that a valid plan gives, and no link is followed.
+    """
     try:
-        if folder.exists() and any(folder.iterdir()) and not (folder / "plan.json").is_file():
-            raise PlanError(f"{folder}: holds other files than a plan: name a new folder")
+        link = regular.link_in(folder)
+        if link is not None:
+            raise PlanError(f"{folder}: {link} is a link, and may lead anywhere: name another folder")
+        held = _held(folder) if folder.exists() else set()
     except OSError as error:
         raise PlanError(f"{folder}: cannot hold a plan: {error.strerror or error}") from error
+    if held:
+        try:
+            plan = read(folder)
+        except PlanError as error:
+            raise PlanError(f"{folder}: holds other files than a plan: name a new folder ({error})") from error
+        odd = sorted(held - _names(plan))
+        if odd:
+            raise PlanError(f"{folder}: holds other files than a plan: name a new folder ({odd[0]!r} is none of ours)")
+    return held
+
+
+def _held(folder: Path) -> set[str]:
+    """Every file of a folder and of its ``files``; raises :class:`PlanError` for what is no regular file."""
+    found = set()
+    for prefix in ("", "files/"):
+        with os.scandir(folder / prefix) if not prefix or (folder / prefix).exists() else nullcontext(()) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    found.add(f"{prefix}{entry.name}")
+                elif prefix or entry.name != "files" or not entry.is_dir(follow_symlinks=False):
+                    raise PlanError(f"{folder}: {prefix + entry.name!r} is no file of a plan: name a new folder")
+    return found
+
+
+def _names(plan: Plan) -> set[str]:
+    """The files that a plan may consist of, relative to its folder."""
+    patches = {_patch_name(number, group.key) for number, group in enumerate(plan.groups, 1)}
+    return {"plan.json", PAGE, *patches, *(f"files/{file.blob}" for group in plan.groups for file in group.files)}
 
 
 def _patch_name(number: int, key: str) -> str:
@@ -159,9 +196,10 @@ def read(folder: Path) -> Plan:
     """The plan in ``folder``; raises :class:`PlanError` where it is none, or names what no plan may change."""
     path = folder / "plan.json"
     try:
-        if path.stat().st_size > MOST_JSON:
+        data = regular.read(path, MOST_JSON + 1)
+        if len(data) > MOST_JSON:
             raise PlanError(f"{path}: is too large for a plan")
-        document = json.loads(path.read_bytes())
+        document = json.loads(data)
     except OSError as error:
         raise PlanError(f"{folder}: holds no plan: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pyro_fix import __version__, catalogue
+from pyro_fix import __version__, catalogue, regular
 from pyro_fix.diffs import of_change
 from pyro_fix.report import rules, text
 from pyro_fix.report.curves import Side, figure
@@ -34,20 +33,8 @@ _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 
 
 def write(path: Path, page: str) -> None:
-    """Put the page at ``path``, whole or not at all, and through a link; raises :class:`OSError`."""
-    path = Path(os.path.realpath(path))
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".pyro-fix-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
+    """Put the page at ``path``, whole or not at all, and never through a link; raises :class:`OSError`."""
+    regular.write(path, page.encode())
 
 
 def document(result: Result, cwd: Path, mode: text.Mode, verified: bool) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,69 @@ def test_an_older_plan_gives_way_and_nothing_else_does(tmp_path: Path) -> None:
     (tmp_path / "mine" / "file").touch()
     with pytest.raises(PlanError, match="name a new folder"):
         plan.write(PLAN, tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"plan.json": "{}", "files": Path("docs")},
+        {"plan.json": "{}", "report.html": Path("docs/x")},
+        {"plan.json": "{}"},
+        {"": Path("docs")},
+        {"": Path("nowhere")},
+        {"ours": ..., "files": Path("docs")},
+        {"ours": ..., "report.html": Path("docs/x")},
+        {"ours": ..., "plan.json": Path("docs/x")},
+        {"ours": ..., "1-all.patch": Path("docs/x")},
+        {"ours": ..., "2-mine.patch": "mine"},
+        {"ours": ..., "files/" + "1" * 40: "mine"},
+        {"ours": ..., "files/mine": "mine"},
+        {"ours": ..., "more/mine": "mine"},
+    ],
+)
+def test_a_folder_that_came_with_the_repository_is_left_alone(
+    tmp_path: Path, planted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs, repository = tmp_path / "docs", tmp_path / "repository"
+    docs.mkdir()
+    repository.mkdir()
+    (docs / "x").write_text("kept")
+    monkeypatch.chdir(repository)
+    if planted.pop("ours", None):
+        plan.write(PLAN, Path("plan"))
+    for name, content in planted.items():
+        path = repository / "plan" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        path.write_text(content) if isinstance(content, str) else path.symlink_to(tmp_path / content)
+    before = _all(tmp_path)
+    for act in (plan.check_folder, lambda folder: plan.write(PLAN, folder)):
+        with pytest.raises(PlanError) as caught:
+            act(Path("plan"))
+        assert "\n" not in str(caught.value) and _all(tmp_path) == before
+
+
+def test_a_folder_above_is_no_link_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "repository/.git").mkdir(parents=True)
+    (tmp_path / "repository/out").symlink_to("../docs")
+    (tmp_path / "mine").symlink_to("docs")  # outside: the user's own
+    for folder, name in (("repository", "out/plan"), (".", "repository/out/plan")):
+        monkeypatch.chdir(tmp_path / folder)
+        with pytest.raises(PlanError, match="is a link"):
+            plan.write(PLAN, Path(name))
+    monkeypatch.chdir(tmp_path / "repository")
+    plan.write(PLAN, Path("../mine/plan"))
+    assert plan.read(tmp_path / "docs/plan") == PLAN
+
+
+def _all(folder: Path) -> dict[str, object]:
+    return {
+        str(path): path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
 
 
 def test_the_blob_is_what_git_says(tmp_path: Path) -> None:

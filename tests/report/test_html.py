@@ -187,8 +187,11 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
     link = tmp_path / "link.html"
     link.symlink_to(path)
-    html.write(link, "new")
-    assert link.is_symlink() and path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) & 0o600 == 0o600
+    with pytest.raises(OSError, match="is a link"):
+        html.write(link, "new")
+    assert link.is_symlink() and path.read_text() == "old"
+    html.write(path, "new")
+    assert path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) & 0o600 == 0o600
 
 
 # Charts.
