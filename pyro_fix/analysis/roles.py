@@ -124,23 +124,23 @@ def _of_autoguide(made: Made) -> list[Part]:
 APPENDED = "[appended]"
 
 
-def lineage(cls: Class) -> Iterator[Class]:
-    """A class and the project's classes that it derives from."""
-    yield cls
-    for base in cls.bases:
-        if isinstance(base, Class):
-            yield from lineage(base)
+def lineage(cls: Class) -> list[Class]:
+    """A class and the project's classes that it derives from, in Python's order."""
+    return cls.lineage()
+
+
+def _libraries(cls: Class) -> Iterator[str]:
+    """The classes of libraries that a class of the project derives from."""
+    return (base.name for known in cls.lineage() for base in known.bases if isinstance(base, Library))
 
 
 def inherited(cls: Class, method: FunctionNode, name: str) -> Value | None:
-    """What ``super().name`` is in ``method``, of an object of ``cls``; ``None`` where no class of the project has it.
-
-    Bases are asked from left to right, which for plain inheritance is Python's order.
-    """
-    bases = [base for base in cls.bases if isinstance(base, Class)]
-    if any(isinstance(member, Function) and member.node is method for member in cls.members.values()):
-        return next((found for base in bases if (found := base.member(name)) is not None), None)
-    return next((found for base in bases if (found := inherited(base, method, name)) is not None), None)
+    """What ``super().name`` is in ``method``, of an object of ``cls``; ``None`` where no class of the project has it."""
+    known = iter(cls.lineage())
+    for owner in known:
+        if any(isinstance(member, Function) and member.node is method for member in owner.members.values()):
+            break
+    return next((later.members[name] for later in known if name in later.members), None)
 
 
 def repeats(decorator: Value) -> bool:
@@ -157,10 +157,7 @@ def repeats(decorator: Value) -> bool:
 
 def is_lightning(cls: Class) -> bool:
     """Whether a class is one of PyTorch Lightning, which calls its methods."""
-    return any(
-        is_lightning(base) if isinstance(base, Class) else isinstance(base, Library) and _is_hooked(base.name)
-        for base in cls.bases
-    )
+    return any(map(_is_hooked, _libraries(cls)))
 
 
 def _is_hooked(name: str) -> bool:
@@ -170,9 +167,4 @@ def _is_hooked(name: str) -> bool:
 
 def inherits(cls: Class, name: str) -> bool:
     """Whether a class of the project derives from a class of a library."""
-    for base in cls.bases:
-        if isinstance(base, Library) and base.name == name:
-            return True
-        if isinstance(base, Class) and inherits(base, name):
-            return True
-    return False
+    return name in _libraries(cls)
