@@ -135,7 +135,7 @@ def _libraries(cls: Class) -> Iterator[str]:
 
 
 def inherited(cls: Class, method: FunctionNode, name: str) -> Value | None:
-    """What ``super().name`` is in ``method``, of an object of ``cls``; ``None`` where no class of the project has it."""
+    """What ``super().name`` is in ``method``, of an object of ``cls``; ``None`` where the project has none."""
     known = iter(cls.lineage())
     for owner in known:
         if any(isinstance(member, Function) and member.node is method for member in owner.members.values()):
