@@ -407,6 +407,9 @@ def guide(data):
 SVI(model, guide, Adam({'lr': 0.1}), Trace_ELBO())
 """
 PARAM = "class A0:\n    def f(self):\n        return pyro.param('c', torch.tensor(1.))\nclass B0: pass\n"
+HANDLERS = "if aJ:\n    mI = pyro.poutine.scale(mJ, 2.)\nelse:\n    mI = pyro.poutine.mask(mJ, True)\n"
+LISTS = "from pyro.infer.autoguide import AutoGuideList\ndef m(): pass\ng0 = AutoNormal(m)\n"
+ENDS = "SVI(m, g40, Adam({'lr': 0.1}), Trace_ELBO())\n"
 
 
 def ladder(text: str, count: int = 40) -> str:
@@ -421,8 +424,10 @@ def ladder(text: str, count: int = 40) -> str:
         "f0 = lambda x: x\n" + ladder("fI = lambda x: fJ(x) + fJ(x)\n") + MODEL,
         PARAM + ladder("class AI(AJ, BJ): pass\nclass BI(AJ): pass\n"),
         PARAM + ladder("class AI(AJ, BJ):\n    def g(self): return super().g()\nclass BI(AJ): pass\n") + "A40().g()\n",
+        "def m0(d): pass\n" + ladder(HANDLERS) + "SVI(m40, m40, Adam({'lr': 0.1}), Trace_ELBO())\n",
+        LISTS + ladder("gI = AutoGuideList(m)\ngI.append(gJ)\ngI.append(gJ)\n") + ENDS,
     ],
-    ids=["functions", "lambdas", "classes", "super"],
+    ids=["functions", "lambdas", "classes", "super", "handlers", "guides"],
 )
 def test_what_is_reached_in_many_ways_is_read_once(folder: Path, text: str) -> None:
     (folder / "a.py").write_text(PREAMBLE + text)

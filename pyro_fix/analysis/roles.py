@@ -28,6 +28,8 @@ _PLAIN = frozenset(
     {"builtins.staticmethod", "builtins.classmethod", "functools.wraps", "torch.no_grad", "torch.enable_grad"}
     | {"pyro.nn.pyro_method", "pyro.infer.autoguide.guides.prototype_hide_fn"}
 )
+#: How many wrappers, lists of guides and functions may be met on all ways from a model or guide to what runs.
+MOST_WAYS = 256
 EASY_GUIDE = "pyro.contrib.easyguide.EasyGuide"
 
 
@@ -64,7 +66,29 @@ def wrapped(made: Made) -> Value | None:
 
 def parts_of(value: Value | None) -> list[Part]:
     """Everything that may run when ``value``, a model or a guide, is called."""
+    if not _is_plain(value):
+        return [Part(None, unknown="too many programs may be behind it")]
     return [part for option in options(value) for part in _parts(option)]
+
+
+def _is_plain(value: Value | None) -> bool:
+    """Whether few enough ways lead through wrappers and lists of guides to what runs that each can be looked at."""
+    stack, count = [*options(value)], 0
+    while stack:
+        current = stack.pop()
+        count += 1
+        if count > MOST_WAYS:
+            return False
+        if isinstance(current, Made):
+            inner = (wrapped(current), current.argument(1, "guide") if current.name.startswith(AUTOGUIDES) else None)
+            stack.extend(option for one in (*inner, *_appended(current)) for option in options(one))
+    return True
+
+
+def _appended(made: Made) -> list[Value]:
+    """The parts of an ``AutoGuideList``."""
+    found = getattr(made, "_attributes", {}).get(APPENDED)
+    return found.items if isinstance(found, Collection) else []
 
 
 def functions_of(value: Value | None) -> Iterator[FunctionNode]:
@@ -114,9 +138,7 @@ def _of_autoguide(made: Made) -> list[Part]:
     if last == "AutoCallable":
         return parts_of(made.argument(1, "guide"))
     if last == "AutoGuideList":
-        found = getattr(made, "_attributes", {}).get(APPENDED)
-        inner = found.items if isinstance(found, Collection) else []
-        return [Part(made), *(part for item in inner for part in parts_of(item))]
+        return [Part(made), *(part for item in _appended(made) for part in parts_of(item))]
     return [Part(made)]
 
 
