@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", re.IGNORECASE)
+_QUOTED = re.compile(rb'"[^"]*"|\'[^\']*\'')
 _DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?|mps")
 _EXECUTOR = re.compile(r"local|dask(\+tls)?://(\[[0-9A-Fa-f:]+\]|[\w.-]+):[0-9]{1,5}")
+
+#: A settings file that is longer, or has a longer line, or a key with more dots, is none that a person wrote;
+#: TOML's parser takes quadratic time and much memory for some.
+MOST_BYTES = 1_000_000
+LONGEST_LINE = 10_000
+MOST_DOTS = 100
 
 Format = Literal["text", "json"]
 
@@ -161,19 +168,13 @@ def _is_file(path: Path) -> bool:
 def read(path: Path) -> File | None:
     """Read one ``pyproject.toml``; None when it has no ``[tool.pyro-fix]``."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if b"pyro-fix" not in data:  # Spares most projects the import of a TOML parser.
+    if b"pyro-fix" not in data and len(data) <= MOST_BYTES:  # Spares most projects the import of a TOML parser.
         return None
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        document: dict[str, Any] = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+    document = parse(data, path)
     tool = document.get("tool", {})
     table = tool.get("pyro-fix") if isinstance(tool, dict) else None
     if table is None:
@@ -182,6 +183,37 @@ def read(path: Path) -> File | None:
         raise ConfigError(f"{path}: tool.pyro-fix must be a table")
     root = path.parent.resolve()
     return File(root, dict(_checked(table, str(path), root)), path.absolute())
+
+
+def parse(data: bytes, path: Path) -> dict[str, Any]:
+    """What a file of settings holds; raises :class:`ConfigError` where it cannot be read in reasonable time."""
+    if problem := _beyond_reason(data):
+        raise ConfigError(f"{path}: cannot be read as settings: {problem}")
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+    except (RecursionError, MemoryError):
+        raise ConfigError(f"{path}: cannot be read as settings: is nested too deeply") from None
+    except ValueError:  # of Python's own, which bounds the digits of a number
+        raise ConfigError(f"{path}: cannot be read as settings: a number has too many digits") from None
+
+
+def _beyond_reason(data: bytes) -> str:
+    """Why a file of settings is not given to the parser; empty where it is."""
+    if len(data) > MOST_BYTES:
+        return f"is longer than {MOST_BYTES} bytes"
+    for number, line in enumerate(data.splitlines(), 1):
+        if len(line) > LONGEST_LINE:
+            return f"line {number} is longer than {LONGEST_LINE} bytes"
+        key = _QUOTED.sub(b"", line).partition(b"#")[0]  # the dots of a string or comment are no key's
+        if key.count(b".") > MOST_DOTS and (b"=" in key or key.lstrip().startswith(b"[")):
+            return f"line {number} has more than {MOST_DOTS} dots"
+    return ""
 
 
 def _checked(table: Mapping[str, object], origin: str, root: Path) -> Iterator[tuple[str, object]]:

@@ -43,7 +43,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pyro_fix.config import ConfigError, File, cores
+from pyro_fix.config import ConfigError, File, cores, parse
 from pyro_fix.visible import in_line
 
 #: What a stranger may ask for of what costs time; of memory half of the machine's, as by default.
@@ -211,14 +211,7 @@ def known(tree: Path) -> Known:
 
 
 def _folders(data: bytes, file: Path) -> dict[Path, bool]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        table = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{file}: is not valid TOML: {error}") from error
+    table = parse(data, file)
     found: dict[Path, bool] = {}
     for key, value in table.items():
         if key not in ("trusted", "untrusted"):

@@ -158,6 +158,13 @@ def test_paths_are_shown_from_the_working_folder(tmp_path: Path, monkeypatch: py
         ("python = 3", "must be the path of a Python interpreter"),
         ("python = '.'", "a folder without an interpreter"),
         ("steps = ", "is not valid TOML"),
+        ("a." * 4_000 + "a = 1", "cannot be read as settings: line 4 has more than 100 dots"),
+        ("[" + "a." * 4_000 + "a]", "cannot be read as settings: line 4 has more than 100 dots"),
+        ("a." * 50_000 + "a = 1", "cannot be read as settings: line 4 is longer than 10000 bytes"),
+        ("# a line\n" * 120_000, "cannot be read as settings: is longer than 1000000 bytes"),
+        ("steps = " + "9" * 5_000, "cannot be read as settings: a number has too many digits"),
+        ("paths = " + "[" * 5_000, "cannot be read as settings: is nested too deeply"),
+        ("paths = [\n" + "[\n" * 50_000, "cannot be read as settings: is nested too deeply"),
         ("memory = 8", "tool.pyro-fix.memory must be a size such as '8GiB', not 8"),
         ("memory = 'much'", "must be a size such as '8GiB', not 'much'"),
         ("memory = '0 GB'", "must be a size such as '8GiB', not '0 GB'"),
@@ -175,6 +182,12 @@ def test_mistakes_are_one_clear_line(tmp_path: Path, table: str, message: str) -
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "pyproject.toml") in str(caught.value)
+
+
+def test_dots_that_are_no_keys_are_welcome(tmp_path: Path) -> None:
+    dots = "." * 200
+    write(tmp_path, f'exclude = [\'{dots}\']  # {dots}\n[tool.other]\nx = """\n{dots}\n"""')
+    assert load(tmp_path).values == {"exclude": (dots,)}
 
 
 def test_the_table_must_be_a_table(tmp_path: Path) -> None:

@@ -395,10 +395,60 @@ def test_a_cell_that_is_nested_too_deeply(folder: Path) -> None:
     assert len(result.changes) == 2
 
 
+# -- many ways through few definitions -------------------------------------------------------------------------------
+
+MODEL = """\
+def model(data):
+    f40(data)
+    pyro.sample('z', dist.Normal(0., 1.))
+    pyro.sample('x', dist.Normal(0., 1.), obs=data)
+def guide(data):
+    pyro.sample('y', dist.Normal(0., 1.))
+SVI(model, guide, Adam({'lr': 0.1}), Trace_ELBO())
+"""
+PARAM = "class A0:\n    def f(self):\n        return pyro.param('c', torch.tensor(1.))\nclass B0: pass\n"
+HANDLERS = "if aJ:\n    mI = pyro.poutine.scale(mJ, 2.)\nelse:\n    mI = pyro.poutine.mask(mJ, True)\n"
+LISTS = "from pyro.infer.autoguide import AutoGuideList\ndef m(): pass\ng0 = AutoNormal(m)\n"
+ENDS = "SVI(m, g40, Adam({'lr': 0.1}), Trace_ELBO())\n"
+
+
+def ladder(text: str, count: int = 40) -> str:
+    """A definition that names the one before it, J, more than once, as often as is asked."""
+    return "".join(text.replace("I", str(i + 1)).replace("J", str(i)) for i in range(count))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f0(x): return x\n" + ladder("def fI(x):\n    fJ(x)\n    return fJ(x)\n") + MODEL,
+        "f0 = lambda x: x\n" + ladder("fI = lambda x: fJ(x) + fJ(x)\n") + MODEL,
+        PARAM + ladder("class AI(AJ, BJ): pass\nclass BI(AJ): pass\n"),
+        PARAM + ladder("class AI(AJ, BJ):\n    def g(self): return super().g()\nclass BI(AJ): pass\n") + "A40().g()\n",
+        "def m0(d): pass\n" + ladder(HANDLERS) + "SVI(m40, m40, Adam({'lr': 0.1}), Trace_ELBO())\n",
+        LISTS + ladder("gI = AutoGuideList(m)\ngI.append(gJ)\ngI.append(gJ)\n") + ENDS,
+    ],
+    ids=["functions", "lambdas", "classes", "super", "handlers", "guides"],
+)
+def test_what_is_reached_in_many_ways_is_read_once(folder: Path, text: str) -> None:
+    (folder / "a.py").write_text(PREAMBLE + text)
+    assert engine.check(Options(paths=(folder,), verify=False, root=folder), lambda _: None).skipped == ()
+
+
 # -- errors of ours ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [RuntimeError("two\nlines"), RecursionError(), MemoryError()])
+def test_recursion_while_a_file_is_interpreted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "broken.py").write_text(PREAMBLE + "x = spoilt\npyro.param('x')\n")
+    lookup = interpreter.Scope.lookup
+
+    def spoilt(self: interpreter.Scope, name: str) -> object:
+        return spoilt(self, name) if name == "spoilt" else lookup(self, name)
+
+    monkeypatch.setattr(interpreter.Scope, "lookup", spoilt)
+    assert_skipped(folder, "broken.py", "is nested too deeply to be analysed")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("two\nlines"), MemoryError()])
 def test_an_error_while_a_file_is_interpreted(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:

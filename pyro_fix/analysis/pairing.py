@@ -70,6 +70,7 @@ class _Reading:
     functions: list[Function] = field(default_factory=list)
     shown: list[Callable[[str], bool]] = field(default_factory=list)
     enumerates: bool = False
+    seen: set[Value] = field(default_factory=set)
 
 
 def side(program: Program, value: Value | None) -> Side | None:
@@ -165,6 +166,9 @@ def is_plain(site: Site) -> bool:
 
 def _read(value: Value, reading: _Reading) -> bool:
     """Look through one layer of a model or guide; False when it is not understood."""
+    if value in reading.seen:  # what another way led to, whose wrappers were read as well
+        return True
+    reading.seen.add(value)
     if isinstance(value, Function):
         reading.functions.append(value)
         return all(_read_wrapper(decorator, reading) for decorator in value.decorators)

@@ -33,18 +33,29 @@ _ALWAYS = (ast.With, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Ret
 _ALWAYS_PARTS = (ast.keyword, ast.BinOp, ast.UnaryOp, ast.Attribute, ast.Subscript, ast.Starred, ast.withitem)
 
 
-def is_whole(function: Function, _seen: frozenset[ast.AST] = frozenset()) -> bool:
+def is_whole(function: Function) -> bool:
     """Whether every call in a function is understood, so that it samples nothing but the sites that were found."""
-    if function.node in _seen:
-        return True
+    waiting, seen = [function], {function.node}
+    while waiting:  # each function that is called is looked at once, however many ways lead to it
+        called: list[Function] = []
+        if not _is_open(waiting.pop(), called):
+            return False
+        for other in called:
+            if other.node not in seen:
+                seen.add(other.node)
+                waiting.append(other)
+    return True
+
+
+def _is_open(function: Function, called: list[Function]) -> bool:
+    """Whether a function's own calls are understood if those of the functions that it calls, ``called``, are."""
     if function.bound is not None:  # an attribute of a PyroModule may sample when it is read
         return False
-    seen = _seen | {function.node}
     local = set(_local_names(function.node))
     for node in ast.walk(function.node):
         if isinstance(node, ast.Name) and node.id not in local and isinstance(function.scope.lookup(node.id), Instance):
             return False
-        if isinstance(node, ast.Call) and not _is_understood(node, function, local, seen):
+        if isinstance(node, ast.Call) and not _is_understood(node, function, local, called):
             return False
     return True
 
@@ -84,7 +95,7 @@ def _local_names(function: ast.AST) -> Iterator[str]:
             yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
 
 
-def _is_understood(call: ast.Call, function: Function, local: set[str], seen: frozenset[ast.AST]) -> bool:
+def _is_understood(call: ast.Call, function: Function, local: set[str], called: list[Function]) -> bool:
     names: list[str] = []
     node = call.func
     while isinstance(node, ast.Attribute):
@@ -97,7 +108,8 @@ def _is_understood(call: ast.Call, function: Function, local: set[str], seen: fr
         if isinstance(value, Library):
             return _is_harmless(canonical(".".join([value.name, *names])))
         if isinstance(value, Function) and not names:
-            return not value.decorators and is_whole(value, seen)
+            called.append(value)
+            return not value.decorators
     return bool(names) and names[-1] in _METHODS
 
 

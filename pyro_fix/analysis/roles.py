@@ -28,6 +28,8 @@ _PLAIN = frozenset(
     {"builtins.staticmethod", "builtins.classmethod", "functools.wraps", "torch.no_grad", "torch.enable_grad"}
     | {"pyro.nn.pyro_method", "pyro.infer.autoguide.guides.prototype_hide_fn"}
 )
+#: How many wrappers, lists of guides and functions may be met on all ways from a model or guide to what runs.
+MOST_WAYS = 256
 EASY_GUIDE = "pyro.contrib.easyguide.EasyGuide"
 
 
@@ -64,7 +66,29 @@ def wrapped(made: Made) -> Value | None:
 
 def parts_of(value: Value | None) -> list[Part]:
     """Everything that may run when ``value``, a model or a guide, is called."""
+    if not _is_plain(value):
+        return [Part(None, unknown="too many programs may be behind it")]
     return [part for option in options(value) for part in _parts(option)]
+
+
+def _is_plain(value: Value | None) -> bool:
+    """Whether few enough ways lead through wrappers and lists of guides to what runs that each can be looked at."""
+    stack, count = [*options(value)], 0
+    while stack:
+        current = stack.pop()
+        count += 1
+        if count > MOST_WAYS:
+            return False
+        if isinstance(current, Made):
+            inner = (wrapped(current), current.argument(1, "guide") if current.name.startswith(AUTOGUIDES) else None)
+            stack.extend(option for one in (*inner, *_appended(current)) for option in options(one))
+    return True
+
+
+def _appended(made: Made) -> list[Value]:
+    """The parts of an ``AutoGuideList``."""
+    found = getattr(made, "_attributes", {}).get(APPENDED)
+    return found.items if isinstance(found, Collection) else []
 
 
 def functions_of(value: Value | None) -> Iterator[FunctionNode]:
@@ -114,9 +138,7 @@ def _of_autoguide(made: Made) -> list[Part]:
     if last == "AutoCallable":
         return parts_of(made.argument(1, "guide"))
     if last == "AutoGuideList":
-        found = getattr(made, "_attributes", {}).get(APPENDED)
-        inner = found.items if isinstance(found, Collection) else []
-        return [Part(made), *(part for item in inner for part in parts_of(item))]
+        return [Part(made), *(part for item in _appended(made) for part in parts_of(item))]
     return [Part(made)]
 
 
@@ -124,23 +146,23 @@ def _of_autoguide(made: Made) -> list[Part]:
 APPENDED = "[appended]"
 
 
-def lineage(cls: Class) -> Iterator[Class]:
-    """A class and the project's classes that it derives from."""
-    yield cls
-    for base in cls.bases:
-        if isinstance(base, Class):
-            yield from lineage(base)
+def lineage(cls: Class) -> list[Class]:
+    """A class and the project's classes that it derives from, in Python's order."""
+    return cls.lineage()
+
+
+def _libraries(cls: Class) -> Iterator[str]:
+    """The classes of libraries that a class of the project derives from."""
+    return (base.name for known in cls.lineage() for base in known.bases if isinstance(base, Library))
 
 
 def inherited(cls: Class, method: FunctionNode, name: str) -> Value | None:
-    """What ``super().name`` is in ``method``, of an object of ``cls``; ``None`` where no class of the project has it.
-
-    Bases are asked from left to right, which for plain inheritance is Python's order.
-    """
-    bases = [base for base in cls.bases if isinstance(base, Class)]
-    if any(isinstance(member, Function) and member.node is method for member in cls.members.values()):
-        return next((found for base in bases if (found := base.member(name)) is not None), None)
-    return next((found for base in bases if (found := inherited(base, method, name)) is not None), None)
+    """What ``super().name`` is in ``method``, of an object of ``cls``; ``None`` where the project has none."""
+    known = iter(cls.lineage())
+    for owner in known:
+        if any(isinstance(member, Function) and member.node is method for member in owner.members.values()):
+            break
+    return next((later.members[name] for later in known if name in later.members), None)
 
 
 def repeats(decorator: Value) -> bool:
@@ -157,10 +179,7 @@ def repeats(decorator: Value) -> bool:
 
 def is_lightning(cls: Class) -> bool:
     """Whether a class is one of PyTorch Lightning, which calls its methods."""
-    return any(
-        is_lightning(base) if isinstance(base, Class) else isinstance(base, Library) and _is_hooked(base.name)
-        for base in cls.bases
-    )
+    return any(map(_is_hooked, _libraries(cls)))
 
 
 def _is_hooked(name: str) -> bool:
@@ -170,9 +189,4 @@ def _is_hooked(name: str) -> bool:
 
 def inherits(cls: Class, name: str) -> bool:
     """Whether a class of the project derives from a class of a library."""
-    for base in cls.bases:
-        if isinstance(base, Library) and base.name == name:
-            return True
-        if isinstance(base, Class) and inherits(base, name):
-            return True
-    return False
+    return name in _libraries(cls)

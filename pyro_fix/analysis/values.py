@@ -145,13 +145,29 @@ class Class(Value):
         self.node, self.module, self.bases, self.members, self.decorators = node, module, bases, members, decorators
 
     def member(self, name: str) -> Value | None:
-        """Look ``name`` up here and in the bases, left to right."""
+        """Look ``name`` up here and in the bases."""
         if name in self.members:
             return self.members[name]
-        for base in self.bases:
-            if isinstance(base, Class) and (found := base.member(name)) is not None:
-                return found
-        return None
+        return next((known.members[name] for known in self.lineage() if name in known.members), None)
+
+    def lineage(self) -> list[Class]:
+        """This and the project's classes that it derives from, each once, before its bases: Python's order.
+
+        No recursion: a hierarchy may be deep, and many ways may lead to one class.
+        """
+        left: list[Class] = []
+        seen: set[Class] = set()
+        stack = [(self, False)]
+        while stack:
+            current, done = stack.pop()
+            if done:
+                left.append(current)
+            elif current not in seen:
+                seen.add(current)
+                stack.append((current, True))
+                # the last base is left first, so that it comes last
+                stack.extend((base, False) for base in current.bases if isinstance(base, Class))
+        return left[::-1]
 
 
 class Instance(Value):
