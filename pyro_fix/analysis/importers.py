@@ -15,32 +15,60 @@ _MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 MOST_LEVELS, MOST_FILES = 6, 2000
 #: With so many files named, the project is.
 MOST_NAMED = 20
-_IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+[^\n#]*(?:\([^)]*\))?", re.MULTILINE)
-_WORD = re.compile(rb"\w+")
+_FROM = re.compile(rb"^[ \t]*from[ \t]+(\.*)[ \t]*([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;]*)", re.MULTILINE)
+_IMPORT = re.compile(rb"^[ \t]*import[ \t]+([^\n#;]*)", re.MULTILINE)
+_NAME = re.compile(rb"(?:^|[(,])\s*([\w.]+)")
+
+#: The parts of a path without its suffix, or of a dotted name.
+_Parts = tuple[str, ...]
 
 
 def importing(named: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
-    """The files, with their bytes, whose import statements mention one of the named files, directly or not."""
+    """The files, with their bytes, whose import statements mean one of the named files, directly or not."""
     known = set(named)
     if not known or len(known) > MOST_NAMED:
         return
-    ahead = [(path, data, frozenset(_imported(data))) for path, data in _around(known) if path not in known]
-    wanted = set(map(_name, known))
-    while found := [entry for entry in ahead if wanted & entry[2]]:
-        ahead = [entry for entry in ahead if entry not in found]
+    ahead = [(path, data, set(_imported(path, data))) for path, data in _around(known) if path not in known]
+    fresh = list(map(_parts, known))
+    while fresh:
+        ends: dict[_Parts, list[_Parts]] = {}
+        for target in fresh:
+            for length in range(1, len(target) + 1):
+                ends.setdefault(target[-length:], []).append(target[:-length])
+        found = [
+            entry for entry in ahead if any(_is_meant(entry[0], base) for n in entry[2] for base in ends.get(n, ()))
+        ]
+        mentioned = set(map(id, found))
+        ahead = [entry for entry in ahead if id(entry) not in mentioned]
+        fresh = [_parts(path) for path, _, _ in found]
         for path, data, _ in found:
-            wanted.add(_name(path))
             yield path, data
 
 
-def _name(path: Path) -> bytes:
-    """What an import calls a file."""
-    return os.fsencode(path.parent.name if path.stem == "__init__" else path.stem)
+def _parts(path: Path) -> _Parts:
+    return path.parent.parts if path.stem == "__init__" else (*path.parent.parts, path.stem)
 
 
-def _imported(data: bytes) -> Iterator[bytes]:
-    for statement in _IMPORT.finditer(data):
-        yield from _WORD.findall(statement[0])
+def _is_meant(importer: Path, base: _Parts) -> bool:
+    """Whether imports may be looked for in the folder: one above the importer, or beside such a one, as ``src``."""
+    here = importer.parent.parts
+    return here[: len(base)] == base or (len(base) > 1 and here[: len(base) - 1] == base[:-1])
+
+
+def _imported(path: Path, data: bytes) -> Iterator[_Parts]:
+    """Dotted names, and the whole parts of a path where an import is relative."""
+    for found in _FROM.finditer(data):
+        dots, module = len(found[1]), _dotted(found[2])
+        whole = (*path.parents[min(dots, len(path.parents)) - 1].parts, *module) if dots else module
+        if whole:
+            yield whole
+        yield from ((*whole, name.decode("utf-8", "replace")) for name in _NAME.findall(found[3]))
+    for found in _IMPORT.finditer(data):
+        yield from map(_dotted, _NAME.findall(found[1]))
+
+
+def _dotted(name: bytes) -> _Parts:
+    return tuple(name.decode("utf-8", "replace").split(".")) if name else ()
 
 
 def _around(named: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
