@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from pyro_fix import regular
 from pyro_fix.result import Change
 
 _TEMPORARY = re.compile(r"\.pyro-fix-(\d+)-\d+\.tmp")
@@ -75,6 +76,8 @@ def _plan(changes: Sequence[Change]) -> list[_Write]:
         path, source = change.source.path, change.source
         try:
             target = path.resolve(strict=True)
+            if change.target is not None and target != change.target:
+                raise ApplyError(f"{path}: leads elsewhere than when it was read; no file was changed")
             new = source.encode(change.text)
         except OSError:
             raise ApplyError(f"{path}: is gone since it was read; no file was changed") from None
@@ -101,7 +104,8 @@ def _stage(item: _Write) -> None:
 
 
 def _check_unchanged(item: _Write) -> None:
-    if item.target.read_bytes() != item.old:
+    # Something else may lie there by now, that never ends or never answers.
+    if regular.read(item.target, len(item.old) + 1) != item.old:
         raise item.error("was changed on disk meanwhile")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import traceback
 import warnings
@@ -43,6 +44,8 @@ class _State:
 
     original: dict[Path, Source] = field(default_factory=dict)
     current: dict[Path, Source] = field(default_factory=dict)
+    real: dict[Path, Path] = field(default_factory=dict)
+    """Where the files lie, by links that lead to them when they are read."""
     ways: dict[Path, list[rewrite.Way]] = field(default_factory=dict)
     """The way back from a current text to the original one, a round after the other."""
     skipped: dict[Path, Skipped] = field(default_factory=dict)
@@ -244,9 +247,11 @@ def _read(options: Options) -> _State:
             continue
         state.files += 1
         try:
+            real = Path(os.path.realpath(path))
             source = of_concern(path.absolute(), sources.read_bytes(path))
             if source is not None:
                 state.original[source.path] = state.current[source.path] = source
+                state.real[source.path] = real
                 if path not in options.paths and (_in_tests(path, options.paths) or _is_test(source)):
                     state.tests.add(source.path)
         except SourceError as error:
@@ -530,7 +535,7 @@ def _home(proposal: Proposal, state: _State) -> tuple[int, int]:
 
 def _result(state: _State, gone: Sequence[Gone], findings: Sequence[Finding]) -> Result:
     changes = tuple(
-        Change(old, new.text)
+        Change(old, new.text, state.real.get(path))
         for path, old in sorted(state.original.items())
         if (new := state.current[path]).text != old.text
     )

@@ -43,6 +43,8 @@ class Change:
 
     source: Source
     text: str
+    target: Path | None = None
+    """The file itself, without links, as it was when it was read; None where that is not known."""
 
 
 @dataclass(frozen=True)

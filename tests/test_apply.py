@@ -421,3 +421,26 @@ def test_temporaries_lie_beside_their_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     changes = [make(tmp_path / "a" / "x.py"), make(tmp_path / "y.py")]
     assert all(item.temporary.parent == item.target.parent for item in apply._plan(changes))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_a_pipe_that_has_taken_the_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("old\n")
+    change = Change(read(path), "new\n")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ApplyError, match="no regular file"):
+        write([change])
+
+
+def test_a_link_that_has_taken_the_files_place_is_not_followed(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.py", tmp_path / "other.py"
+    path.write_text("old\n")
+    other.write_text("old\n")
+    change = Change(read(path), "new\n", path.resolve())
+    path.unlink()
+    path.symlink_to(other)
+    with pytest.raises(ApplyError, match="leads elsewhere"):
+        write([change])
+    assert other.read_text() == "old\n"

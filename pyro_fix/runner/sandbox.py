@@ -66,7 +66,6 @@ _KEY_FILES = re.compile(r".+\.(?:pem|key|ppk)", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(rb"PRIVATE KEY|PuTTY-User-Key-File")
 #: Folders of what others wrote: certificates of authorities, examples.
 _NOT_OF_THE_PROJECT = {"site-packages", "dist-packages", "node_modules", "__pycache__"}
-_OF_AN_ENVIRONMENT = {"lib", "lib64", "Lib", "bin", "Scripts", "include", "share"}
 #: Entries of a project that are looked at for such files: data sets can have very many.  Folders beyond are withheld.
 _MOST_ENTRIES = 1_000_000
 _LEAST_MEMORY = 2 << 30
@@ -243,13 +242,10 @@ def _secret_files(root: str, _: int) -> tuple[str, ...]:
         except OSError:
             continue
         left -= len(listed)
-        passed = _NOT_OF_THE_PROJECT
-        if any(entry.name == "pyvenv.cfg" for entry in listed):  # which anybody can have put there
-            passed = passed | _OF_AN_ENVIRONMENT
         for entry in listed:
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in passed and entry.name != ".git":
+                    if entry.name not in _NOT_OF_THE_PROJECT and entry.name != ".git":
                         waiting.append(entry.path)
                 elif _is_secret_file(entry.name, entry.path):
                     found += [entry.path, os.path.realpath(entry.path)]  # a link can lead to where it really is

@@ -54,6 +54,8 @@ def broken_baseline(observation: Observation, timeout: float, steps: int) -> str
         return f"{observation.python} has no Pyro to run the program with: {one_line(failure.message)}"
     if failure.kind == "no-svi":
         return "the program ended without stepping an SVI"
+    if failure.kind == "journal":
+        return f"nothing is known of how it runs: {one_line(failure.message)}"
     if failure.kind in STOPS:
         if stepped and all(trajectory.finished for trajectory in stepped):
             return ""

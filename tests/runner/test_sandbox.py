@@ -910,12 +910,14 @@ def secrets(project):
         "id_rsa.pub",
         "environment.yml",
         "conf/a.toml",
-        ".venv/lib/cacert.pem",
+        ".venv/lib/site-packages/cacert.pem",
         "ca.pem",
     ]
     for name in [*secret, *plain]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(private if name in ("key.pem", "tls.key", ".venv/lib/cacert.pem") else "x")
+        (folder / name).write_text(
+            private if name in ("key.pem", "tls.key", ".venv/lib/site-packages/cacert.pem") else "x"
+        )
     (folder / ".venv" / "pyvenv.cfg").write_text("home = /usr")
     (folder / "link").symlink_to(".env")
     ticket = Path("/tmp") / f"krb5cc_pyro-fix-{os.getpid()}"
@@ -1142,6 +1144,7 @@ def test_a_project_that_may_be_written_to_is_still_the_project(project, normal):
     [
         ({".env": "", "pyvenv.cfg": ""}, ""),
         ({"sub/.env": "", "sub/pyvenv.cfg": "", ".git/HEAD": ""}, ""),
+        ({"bin/.env": "", "pyvenv.cfg": "", "bin/python": ""}, ""),
         ({".env": "", "sub/a.py": ""}, "sub"),
         ({".env": "", ".git/HEAD": "", "sub/.git": "gitdir: x", "sub/a.py": ""}, "sub"),
         ({"other/.env": "", ".git/HEAD": "", "sub/.git": "gitdir: x", "sub/a.py": ""}, "sub"),
