@@ -24,6 +24,7 @@ import json
 import math
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -98,7 +99,7 @@ class Truth:
                 errors += [abs(g - w) / within for g, w in zip(got, wanted, strict=True)]
         if self.elbo is not None:
             unit = scale / report["scale"] if scale else 1.0
-            errors.append(max(0.0, (self.elbo[0] - report["elbo"] * unit) / self.elbo[1]))
+            errors.append((self.elbo[0] - report["elbo"] * unit) / self.elbo[1])
         return max(errors) if all(map(math.isfinite, errors)) else math.inf
 
 
@@ -180,19 +181,19 @@ def mended(path: Path, truth: Truth) -> str:
 
 def train(python: Path, path: Path, seeds: int, timeout: int) -> list[dict[str, Any]]:
     """Train a program under each seed."""
-    reports = []
-    for seed in range(seeds):
-        command = [str(python), str(HERE / "trained.py"), str(path), "--seed", str(seed)]
+    command = [str(python), str(HERE / "trained.py"), str(path), "--seeds", str(seeds)]
+    with subprocess.Popen(
+        command, cwd=path.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as child:
         try:
-            done = subprocess.run(
-                command, cwd=path.parent, capture_output=True, text=True, timeout=timeout, check=False
-            )
-            reports.append(json.loads(done.stdout.splitlines()[-1]))
+            out, _ = child.communicate(timeout=timeout)
+            ended = f"ended with {child.returncode}"
         except subprocess.TimeoutExpired:
-            reports.append({"raised": f"not done after {timeout} s", "steps": 0})
-        except (IndexError, ValueError):
-            reports.append({"raised": f"ended with {done.returncode}", "steps": 0})
-    return reports
+            os.killpg(child.pid, signal.SIGKILL)
+            out, _ = child.communicate()
+            ended = f"not done after {timeout} s"
+    reports: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+    return reports + [{"raised": ended, "steps": 0}] * (seeds - len(reports))
 
 
 def errors(truth: Truth, reports: Iterable[Mapping[str, Any]], scale: float = 0.0) -> list[float]:
@@ -235,7 +236,7 @@ def scored(truth: Truth, before: Sequence[float], after: Sequence[float], said: 
         return "solved", "unharmed" if truth.sound else "trains well now"
     if truth.sound:
         return "misled", f"harmed: error {was:.2g} -> {now:.2g}"
-    if now > WORSE * was + 0.2 or math.inf in after and math.inf not in before:
+    if now > WORSE * was + 0.2 or (math.inf in after and math.inf not in before):
         return "misled", f"trains worse: error {was:.2g} -> {now:.2g}"
     if not truth.trains:
         if cured:

@@ -1,10 +1,10 @@
 """Train a program to its own end, and say what it has learnt: the measure of ``bench/reports.py``.
 
-    python bench/trained.py program.py --seed 1 --draws 300
+    python bench/trained.py program.py --seeds 2 --draws 200
 
-The program runs as it is, by Python alone; only the random numbers of its first step on are chosen by the seed, so that
+The program runs as it is, by Python alone; only the random numbers of its first step on are chosen by a seed, so that
 its data stay the same.  What is measured is measured on the model and guide that were stepped last, never on parameters
-by name: a guide may be rewritten.  Prints one JSON document.
+by name: a guide may be rewritten.  Prints a line of JSON for each seed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import runpy
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pyro
@@ -105,22 +106,13 @@ def measured(last: Last, draws: int) -> dict[str, object]:
     }
 
 
-def main() -> int:
-    """Train and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--draws", type=int, default=300)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    last = Last(arguments.seed)
+def train(program: str, seed: int, draws: int) -> dict[str, object]:
+    """Run the program and measure what it was trained to."""
+    last = Last(seed)
     last.watch()
-    sys.argv = [arguments.program]
-    sys.path[0] = os.path.dirname(os.path.abspath(arguments.program))  # as `python program.py` has it
     report: dict[str, object] = {"raised": ""}
-    out, sys.stdout = sys.stdout, sys.stderr
     try:
-        runpy.run_path(arguments.program, run_name="__main__")
+        runpy.run_path(program, run_name="__main__")
     except SystemExit as end:
         if end.code not in (None, 0):
             report["raised"] = f"SystemExit: {end.code}"
@@ -130,11 +122,30 @@ def main() -> int:
     report |= {"steps": last.steps, "last": last.value}
     if not report["raised"] and last.steps:
         try:
-            report |= measured(last, arguments.draws)
+            report |= measured(last, draws)
         except Exception as error:  # what was learnt cannot even be drawn from
             traceback.print_exc()
             report["raised"] = f"afterwards: {type(error).__name__}: {error}"
-    print(json.dumps(report), file=out)
+    return report
+
+
+def main() -> int:
+    """Train and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--draws", type=int, default=200)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    sys.argv = [arguments.program]
+    sys.path[0] = str(Path(arguments.program).resolve().parent)  # as `python program.py` has it
+    out, sys.stdout = sys.stdout, sys.stderr
+    for seed in range(arguments.seeds):
+        child = os.fork()  # each seed in a process of its own, and torch is loaded once
+        if child == 0:
+            print(json.dumps(train(arguments.program, seed, arguments.draws)), file=out, flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
     return 0
 
 
