@@ -24,6 +24,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import statistics
 import subprocess
@@ -77,6 +78,8 @@ class Truth:
     """Parameters of the model."""
     elbo: tuple[float, float] | None = None
     """The hand-mended version's ELBO, and how many nats below it are well trained."""
+    arguments: tuple[str, ...] = ()
+    """What the program is run with."""
     trains: bool = True
     """Whether the fault shows in what is learnt; where not, the fix is what is asked for."""
 
@@ -123,7 +126,22 @@ class Said:
         ]
 
 
-@dataclass
+@dataclass(frozen=True)
+class Record:
+    """What was seen of a program: enough to score it again by another table."""
+
+    name: str
+    before: list[dict[str, Any]]
+    """What it learnt under each seed."""
+    after: list[dict[str, Any]]
+    code: int
+    findings: list[tuple[str, str, str]]
+    changed: bool
+    failed: str
+    seconds: int
+
+
+@dataclass(frozen=True)
 class Score:
     """What became of a program."""
 
@@ -132,12 +150,7 @@ class Score:
     why: str
     tip: int
     sound: bool
-    before: list[float]
-    after: list[float]
-    code: int
-    findings: list[str]
-    raised: str
-    seconds: float
+    record: Record
 
 
 def truths() -> dict[str, Truth]:
@@ -149,7 +162,7 @@ def truths() -> dict[str, Truth]:
 def truth_of(name: str, entry: Mapping[str, Any]) -> Truth:
     """An entry of the table."""
     known = dict(entry)
-    for key in ("codes", "select"):
+    for key in ("codes", "select", "arguments"):
         known[key] = tuple(known.get(key, ()))
     known["mend"] = tuple((old, new) for old, new in known.get("mend", ()))
     for key in ("means", "sds", "params"):
@@ -179,20 +192,12 @@ def mended(path: Path, truth: Truth) -> str:
     return text
 
 
-def train(python: Path, path: Path, seeds: int, timeout: int) -> list[dict[str, Any]]:
+def train(python: Path, path: Path, truth: Truth, seeds: int, timeout: int) -> list[dict[str, Any]]:
     """Train a program under each seed."""
-    command = [str(python), str(HERE / "trained.py"), str(path), "--seeds", str(seeds)]
-    with subprocess.Popen(
-        command, cwd=path.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
-    ) as child:
-        try:
-            out, _ = child.communicate(timeout=timeout)
-            ended = f"ended with {child.returncode}"
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            out, _ = child.communicate()
-            ended = f"not done after {timeout} s"
-    reports: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+    command = [str(python), str(HERE / "trained.py"), "--seeds", str(seeds), str(path), *truth.arguments]
+    code, out, _ = _run(command, path.parent, timeout)
+    reports: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines() if line.endswith("}")]
+    ended = f"not done after {timeout} s" if code is None else f"ended with {code}"
     return reports + [{"raised": ended, "steps": 0}] * (seeds - len(reports))
 
 
@@ -207,24 +212,17 @@ def fix(path: Path, truth: Truth, arguments: argparse.Namespace) -> Said:
     command = [sys.executable, "-m", "pyro_fix", "--apply", "--format", "json", "--quiet", "--no-cache"]
     command += ["--python", str(arguments.python), "--jobs", "1"]
     command += ["--extend-select", ",".join(truth.select)] if truth.select else []
-    environment = {**os.environ, **checkout_environment(path.parent / "bytecode")}
+    command += ["--run", shlex.join([path.name, *truth.arguments])] if truth.arguments else []
+    code, out, err = _run([*command, path.name], path.parent, arguments.timeout)
+    changed = path.read_bytes() != before
+    if code is None:
+        return Said(2, (), changed, f"pyro-fix was not done after {arguments.timeout} s")
     try:
-        done = subprocess.run(
-            [*command, path.name],
-            cwd=path.parent,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=arguments.timeout,
-            check=False,
-        )
-        findings = json.loads(done.stdout)["findings"]
-    except subprocess.TimeoutExpired:
-        return Said(2, (), path.read_bytes() != before, f"pyro-fix was not done after {arguments.timeout} s")
+        findings = json.loads(out)["findings"]
     except (ValueError, KeyError):
-        return Said(done.returncode, (), path.read_bytes() != before, done.stderr.strip()[-200:] or "no JSON")
+        return Said(code, (), changed, err.strip()[-200:] or "no JSON")
     told = tuple((f["code"], f["message"], f["fix"]["status"]) for f in findings)
-    return Said(done.returncode, told, path.read_bytes() != before)
+    return Said(code, told, changed)
 
 
 def scored(truth: Truth, before: Sequence[float], after: Sequence[float], said: Said) -> tuple[str, str]:
@@ -257,23 +255,25 @@ def scored(truth: Truth, before: Sequence[float], after: Sequence[float], said: 
     return "silent", said.failed or f"no finding names the cause; error {was:.2g} -> {now:.2g}"
 
 
-def judge(path: Path, truth: Truth, arguments: argparse.Namespace) -> Score:
-    """One program, from the report to the score."""
+def seen(path: Path, truth: Truth, arguments: argparse.Namespace) -> Record:
+    """Train a program, fix it, train what it then is."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pyro-fix-reports-") as folder:
         copy = Path(folder, path.name)
         copy.write_bytes(path.read_bytes())
-        trained = train(arguments.python, copy, arguments.seeds, arguments.timeout)
+        before = train(arguments.python, copy, truth, arguments.seeds, arguments.timeout)
         said = fix(copy, truth, arguments)
-        again = train(arguments.python, copy, arguments.seeds, arguments.timeout) if said.changed else trained
-    before, after = errors(truth, trained), errors(truth, again, trained[0].get("scale", 0.0))
-    score, why = scored(truth, before, after, said)
-    findings = [f"{code} {status}" for code, _, status in said.findings]
-    raised = str(again[0]["raised"]).split("\n")[0][:160]
-    seconds = time.monotonic() - started
-    return Score(
-        truth.name, score, why, truth.tip, truth.sound, before, after, said.code, findings, raised, round(seconds)
-    )
+        after = train(arguments.python, copy, truth, arguments.seeds, arguments.timeout) if said.changed else before
+    seconds = round(time.monotonic() - started)
+    return Record(truth.name, before, after, said.code, list(said.findings), said.changed, said.failed, seconds)
+
+
+def score(truth: Truth, record: Record) -> Score:
+    """Score what was seen."""
+    said = Said(record.code, tuple((c, m, s) for c, m, s in record.findings), record.changed, record.failed)
+    before = errors(truth, record.before)
+    after = errors(truth, record.after, record.before[0].get("scale", 0.0))
+    return Score(truth.name, *scored(truth, before, after, said), truth.tip, truth.sound, record)
 
 
 def table(scores: Sequence[Score]) -> str:
@@ -281,9 +281,11 @@ def table(scores: Sequence[Score]) -> str:
     lines = ["| program | tip | score | why | findings | exit |", "| --- | --- | --- | --- | --- | --- |"]
     for score in sorted(scores, key=lambda s: (s.sound, not s.tip, s.name)):
         tip = "sound" if score.sound else str(score.tip or "outside")
-        found = ", ".join(f"{n}x {what}" if n > 1 else what for what, n in sorted(Counter(score.findings).items()))
-        why = f"{score.why} ({score.raised})" if score.raised and score.score != "solved" else score.why
-        cells = (score.name, tip, score.score, why.replace("|", "\\|"), found or "none", score.code)
+        counts = Counter(f"{code} {status}" for code, _, status in score.record.findings)
+        found = ", ".join(f"{n}x {what}" if n > 1 else what for what, n in sorted(counts.items()))
+        raised = str(score.record.after[0]["raised"]).split("\n")[0][:120]
+        why = f"{score.why} ({raised})" if raised and score.score != "solved" else score.why
+        cells = (score.name, tip, score.score, why.replace("|", "\\|"), found or "none", score.record.code)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
@@ -315,7 +317,7 @@ def reference(path: Path, truth: Truth, arguments: argparse.Namespace) -> None:
         for kind, text in (("as it is", path.read_text("utf-8")), ("mended", mended(path, truth))):
             copy.write_text(text, "utf-8")
             started = time.monotonic()
-            reports = train(arguments.python, copy, arguments.seeds, arguments.timeout)
+            reports = train(arguments.python, copy, truth, arguments.seeds, arguments.timeout)
             found = ", ".join(f"{e:.2f}" for e in errors(truth, reports, scale))
             scale = reports[0].get("scale", 0.0)
             print(f"{truth.name}, {kind}: errors {found}; {(time.monotonic() - started) / arguments.seeds:.1f} s a run")
@@ -325,6 +327,21 @@ def reference(path: Path, truth: Truth, arguments: argparse.Namespace) -> None:
                 names = {"means": truth.means, "sds": truth.sds, "params": truth.params}
                 told |= {k: {n: report.get(k, {}).get(n) for n in wanted} for k, wanted in names.items() if wanted}
                 print(f"  seed {seed}: {json.dumps(told)}", flush=True)
+
+
+def _run(command: Sequence[str], cwd: Path, timeout: int) -> tuple[int | None, str, str]:
+    """Exit code (none where time ran out), stdout, stderr; nothing that it started stays."""
+    environment = {**os.environ, **checkout_environment(Path(tempfile.gettempdir(), "pyro-fix-bytecode"))}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as child:
+        try:
+            out, err = child.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            return None, child.communicate()[0], ""
+    return child.returncode, out, err
 
 
 def _flat(value: Any) -> list[float]:
@@ -343,8 +360,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--timeout", type=positive, default=600, help="seconds a run of anything may take")
     parser.add_argument("--jobs", type=positive, default=1, help="programs at a time (default: 1)")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter that has Pyro")
-    parser.add_argument("--json", type=Path, help="write the scores to this file, after every program")
-    parser.add_argument("--resume", action="store_true", help="keep what is in --json, and do the others")
+    parser.add_argument("--json", type=Path, help="write what was seen to this file, after every program")
+    parser.add_argument(
+        "--resume", action="store_true", help="score what is in --json by the table as it is now, and do the others"
+    )
     parser.add_argument("--reference", action="store_true", help="train the programs and their mended versions only")
     arguments = parser.parse_args(argv)
     selected = [name for names in arguments.select for name in names.split(",") if name]
@@ -357,19 +376,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if arguments.resume and arguments.json is None:
         parser.error("--resume needs --json")
-    scores: dict[str, Score] = {}
+    records: dict[str, Record] = {}
     if arguments.resume and arguments.json.exists():
-        scores = {entry["name"]: Score(**entry) for entry in json.loads(arguments.json.read_text("utf-8"))}
-    todo = [name for name in chosen if name not in scores]
+        records = {entry["name"]: Record(**entry) for entry in json.loads(arguments.json.read_text("utf-8"))}
+    todo = [name for name in chosen if name not in records]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for score in pool.map(lambda name: judge(chosen[name], known[name], arguments), todo):
-            scores[score.name] = score
-            print(f"[{len(scores)}] {score.name}: {score.score}: {score.why}", file=sys.stderr, flush=True)
+        for record in pool.map(lambda name: seen(chosen[name], known[name], arguments), todo):
+            records[record.name] = record
+            told = score(known[record.name], record)
+            print(f"[{len(records)}] {told.name}: {told.score}: {told.why}", file=sys.stderr, flush=True)
             if arguments.json is not None:
-                arguments.json.write_text(json.dumps([asdict(s) for s in scores.values()], indent=1), "utf-8")
-    mine = [score for name, score in scores.items() if name in chosen]
-    met, figures = verdict(mine)
-    print(f"{table(mine)}\n\n{figures}\n{arguments.seeds} seeds; {sum(s.seconds for s in mine) / 60:.0f} minutes.")
+                arguments.json.write_text(json.dumps([asdict(r) for r in records.values()], indent=1), "utf-8")
+    scores = [score(known[name], records[name]) for name in chosen]
+    met, figures = verdict(scores)
+    minutes = sum(record.seconds for record in records.values()) / 60
+    print(f"{table(scores)}\n\n{figures}\n{arguments.seeds} seeds; {minutes:.0f} minutes.")
     return 0 if met else 1
 
 

@@ -111,6 +111,7 @@ def train(program: str, seed: int, draws: int) -> dict[str, object]:
     last = Last(seed)
     last.watch()
     report: dict[str, object] = {"raised": ""}
+    pyro.set_rng_seed(0)  # data that the program draws without a seed of its own are the same every time
     try:
         runpy.run_path(program, run_name="__main__")
     except SystemExit as end:
@@ -135,9 +136,10 @@ def main() -> int:
     parser.add_argument("program")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("rest", nargs="*", help="the program's own arguments")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    sys.argv = [arguments.program]
+    sys.argv = [arguments.program, *arguments.rest]
     sys.path[0] = str(Path(arguments.program).resolve().parent)  # as `python program.py` has it
     out, sys.stdout = sys.stdout, sys.stderr
     for seed in range(arguments.seeds):

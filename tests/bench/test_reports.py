@@ -163,7 +163,7 @@ def test_a_program_is_measured_by_its_model_and_guide(reports, tmp_path):
     pytest.importorskip("pyro")
     path = tmp_path / "tiny.py"
     path.write_text(TINY.replace("START", "2.0"))
-    (report,) = reports.train(Path(sys.executable), path, 1, 60)
+    (report,) = reports.train(Path(sys.executable), path, reports.Truth("tiny"), 1, 60)
     truth = reports.truth_of("tiny", {"means": {"z": [1.98, 0.2]}, "sds": {"z": [0.577, 0.2]}})
     assert report["steps"] == 5 and truth.error(report) <= 1, report
 
@@ -172,7 +172,7 @@ def test_a_program_that_breaks_is_told(reports, tmp_path):
     pytest.importorskip("pyro")
     path = tmp_path / "tiny.py"
     path.write_text(TINY.replace("START", "float('nan')"))
-    (report,) = reports.train(Path(sys.executable), path, 1, 60)
+    (report,) = reports.train(Path(sys.executable), path, reports.Truth("tiny"), 1, 60)
     assert report["raised"].startswith("ValueError") and reports.Truth("tiny").error(report) == math.inf
 
 
@@ -181,8 +181,18 @@ def test_one_program_from_the_report_to_the_score(reports):
     pytest.importorskip("pyro")
     arguments = argparse.Namespace(python=Path(sys.executable), seeds=1, timeout=600)
     path = BENCH / "reports" / "halfnormal_latent.py"
-    score = reports.judge(path, reports.truths()[path.stem], arguments)
-    assert score.before == [math.inf] and score.score == "solved", score
+    truth = reports.truths()[path.stem]
+    record = reports.seen(path, truth, arguments)
+    assert record.before[0]["raised"] and reports.score(truth, record).score == "solved", record
+
+
+def test_a_record_is_scored_again_by_the_table(reports):
+    told = {"raised": "", "steps": 5, "means": {"z": 1.0}, "sds": {}, "params": {}, "elbo": 0.0, "scale": 1.0}
+    record = reports.Record("t", [told], [{**told, "means": {"z": 2.0}}], 0, [["SVI051", "", "verified"]], True, "", 1)
+    assert reports.score(reports.truth_of("t", {"tip": 5, "means": {"z": [2.0, 0.1]}}), record).score == "solved"
+    assert reports.score(reports.truth_of("t", {"tip": 5, "means": {"z": [1.0, 0.1]}}), record).score == "misled"
+    line = reports.table([reports.score(reports.truth_of("t", {"tip": 5, "means": {"z": [2.0, 0.1]}}), record)])
+    assert "| t | 5 | solved | trains well now | SVI051 verified | 0 |" in line
 
 
 @pytest.mark.slow
@@ -193,6 +203,6 @@ def test_the_mended_version_trains_well_and_the_program_does_not(path, reports, 
     copy = tmp_path / path.name
     copy.write_text(path.read_text("utf-8"))
     if not truth.sound and truth.trains:
-        assert max(reports.errors(truth, reports.train(Path(sys.executable), copy, 1, 300))) > 1
+        assert max(reports.errors(truth, reports.train(Path(sys.executable), copy, truth, 1, 300))) > 1
     copy.write_text(reports.mended(path, truth))
-    assert max(reports.errors(truth, reports.train(Path(sys.executable), copy, 1, 300))) <= 1
+    assert max(reports.errors(truth, reports.train(Path(sys.executable), copy, truth, 1, 300))) <= 1
