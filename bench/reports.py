@@ -361,9 +361,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=positive, default=1, help="programs at a time (default: 1)")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter that has Pyro")
     parser.add_argument("--json", type=Path, help="write what was seen to this file, after every program")
-    parser.add_argument(
-        "--resume", action="store_true", help="score what is in --json by the table as it is now, and do the others"
-    )
+    parser.add_argument("--resume", action="store_true", help="score again what is in --json, and do the others")
     parser.add_argument("--reference", action="store_true", help="train the programs and their mended versions only")
     arguments = parser.parse_args(argv)
     selected = [name for names in arguments.select for name in names.split(",") if name]

@@ -19,16 +19,16 @@ def model(x, y):
 
 
 def guide(x, y):
-    w_alpha = pyro.param("w_alpha", torch.tensor(2.0))
-    w_beta = pyro.param("w_beta", torch.tensor(0.3))
+    w_alpha = pyro.param("w_alpha", torch.tensor(1.0))
+    w_beta = pyro.param("w_beta", torch.tensor(3.0))
     b_alpha = pyro.param("b_alpha", torch.tensor(1.0))
-    b_beta = pyro.param("b_beta", torch.tensor(0.2))
+    b_beta = pyro.param("b_beta", torch.tensor(1.0))
     pyro.sample("weight", dist.Gamma(w_alpha, w_beta))
     pyro.sample("bias", dist.Gamma(b_alpha, b_beta))
 
 
-svi = SVI(model, guide, Adam({"lr": 0.05, "betas": (0.97, 0.999)}), loss=Trace_ELBO(num_particles=2))
-for i in range(1500):
+svi = SVI(model, guide, Adam({"lr": 0.05}), loss=Trace_ELBO(num_particles=2))
+for i in range(800):
     loss = svi.step(x, y)
     if (i + 1) % 500 == 0:
         print("loss:", loss)

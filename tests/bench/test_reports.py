@@ -141,11 +141,8 @@ def test_what_does_not_show_in_training_is_scored_by_the_fix(reports):
 
 def test_the_limits(reports):
     def scores(**counts):
-        return [
-            reports.Score(kind, kind, "", 5, False, [], [], 0, [], "", 1.0)
-            for kind, n in counts.items()
-            for _ in range(n)
-        ]
+        kinds = [kind for kind, count in counts.items() for _ in range(count)]
+        return [reports.Score(kind, kind, "", 5, False, None) for kind in kinds]
 
     assert reports.verdict(scores(solved=16, helped=3, silent=1))[0]
     assert not reports.verdict(scores(solved=14, helped=6))[0]
