@@ -376,7 +376,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--resume needs --json")
     records: dict[str, Record] = {}
     if arguments.resume and arguments.json.exists():
-        records = {entry["name"]: Record(**entry) for entry in json.loads(arguments.json.read_text("utf-8"))}
+        try:
+            records = {entry["name"]: Record(**entry) for entry in json.loads(arguments.json.read_text("utf-8"))}
+        except (OSError, ValueError, TypeError, KeyError):
+            parser.error(f"{arguments.json}: not written by an earlier run")
     todo = [name for name in chosen if name not in records]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for record in pool.map(lambda name: seen(chosen[name], known[name], arguments), todo):

@@ -14,7 +14,7 @@ def model(data, sigma):
     mu = pyro.sample("mu", dist.Uniform(0.0, 20.0))
     for i in range(len(data)):
         z_i = pyro.sample("z_{}".format(i), dist.Normal(mu, sigma))
-        pyro.sample("x_{}".format(i), dist.Normal(2 * z_i, 0.1), obs=torch.tensor(data[i]))
+        pyro.sample("x_{}".format(i), dist.Normal(2 * z_i, 0.3), obs=torch.tensor(data[i]))
 
 
 def guide(data, sigma):
@@ -25,7 +25,7 @@ def guide(data, sigma):
         pyro.sample("z_{}".format(i), dist.Normal(mu, sigma))
 
 
-svi = SVI(model, guide, Adam({"lr": 0.02}), loss=Trace_ELBO())
+svi = SVI(model, guide, Adam({"lr": 0.05}), loss=Trace_ELBO())
 for step in range(1000):
     svi.step(data, 0.5)
 print(pyro.param("mu_mean").item())

@@ -34,7 +34,7 @@ optim = pyro.optim.Adam({"lr": 0.05, "betas": (0.8, 0.99)})
 elbo = Trace_ELBO()
 svi = SVI(model, full_guide, optim, loss=elbo)
 losses = []
-for i in range(1500):
+for i in range(300):
     losses.append(svi.step(data))
-    if i % 300 == 0:
+    if i % 100 == 0:
         print(i, losses[-1])

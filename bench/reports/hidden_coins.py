@@ -20,7 +20,7 @@ def guide(X):
         pyro.sample("unbiased", dist.Categorical(post_p))
 
 
-svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), pyro.infer.Trace_ELBO())
-for step in range(400):
+svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.1}), pyro.infer.Trace_ELBO())
+for step in range(70):
     svi.step(X)
 print(pyro.param("post_p"))

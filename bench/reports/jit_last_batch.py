@@ -20,8 +20,8 @@ def model(batch):
 
 
 guide = AutoDiagonalNormal(model)
-svi = SVI(model, guide, Adam({"lr": 0.01}), loss=JitTrace_ELBO(ignore_jit_warnings=True))
-for epoch in range(150):
+svi = SVI(model, guide, Adam({"lr": 0.02}), loss=JitTrace_ELBO(ignore_jit_warnings=True))
+for epoch in range(250):
     for batch in data.split(100):
         svi.step(batch)
 print(guide.median())
