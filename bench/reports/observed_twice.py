@@ -23,7 +23,7 @@ def guide(obs):
         pyro.sample("test", dist.Normal(mu_param, sigma_param))
 
 
-optimizer = pyro.optim.Adam({"lr": 0.005, "betas": (0.95, 0.999)})
+optimizer = pyro.optim.Adam({"lr": 0.01, "betas": (0.95, 0.999)})
 svi = SVI(model, guide, optimizer, loss=Trace_ELBO(num_particles=2))
 n_steps = 600
 mu, sigma = [], []

@@ -23,5 +23,5 @@ def model(X, y):
 
 guide = AutoNormal(model, init_scale=0.05)
 svi = SVI(model, guide, pyro.optim.SGD({"lr": 0.01, "momentum": 0.1}), Trace_ELBO())
-for it in range(3000):
+for it in range(1200):
     loss = svi.step(X, y)
