@@ -314,7 +314,8 @@ def reference(path: Path, truth: Truth, arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="pyro-fix-reports-") as folder:
         copy = Path(folder, path.name)
         scale = 0.0
-        for kind, text in (("as it is", path.read_text("utf-8")), ("mended", mended(path, truth))):
+        versions = [("as it is", path.read_text("utf-8")), ("mended", mended(path, truth))]
+        for kind, text in versions if truth.mend else versions[:1]:
             copy.write_text(text, "utf-8")
             started = time.monotonic()
             reports = train(arguments.python, copy, truth, arguments.seeds, arguments.timeout)

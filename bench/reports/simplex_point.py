@@ -10,13 +10,13 @@ from pyro.optim import Adam
 K, V = 3, 14
 counts = torch.zeros(K, V)
 for k in range(K):
-    counts[k, k * 4 : k * 4 + 5] = 6.0 + k
+    counts[k, k * 4 : k * 4 + 5] = 6.0
 
 
 def model(counts):
     with pyro.plate("topics", K):
         beta = pyro.sample("beta", dist.Dirichlet(1.5 * torch.ones(V)))
-        pyro.sample("words", dist.Multinomial(probs=beta, validate_args=False), obs=counts)
+        pyro.sample("words", dist.Multinomial(30, beta), obs=counts)
 
 
 def guide(counts):

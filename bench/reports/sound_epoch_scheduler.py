@@ -20,7 +20,7 @@ def model(x, y):
 
 
 guide = AutoMultivariateNormal(model, init_scale=0.05)
-scheduler = ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.03}, "gamma": 0.95})
+scheduler = ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05}, "gamma": 0.97})
 svi = SVI(model, guide, scheduler, loss=Trace_ELBO())
 num_epochs, batches = 50, list(zip(x.split(30), y.split(30)))
 for epoch in range(num_epochs):
