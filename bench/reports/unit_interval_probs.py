@@ -1,5 +1,5 @@
 # source: forum.pyro.ai/t/traceenum-elbo-reference/1110 (its guide's constraint)
-# wrong: the probabilities of a Categorical have the constraint unit_interval; after a step they sum to something else
+# wrong: the probabilities of a Categorical have the constraint unit_interval; after a step they sum to something else; torch divides by the sum, so it trains
 # tip: 5
 import pyro
 import pyro.distributions as dist
