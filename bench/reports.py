@@ -78,12 +78,14 @@ class Truth:
     """Parameters of the model."""
     elbo: tuple[float, float] | None = None
     """The hand-mended version's ELBO, and how many nats below it are well trained."""
+    scale: float = 1.0
+    """The scale that observed sites have in the hand-mended version: a fix may divide the ELBO by N."""
     arguments: tuple[str, ...] = ()
     """What the program is run with."""
     trains: bool = True
     """Whether the fault shows in what is learnt; where not, the fix is what is asked for."""
 
-    def error(self, report: Mapping[str, Any], scale: float = 0.0) -> float:
+    def error(self, report: Mapping[str, Any]) -> float:
         """How far from well trained, as a multiple of what is allowed; infinite where it broke."""
         if report["raised"] or not report["steps"]:
             return math.inf
@@ -101,8 +103,7 @@ class Truth:
                     return math.inf
                 errors += [abs(g - w) / within for g, w in zip(got, wanted, strict=True)]
         if self.elbo is not None:
-            unit = scale / report["scale"] if scale else 1.0
-            errors.append((self.elbo[0] - report["elbo"] * unit) / self.elbo[1])
+            errors.append((self.elbo[0] - report["elbo"] * self.scale / report["scale"]) / self.elbo[1])
         return max(errors) if all(map(math.isfinite, errors)) else math.inf
 
 
@@ -201,9 +202,9 @@ def train(python: Path, path: Path, truth: Truth, seeds: int, timeout: int) -> l
     return reports + [{"raised": ended, "steps": 0}] * (seeds - len(reports))
 
 
-def errors(truth: Truth, reports: Iterable[Mapping[str, Any]], scale: float = 0.0) -> list[float]:
+def errors(truth: Truth, reports: Iterable[Mapping[str, Any]]) -> list[float]:
     """The error under each seed."""
-    return [truth.error(report, scale) for report in reports]
+    return [truth.error(report) for report in reports]
 
 
 def fix(path: Path, truth: Truth, arguments: argparse.Namespace) -> Said:
@@ -271,9 +272,8 @@ def seen(path: Path, truth: Truth, arguments: argparse.Namespace) -> Record:
 def score(truth: Truth, record: Record) -> Score:
     """Score what was seen."""
     said = Said(record.code, tuple((c, m, s) for c, m, s in record.findings), record.changed, record.failed)
-    before = errors(truth, record.before)
-    after = errors(truth, record.after, record.before[0].get("scale", 0.0))
-    return Score(truth.name, *scored(truth, before, after, said), truth.tip, truth.sound, record)
+    score_and_why = scored(truth, errors(truth, record.before), errors(truth, record.after), said)
+    return Score(truth.name, *score_and_why, truth.tip, truth.sound, record)
 
 
 def table(scores: Sequence[Score]) -> str:
@@ -313,14 +313,12 @@ def reference(path: Path, truth: Truth, arguments: argparse.Namespace) -> None:
     """Tell what a program and its hand-mended version learn."""
     with tempfile.TemporaryDirectory(prefix="pyro-fix-reports-") as folder:
         copy = Path(folder, path.name)
-        scale = 0.0
         versions = [("as it is", path.read_text("utf-8")), ("mended", mended(path, truth))]
         for kind, text in versions if truth.mend else versions[:1]:
             copy.write_text(text, "utf-8")
             started = time.monotonic()
             reports = train(arguments.python, copy, truth, arguments.seeds, arguments.timeout)
-            found = ", ".join(f"{e:.2f}" for e in errors(truth, reports, scale))
-            scale = reports[0].get("scale", 0.0)
+            found = ", ".join(f"{e:.2f}" for e in errors(truth, reports))
             print(f"{truth.name}, {kind}: errors {found}; {(time.monotonic() - started) / arguments.seeds:.1f} s a run")
             for seed, report in enumerate(reports):
                 told = {k: report.get(k) for k in ("raised", "steps", "elbo", "scale")}

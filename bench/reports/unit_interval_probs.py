@@ -15,8 +15,8 @@ def model(words):
     emit = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]])
     share = pyro.sample("share", dist.Beta(2.0, 2.0))
     with pyro.plate("words", len(words)):
-        topic = pyro.sample("topic", dist.Bernoulli(share))
-        pyro.sample("word", dist.Categorical(emit[topic.long()]), obs=words)
+        topic = pyro.sample("topic", dist.Categorical(torch.stack([1 - share, share], -1)))
+        pyro.sample("word", dist.Categorical(emit[topic]), obs=words)
 
 
 @config_enumerate
@@ -26,7 +26,7 @@ def guide(words):
     pyro.sample("share", dist.Beta(a, b))
     probs = pyro.param("probs", torch.ones(len(words), 2) / 2, constraint=constraints.unit_interval)
     with pyro.plate("words", len(words)):
-        pyro.sample("topic", dist.Bernoulli(dist.Categorical(probs).probs[..., 1]))
+        pyro.sample("topic", dist.Categorical(probs))
 
 
 svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), TraceEnum_ELBO(max_plate_nesting=1))

@@ -96,7 +96,7 @@ def test_an_error_is_a_multiple_of_what_is_allowed(reports):
     good = {"raised": "", "steps": 3, "means": {"z": [1.0, 2.25]}, "sds": {"z": [0.1, 0.1]}, "elbo": -9.0, "scale": 1.0}
     assert truth.error(good) == pytest.approx(0.5)
     assert truth.error({**good, "elbo": -14.0}) == pytest.approx(2.0)
-    assert truth.error({**good, "elbo": -1.4, "scale": 0.1}, scale=1.0) == pytest.approx(2.0)
+    assert truth.error({**good, "elbo": -1.4, "scale": 0.1}) == pytest.approx(2.0)
     assert truth.error({**good, "sds": {"z": [math.e * 0.1, 0.1]}}) == pytest.approx(2.0)
     for broken in ({"raised": "ValueError"}, {"means": {}}, {"means": {"z": [1.0, 2.0, 3.0]}}, {"elbo": math.nan}):
         assert truth.error({**good, **broken}) == math.inf
