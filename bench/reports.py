@@ -340,6 +340,9 @@ def _run(command: Sequence[str], cwd: Path, timeout: int) -> tuple[int | None, s
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             return None, child.communicate()[0], ""
+        except BaseException:  # interrupted: the session is the child's own, so nobody else ends it
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
     return child.returncode, out, err
 
 
@@ -380,8 +383,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (OSError, ValueError, TypeError, KeyError):
             parser.error(f"{arguments.json}: not written by an earlier run")
     todo = [name for name in chosen if name not in records]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for record in pool.map(lambda name: seen(chosen[name], known[name], arguments), todo):
+        one_by_one = map if arguments.jobs == 1 else pool.map  # in this thread an interruption ends what runs
+        for record in one_by_one(lambda name: seen(chosen[name], known[name], arguments), todo):
             records[record.name] = record
             told = score(known[record.name], record)
             print(f"[{len(records)}] {told.name}: {told.score}: {told.why}", file=sys.stderr, flush=True)
