@@ -107,7 +107,7 @@ def trees(file: File, given: Sequence[str], tree: Path, *, explicit: bool) -> tu
 
     That is its repository, or where there is none what :func:`tree_of` says; ``tree``, where no path is given.
     """
-    starts = {path if path.is_dir() else path.parent for path in map(Path, map(os.path.realpath, given))}
+    starts = {path if os.path.isdir(path) else path.parent for path in map(Path, map(os.path.realpath, given))}  # noqa: PTH112
     found = {_repository(start) or tree_of(file, start, explicit=explicit) for start in starts}
     return tuple(sorted(found)) or (tree,)
 

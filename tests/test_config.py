@@ -23,7 +23,7 @@ def test_every_setting_has_a_check() -> None:
         "file",
         "listing",
         "refused",
-        "tree",
+        "trees",
         "trusted",
     }
 
