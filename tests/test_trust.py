@@ -352,9 +352,11 @@ def test_the_nearest_folder_that_was_spoken_of_decides(tree: Tree, monkeypatch: 
     monkeypatch.setenv("HOME", str(tree.home))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     tree.known.parent.mkdir(parents=True)
-    tree.known.write_text(f"trusted = ['~/work', '{tree.folder}']\nuntrusted = ['~/work/evil']\n")
+    tree.known.write_text(f"trusted = ['~/projects', '{tree.folder}']\nuntrusted = ['~/projects/evil']\n")
     known = trust.known(tree.folder / "elsewhere")
-    assert [known.says(path) for path in (tree.home / "work/a", tree.home / "work/evil/x", tree.folder, Path("/"))] == [
+    assert [
+        known.says(path) for path in (tree.home / "projects/a", tree.home / "projects/evil/x", tree.folder, Path("/"))
+    ] == [
         True,
         False,
         True,

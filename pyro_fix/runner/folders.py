@@ -15,7 +15,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from pyro_fix import interruption
@@ -73,16 +72,6 @@ def remove(path: Path) -> None:
         hand_over([str(path)])
     with _lock:
         _mine.discard(str(path))
-
-
-@contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    """A folder for as long as it lasts."""
-    path = make()
-    try:
-        yield path
-    finally:
-        remove(path)
 
 
 def leave() -> None:

@@ -143,8 +143,9 @@ def test_a_number_that_another_process_has_now_is_no_owner():
 def test_a_removal_that_takes_long_is_left_to_another_process(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(folders, "_PATIENCE", 0.0)
-    with folders.folder() as made:
-        (made / "inner").mkdir()
+    made = folders.make()
+    (made / "inner").mkdir()
+    folders.remove(made)
     end = time.monotonic() + 10
     while made.exists() and time.monotonic() < end:
         time.sleep(0.05)
