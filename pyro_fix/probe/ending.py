@@ -61,6 +61,7 @@ class Ending:
             return
         recorder = self._recorder
         recorder.quietly(states.save, recorder, entry, "last")
+        recorder.quietly(states.save_late, recorder, entry)
         recorder.quietly(states.judge, recorder, entry, True)
         recorder.journal.write(
             "end",

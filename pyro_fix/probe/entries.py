@@ -44,6 +44,8 @@ class Entry:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.batches: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         """The distinct arguments of its steps."""
+        self.late: Any = None
+        """The parameters of its latest steps (``states.Late``), where they are kept."""
         self.judged = False
         self.saved = False
 

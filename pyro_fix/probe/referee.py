@@ -6,6 +6,7 @@ model and under the original's ELBO: both losses then bound the evidence of one 
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import warnings
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from .record import Recorder
 
 
-def save(entry: Entry, path: str) -> None:
-    """Save every parameter (its unconstrained tensor, its constrained value, its constraint's description), and which
+def snapshot(entry: Entry) -> dict[str, Any]:
+    """Every parameter (its unconstrained tensor, its constrained value, its constraint's description), and which
     autoguide they belong to."""
     params = {
         name: {
@@ -36,8 +37,18 @@ def save(entry: Entry, path: str) -> None:
         }
         for name, param in entry.params
     }
+    return {"autoguide": _autoguide(entry.guide), "params": params}
+
+
+def size(entry: Entry) -> int:
+    """Bytes that a snapshot takes."""
+    return sum(2 * param.unconstrained.numel() * param.unconstrained.element_size() for _, param in entry.params)
+
+
+def save(state: dict[str, Any], path: str) -> None:
+    """Write a snapshot to a file."""
     # In two moves: a run that is killed meanwhile leaves no half file.
-    torch.save({"autoguide": _autoguide(entry.guide), "params": params}, path + ".part")
+    torch.save(state, path + ".part")
     os.replace(path + ".part", path)
 
 
@@ -47,17 +58,28 @@ def judge(recorder: Recorder, entry: Entry, asked: dict[str, Any]) -> None:
     guides = {"": (entry.guide, entry.params)}
     for label, folder in asked["states"].items():
         for when in asked["moments"]:
-            losses = [math.nan] * asked["evaluations"]
-            path = os.path.join(folder, f"svi-{entry.ordinal}-{when}.pt")
-            try:
-                guide, problem = _load(entry, path, guides)
-            except Exception as error:
-                problem = f"{type(error).__name__}: {error}"
-            if problem:
-                recorder.journal.write("note", text=f"referee, {label}/{when}: {problem}")
-            else:
-                losses = [_evaluate(entry, guide, number) for number in range(asked["evaluations"])]
+            losses: list[float] = []
+            paths = _paths(folder, entry.ordinal, when)
+            each = -(-asked["evaluations"] // len(paths))
+            for path in paths:
+                numbers = range(len(losses), len(losses) + each)
+                try:
+                    guide, problem = _load(entry, path, guides)
+                except Exception as error:
+                    problem = f"{type(error).__name__}: {error}"
+                if problem:
+                    recorder.journal.write("note", text=f"referee, {label}/{when}: {problem}")
+                losses += [math.nan if problem else _evaluate(entry, guide, number) for number in numbers]
             recorder.journal.write("referee", svi=entry.ordinal, label=f"{label}/{when}", losses=losses)
+
+
+def _paths(folder: str, ordinal: int, when: str) -> list[str]:
+    """Where the states of a moment lie: ``late`` are several, one after the other."""
+    name = os.path.join(folder, f"svi-{ordinal}-{when}")
+    if when != "late":
+        return [f"{name}.pt"]
+    numbers = itertools.takewhile(lambda number: os.path.exists(f"{name}-{number}.pt"), itertools.count())
+    return [f"{name}-{number}.pt" for number in numbers] or [f"{name}-0.pt"]
 
 
 def restoring(params: Params, work: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import referee, replicas
 
@@ -14,16 +14,65 @@ if TYPE_CHECKING:
 
 #: After this many steps the program has shown most of the batches that it has.
 EARLY = 8
+#: Of a training that goes to its end, the share of the steps whose parameters stand for where it ends: under a fixed
+#: rate the last ones alone are a draw from all those that it bounces between.
+LATE = 0.1
+#: At so many of those steps, and twice as many while nobody knows how many there will be.
+MOMENTS = 8
+#: Bytes that these may take together.
+MOST_BYTES = 200_000_000
 
 
 def save(recorder: Recorder, entry: Entry, when: str) -> None:
     """Keep the parameters, if that is asked for; ``when`` is ``first`` or ``last``."""
-    folder = recorder.spec["save_states"]
-    if folder is None:
-        return
-    folder = os.path.join(folder, str(recorder.replicas.seed))
+    if recorder.spec["save_states"] is not None:
+        referee.save(referee.snapshot(entry), _path(recorder, entry, when))
+
+
+class Late:
+    """The parameters over the last tenth of the steps so far, at even distances."""
+
+    def __init__(self, size: int) -> None:
+        """``size``: bytes that the parameters take at one step."""
+        self._most = 2 * MOMENTS if 2 * MOMENTS * size <= MOST_BYTES else 0
+        self._kept: list[tuple[int, dict[str, Any]]] = []
+        self._stride = 1
+
+    def follow(self, entry: Entry) -> None:
+        """A step was made."""
+        if not self._most or entry.made % self._stride:
+            return
+        self._kept = [(step, state) for step, state in self._kept if step > (1 - LATE) * entry.made]
+        self._kept.append((entry.made, referee.snapshot(entry)))
+        if len(self._kept) > self._most:
+            self._stride *= 2
+            self._kept = [(step, state) for step, state in self._kept if step % self._stride == 0]
+
+    def states(self, entry: Entry) -> list[dict[str, Any]]:
+        """What was kept, in the order of the steps; the last parameters are not among it."""
+        kept = [state for step, state in self._kept if (1 - LATE) * entry.made < step < entry.made]
+        return kept[:: -(-len(kept) // MOMENTS)] if kept else []
+
+
+def follow(recorder: Recorder, entry: Entry) -> None:
+    """A step was made: where the program is trained to its end, this may be one of the last."""
+    if recorder.spec["save_states"] is not None and recorder.spec["to_the_end"]:
+        entry.late = entry.late or Late(referee.size(entry))
+        entry.late.follow(entry)
+
+
+def save_late(recorder: Recorder, entry: Entry) -> None:
+    """Keep the parameters of late steps, if that is asked for."""
+    if recorder.spec["save_states"] is not None and recorder.spec["to_the_end"]:
+        late = entry.late.states(entry) if entry.late else []
+        for number, state in enumerate([*late, referee.snapshot(entry)]):
+            referee.save(state, _path(recorder, entry, f"late-{number}"))
+
+
+def _path(recorder: Recorder, entry: Entry, when: str) -> str:
+    folder = os.path.join(recorder.spec["save_states"], str(recorder.replicas.seed))
     os.makedirs(folder, exist_ok=True)
-    referee.save(entry, os.path.join(folder, f"svi-{entry.ordinal}-{when}.pt"))
+    return os.path.join(folder, f"svi-{entry.ordinal}-{when}.pt")
 
 
 def judge(recorder: Recorder, entry: Entry, final: bool) -> None:

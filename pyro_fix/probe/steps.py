@@ -167,6 +167,7 @@ class Steps:
             recorder.quietly(recorder.meter.step, entry.ordinal, step.mark)
         recorder.quietly(self._tell, step)
         entry.last = step.loss
+        recorder.quietly(states.follow, recorder, entry)
         recorder.quietly(states.judge, recorder, entry, False)
         if entry.made >= recorder.most_steps:
             recorder.ending.finish(entry, "steps")

@@ -69,11 +69,12 @@ class Referee:
 
     states: Mapping[str, Path]
     """Label of a run -> folder in which one seed of it left its parameters (``RunRequest.save_states / "SEED"``).
-    Each SVI object is judged at its own ordinal's files; the answers are keyed ``LABEL/first`` and ``LABEL/last``."""
+    Each SVI object is judged at its own ordinal's files; the answers are keyed ``LABEL/first`` and so on."""
     evaluations: int = 8
     """Common seeds per state, on as many batches where the program has them; the loss of a state is their mean."""
     moments: tuple[str, ...] = ("first", "last")
-    """Where each run is judged."""
+    """Where each run is judged: before the ``first`` step, after the ``last``, or, where it went ``to_the_end``,
+    ``late``: at steps of the last tenth, which share the evaluations."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class RunRequest:
     deep: Deep | None = None
     referee: Referee | None = None
     save_states: Path | None = None
-    """Folder for parameters at step 0 and after the last step: ``SEED/svi-ORDINAL-{first,last}.pt``."""
+    """Folder for parameters at step 0 and after the last step: ``SEED/svi-ORDINAL-{first,last}.pt``; where the
+    run goes ``to_the_end``, of late steps as well, ``late-0`` and so on."""
     expect_svis: int = 0
     """How many SVI objects the source is known to build; the run is stopped once all of them made their steps."""
     timeout: float = 120.0

@@ -5,7 +5,6 @@ A fix is compared with all that it runs with but for its own change: what the ot
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -116,10 +115,15 @@ def _training(bench: Bench, plan: RunPlan, fix: Fix) -> _Training:
         svis = [svi_of(baseline, ordinal) for ordinal in fix.ordinals]
         owns = [t.own for svi in svis if svi is not None for t in svi.trajectories]
         known = max((own for own in owns if own is not None), default=None)
-    times = [[t.step_seconds for t in svi.trajectories] for svi in baseline.svis if svi.trajectories]
-    seconds = sum(map(statistics.median, times))
+    seconds = sum(_step_seconds(svi) for svi in baseline.svis if svi.trajectories)
     affordable = int(BUDGET / (2 * len(bench.seeds) * seconds)) if seconds > 0 else options.steps
     return _Training(known, seconds, options.steps, affordable, len(baseline.svis) == 1)
+
+
+def _step_seconds(svi: SviObservation) -> float:
+    """Of a step, by the seed that was least disturbed, and not by those that broke while they were warming up."""
+    most = max(len(t.losses) for t in svi.trajectories)
+    return min(t.step_seconds for t in svi.trajectories if len(t.losses) == most)
 
 
 def _refusal(training: _Training, fix: Fix, gain: bool) -> str | None:

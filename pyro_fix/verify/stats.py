@@ -39,9 +39,14 @@ def student_quantile(coverage: float, freedom: int) -> float:
 
 def mean_interval(values: Vector, coverage: float = 0.95) -> tuple[float, float]:
     """The t confidence interval for the mean of independent values; needs two of them."""
-    half = student_quantile(coverage, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    half = half_width(statistics.stdev(values), len(values), coverage)
     mean = statistics.fmean(values)
     return mean - half, mean + half
+
+
+def half_width(deviation: float, count: int, coverage: float = 0.95) -> float:
+    """Half of the t confidence interval for the mean of ``count`` independent values of this standard deviation."""
+    return student_quantile(coverage, count - 1) * deviation / math.sqrt(count)
 
 
 def jackknife_interval(statistic: Callable[[Sequence[int]], float], size: int) -> tuple[float, float, float]:

@@ -48,7 +48,7 @@ def saved(trained: Any, path: Path) -> list[float]:
     """Leave a state that is not the initial one; returns its losses."""
     for _, param in trained.params:
         param.unconstrained.data.add_(0.25)
-    referee.save(trained, str(path))
+    referee.save(referee.snapshot(trained), str(path))
     return [referee._evaluate(trained, trained.guide, number) for number in range(3)]
 
 

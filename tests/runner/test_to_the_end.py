@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 from programs import NORMAL
 
+from pyro_fix.probe import states
 from pyro_fix.runner.model import Referee
 
 LOOP = """
@@ -24,7 +27,9 @@ def test_no_call_is_made_again(project, tmp_path):
     project.write("p.py", program())
     seen = project.run("p.py", steps=100, seeds=(0, 1), to_the_end=True, save_states=tmp_path / "states", expect_svis=1)
     assert [(len(t.losses), t.finished, t.own) for t in seen.svis[0].trajectories] == [(30, True, None)] * 2
-    assert sorted(path.name for path in (tmp_path / "states" / "1").iterdir()) == ["svi-0-first.pt", "svi-0-last.pt"]
+    late = ["svi-0-late-0.pt", "svi-0-late-1.pt", "svi-0-late-2.pt"]
+    kept = sorted(path.name for path in (tmp_path / "states" / "1").iterdir())
+    assert kept == ["svi-0-first.pt", "svi-0-last.pt", *late]
     again = project.run("p.py", steps=100, seeds=(0,), expect_svis=1)
     assert [(len(t.losses), t.own) for t in again.svis[0].trajectories] == [(100, 30)]
     assert again.svis[0].trajectories[0].losses[:30] == seen.svis[0].trajectories[0].losses
@@ -56,3 +61,35 @@ def test_a_referee_of_ends_looks_at_as_many_batches(project, tmp_path):
     assert set(often) == {"a/last"} and len(set(often["a/last"])) == 12 and all(map(math.isfinite, often["a/last"]))
     seldom = project.run("p.py", steps=30, referee=Referee(states, 8), expect_svis=1).svis[0].referee
     assert seldom["a/last"] == often["a/last"][:8]
+
+
+def test_a_referee_of_late_steps(project, tmp_path):
+    """Of 30 steps the last three: they share the evaluations, the last parameters having the last of them."""
+    project.write("p.py", program())
+    project.run("p.py", steps=100, to_the_end=True, save_states=tmp_path, expect_svis=1)
+    states = {"a": tmp_path / "0"}
+    seen = project.run("p.py", steps=30, referee=Referee(states, 12, ("late", "last")), expect_svis=1).svis[0].referee
+    assert len(seen["a/late"]) == 12 and seen["a/late"][8:] == seen["a/last"][8:]
+    assert not set(seen["a/late"][:8]) & set(seen["a/last"][:8])
+
+
+@pytest.mark.parametrize("steps", [1, 7, 30, 159, 160, 1000, 5003])
+def test_late_steps_lie_evenly_over_the_last_tenth(steps: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(states.referee, "snapshot", lambda entry: entry.made)
+    entry, late, most = SimpleNamespace(made=0), states.Late(1), 0
+    for entry.made in range(1, steps + 1):
+        late.follow(entry)
+        most = max(most, len(late._kept))
+    kept = late.states(entry)
+    assert most <= 2 * states.MOMENTS
+    assert all(0.9 * steps < step < steps for step in kept)
+    assert len({b - a for a, b in itertools.pairwise(kept)}) <= 1
+    assert len(kept) == len(range(int(0.9 * steps) + 1, steps)) if steps < 80 else 4 <= len(kept) <= states.MOMENTS
+
+
+def test_large_parameters_are_not_kept_over_and_over(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(states.referee, "snapshot", lambda entry: entry.made)
+    late = states.Late(states.MOST_BYTES)
+    for made in range(1, 100):
+        late.follow(SimpleNamespace(made=made))
+    assert late.states(SimpleNamespace(made=100)) == []

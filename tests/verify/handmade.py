@@ -101,6 +101,10 @@ def observation(*svis: SviObservation, **changes: object) -> Observation:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+#: Where a moment's parameters lie: of late steps there are the last ones alone here.
+FILES = {"first": "first", "last": "last", "late": "last"}
+
+
 class FakeRunner:
     """Runs "programs" whose lines are ``name = JSON``; what they show follows from these settings.
 
@@ -201,7 +205,8 @@ class FakeRunner:
     def _judge(self, request: RunRequest) -> SviObservation:
         assert request.referee is not None
         seen = {
-            f"{label}/{which}": (float((folder / f"svi-0-{which}.pt").read_text()),) * request.referee.evaluations
+            f"{label}/{which}": (float((folder / f"svi-0-{FILES[which]}.pt").read_text()),)
+            * request.referee.evaluations
             for label, folder in request.referee.states.items()
             for which in request.referee.moments
         }

@@ -211,3 +211,17 @@ class TestJudges:
         assert _unit(observation(svi(look=look(factor=1 / 400))), 0) == 1 / 400
         assert _unit(observation(svi(look=look(factor=20.0))), 0) == 1.0  # a subsample's scale
         assert _unit(observation(svi(look=None)), 0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("differences", "weak"),
+    [
+        ((-3.0, 1.0, -3.0, 1.0), False),  # sixteen like these would not tell either
+        ((-3.0, 0.0, -2.0, 0.5), True),
+        ((0.5, -0.5, 0.1, 0.2), False),  # no gain to be told
+    ],
+)
+def test_more_trainings_are_made_only_where_they_may_tell(differences: tuple[float, ...], weak: bool) -> None:
+    pairs = [Pair(seed, 100.0, 50.0, 50.0 + value) for seed, value in enumerate(differences)]
+    judgement = better_end.judge(pairs, 1.0, "trained to its end")
+    assert judgement.kept is None and judgement.weak is weak

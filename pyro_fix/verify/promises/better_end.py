@@ -12,8 +12,9 @@ import statistics
 from collections.abc import Sequence
 
 from pyro_fix.verify.judgement import Judgement
+from pyro_fix.verify.promises import no_worse
 from pyro_fix.verify.promises.no_worse import Pair
-from pyro_fix.verify.stats import mean_interval
+from pyro_fix.verify.stats import half_width, mean_interval
 
 #: In units of the objective (nats, where it is not scaled): what is less is no difference worth a change.
 LEAST = 0.01
@@ -40,7 +41,13 @@ def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:
     if low > LEAST * unit:
         return Judgement(False, f"{length} it ends worse: the loss is higher by {low:.3g} to {high:.3g}", evidence)
     words = f"{length} it is as good without: the loss differs by {low:.3g} to {high:.3g}"
-    return Judgement(None, words, evidence, weak=mean < -LEAST * unit)
+    return Judgement(None, words, evidence, weak=mean < -LEAST * unit and _promising(differs))
+
+
+def _promising(differs: Sequence[float]) -> bool:
+    """Whether as many trainings as there may be would tell, if these are what further ones are like."""
+    most = max(len(differs), *no_worse.BATCHES)
+    return statistics.fmean(differs) + half_width(statistics.stdev(differs), most) < 0
 
 
 def differences(pairs: Sequence[Pair], length: str) -> Judgement | tuple[list[float], dict[str, object]]:
