@@ -57,7 +57,7 @@ class Trajectory:
     ``lrd`` before it uses the rate: step ``t`` uses ``lr * lrd ** (t + 1)``)."""
     gradient_norms: tuple[float, ...]
     step_seconds: float
-    """Median seconds a step, by :attr:`clock`."""
+    """Seconds a step, by :attr:`clock`: nine of ten take longer, as what else a machine does only adds."""
     first_nonfinite: int | None
     """The first step whose loss, or a parameter after it, was NaN or infinite."""
     failure: Failure | None
