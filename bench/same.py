@@ -2,6 +2,7 @@
 
     python bench/same.py examples/ab_test.py examples/growth.py                       # twice here: 2 jobs, then 1
     python bench/same.py --python OTHER/bin/python examples/                          # here, and in another environment
+    python bench/same.py --busy 2 examples/ fixtures/cases                            # the second beside two busy loops
     pyro-fix --diff --no-cache --format json examples/ > here.json                    # on each of two machines, then
     python bench/same.py --compare here.json there.json
 
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", help="what to look at")
     parser.add_argument("--python", default=sys.executable, help="the second run's interpreter, which has pyro-fix too")
+    parser.add_argument("--busy", type=int, metavar="N", help="make both runs alike, the second beside N busy loops")
     parser.add_argument("--compare", nargs=2, metavar="FILE", help="compare two JSON outputs; nothing is run")
     options = parser.parse_args(argv)
     try:
@@ -40,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             first, second = (json.loads(Path(name).read_bytes()) for name in options.compare)
         else:
             first = run(sys.executable, options.paths, "2")
-            second = run(options.python, options.paths, "1")
+            with busy(options.busy or 0):
+                second = run(options.python, options.paths, "1" if options.busy is None else "2")
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         print(f"bench/same.py: {error}", file=sys.stderr)
         return 2
@@ -54,6 +58,18 @@ def run(python: str, paths: Sequence[str], jobs: str) -> dict[str, Any]:
         done = subprocess.run([*command, "--python", python, *paths], stdout=subprocess.PIPE, stderr=errors, check=True)
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Have so many processes compute for nothing meanwhile."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def report(first: dict[str, Any], second: dict[str, Any]) -> int:
