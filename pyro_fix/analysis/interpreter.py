@@ -73,6 +73,10 @@ class Frame:
 
     depth: int
     """How many loops and branches were running when it was made."""
+    loops: int
+    """How many of them were loops."""
+    contexts: int
+    """How many contexts were open."""
     skips: bool = False
     """Whether a conditional ``return`` so far may have left out the rest of it."""
 
@@ -253,7 +257,7 @@ class Interpreter(Evaluator):
         self._bind_arguments(function, arguments, keywords, known=node is not None)
         self.module.callers.setdefault(body, set()).update(self.functions)
         self.functions.append(body)
-        self.frames.append(Frame(len(self.nesting)))
+        self.frames.append(Frame(len(self.nesting), len(self.loops), len(self.contexts)))
         self._returns.append([])
         exits, self._exits = self._exits, []
         if isinstance(body, ast.Lambda):

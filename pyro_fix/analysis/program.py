@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -94,8 +94,18 @@ class Site:
     """What varies in its name."""
     loops: tuple[Loop, ...] = ()
     """The loops around it, outermost first."""
+    starts: Mapping[ast.AST, tuple[int, int]] = field(default_factory=dict)
+    """Function that was running -> how many of the loops and of the plates stand round its call, not in it."""
     read_at: list[tuple[Module, ast.expr]] = field(default_factory=list)
     """Of a ``PyroSample``: where the attribute is read, which samples it."""
+
+    def loops_in(self, function: ast.AST) -> tuple[Loop, ...]:
+        """The loops that a call of ``function`` runs round it: who calls a model ten times makes ten traces."""
+        return self.loops[self.starts.get(function, (0, 0))[0] :]
+
+    def plates_in(self, function: ast.AST) -> tuple[Made, ...]:
+        """The plates that a call of ``function`` opens round it."""
+        return self.plates[self.starts.get(function, (0, 0))[1] :]
 
 
 @dataclass(eq=False)
