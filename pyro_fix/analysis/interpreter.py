@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pyro_fix.analysis import branches, calls, flow, loops, records, roles
+from pyro_fix.analysis import branches, calls, flow, loops, records, roles, tensors
 from pyro_fix.analysis.expressions import Evaluator
 from pyro_fix.analysis.names import canonical
 from pyro_fix.analysis.program import Hazard, Param, Program, Step, Svi
@@ -397,7 +397,9 @@ class Interpreter(Evaluator):
         value = node.value
         self.evaluate(value)
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr.endswith("_"):
-            self._mutate(value.func.value)
+            owner = value.func.value
+            named = isinstance(owner, (ast.Name, ast.Attribute)) and isinstance(self.evaluate(owner), Library)
+            self._mutate(value.args[0] if named and value.args else owner)  # ``torch.nn.init.zeros_(x)``
 
     def _mutate(self, node: ast.expr) -> None:
         """``x.clamp_(…)``: whatever ``x`` was made from is no longer what it was."""
@@ -408,6 +410,7 @@ class Interpreter(Evaluator):
     def _mark_mutated(self, value: Value) -> None:
         for shared in flow.sharing(value):
             shared.param.mutated = True
+        tensors.write(value)
 
     def _assign(self, node: ast.Assign) -> None:
         value = self.evaluate(node.value)

@@ -11,6 +11,7 @@ from pyro_fix.analysis.values import (
     Attribute,
     Collection,
     Const,
+    Item,
     Join,
     Made,
     ParamValue,
@@ -75,6 +76,32 @@ def requires_grad(value: Value | None) -> bool:
     return False
 
 
+#: Marks a tensor whose elements are assigned one by one.
+WRITTEN = "(written)"
+_VIEWS = frozenset({"data", "T", "mT"})
+_VIEWING = frozenset({"expand", "view", "reshape", "unsqueeze", "squeeze", "t", "transpose", "permute", "flatten"})
+
+
+def write(value: Value) -> None:
+    """Elements of ``value`` are assigned: of its extent, and of that of what it is a view of, nothing is known."""
+    ahead = [value]
+    while ahead:
+        current = ahead.pop()
+        if isinstance(current, Join):
+            ahead += current.options
+            continue
+        current.set_attribute(WRITTEN, current)
+        if isinstance(current, Item) or (isinstance(current, Attribute) and current.name in _VIEWS):
+            ahead.append(current.base)
+        elif isinstance(current, Applied) and isinstance(current.callee, Attribute):
+            if current.callee.name in _VIEWING | {"detach", "requires_grad_"}:
+                ahead.append(current.callee.base)
+
+
+def _is_written(value: Value | None) -> bool:
+    return WRITTEN in getattr(value, "_attributes", ())
+
+
 def extent(value: Value | None) -> Extent | None:
     """The extent of ``value``; ``None`` when it cannot be read from the source."""
     try:
@@ -85,6 +112,8 @@ def extent(value: Value | None) -> Extent | None:
 
 
 def _extent(value: Value | None) -> Extent | None:
+    if _is_written(value):
+        return None
     if isinstance(value, Const):
         if isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
             return Extent(float(value.value), float(value.value))

@@ -24,6 +24,8 @@ from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 NORMALISING = frozenset(
     {"Categorical", "OneHotCategorical", "OneHotCategoricalStraightThrough", "Multinomial", "RelaxedOneHotCategorical"}
 )
+#: What is nearer to a bound than this lies on it.
+NEAR = 1e-6
 
 
 class WrongConstraint(Transform):
@@ -77,7 +79,7 @@ class WrongConstraint(Transform):
                 if _starts_outside(param, given):
                     seen.add(id(param))
                     shown = f"param {param.name!r}" if param.name else "this param"
-                    message = f"{shown} may start outside its own constraint {given}, which makes something else of it"
+                    message = f"{shown} {_fault(param, given)}"
                     doubt = "which start is meant is not for a tool to say"
                     yield self.finding(param.module, param.call, message, held_back=doubt)
                 continue
@@ -113,6 +115,15 @@ def _starts_outside(param: Param, given: str) -> bool:
     """Whether some element of the initial value lies outside; bounds of a simplex or a matrix need not be reached."""
     known = extent(param.initial)
     return known is not None and known.structure in ("", "draw") and starts_inside(param, given) is False
+
+
+def _fault(param: Param, given: str) -> str:
+    known = extent(param.initial)
+    assert known is not None
+    ends = [end for end in (known.low, known.high) if distributions.satisfies(end, given) is False]
+    if all(any(distributions.satisfies(end + by, given) for by in (-NEAR, NEAR)) for end in ends):
+        return f"starts on a bound of its own constraint {given}, where it is infinite or hardly moves"
+    return f"may start outside its own constraint {given}, which makes something else of it"
 
 
 def _is_each_enough(program: Program, needed: Requirement) -> bool:
