@@ -79,7 +79,10 @@ def requires_grad(value: Value | None) -> bool:
 #: Marks a tensor whose elements are assigned one by one.
 WRITTEN = "(written)"
 _VIEWS = frozenset({"data", "T", "mT"})
-_VIEWING = frozenset({"expand", "view", "reshape", "unsqueeze", "squeeze", "t", "transpose", "permute", "flatten"})
+_VIEWING = frozenset(
+    {"expand", "view", "reshape", "unsqueeze", "squeeze", "t", "transpose", "permute", "flatten", "detach"}
+    | {"requires_grad_"}
+)
 
 
 def write(value: Value) -> None:
@@ -91,11 +94,11 @@ def write(value: Value) -> None:
             ahead += current.options
             continue
         current.set_attribute(WRITTEN, current)
+        method = current.callee if isinstance(current, Applied) else None
         if isinstance(current, Item) or (isinstance(current, Attribute) and current.name in _VIEWS):
             ahead.append(current.base)
-        elif isinstance(current, Applied) and isinstance(current.callee, Attribute):
-            if current.callee.name in _VIEWING | {"detach", "requires_grad_"}:
-                ahead.append(current.callee.base)
+        elif isinstance(method, Attribute) and method.name in _VIEWING:
+            ahead.append(method.base)
 
 
 def _is_written(value: Value | None) -> bool:

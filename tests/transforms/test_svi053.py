@@ -79,6 +79,15 @@ def test_probabilities_that_the_distribution_normalises(check, kind: str, given:
     assert check(one(f"constraints.{given}", f"dist.{kind}(probs=p)", "torch.ones(3) / 3")).findings == ()
 
 
+@pytest.mark.parametrize("argument", ["covariance_matrix", "scale_tril", "precision_matrix"])
+@pytest.mark.parametrize(("size", "is_sound"), [(1, True), (2, False)])
+def test_a_matrix_of_one_number(check, argument: str, size: int, is_sound: bool):
+    """Every positive number is a positive definite matrix, and a lower Cholesky factor."""
+    use = f"dist.MultivariateNormal(torch.zeros({size}), {argument}=p)"
+    outcome = check(one("constraints.positive", use, f"torch.ones({size}, {size})"))
+    assert bool(outcome.findings) is not is_sound
+
+
 def test_probabilities_that_may_be_negative(check):
     outcome = check(one("constraints.real", "dist.Categorical(p)", "torch.ones(3) / 3"))
     assert "constraint=constraints.simplex" in outcome.text

@@ -17,6 +17,7 @@ from pyro_fix.analysis.requirements import (
     requirement,
     starts_inside,
 )
+from pyro_fix.analysis.shapes import shape
 from pyro_fix.analysis.tensors import extent
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
@@ -73,7 +74,7 @@ class WrongConstraint(Transform):
             needed = requirement(program, param)
             if (
                 needed is None
-                or all(_is_enough(given, use) for use in needed.kinds)
+                or all(_is_enough(given, use) or _is_one_number(param, given, use) for use in needed.kinds)
                 or _is_each_enough(program, needed)
             ):
                 if _starts_outside(param, given):
@@ -109,6 +110,13 @@ def _is_enough(given: str, use: Use) -> bool:
         return True
     kind = use.distribution.name.rpartition(".")[2]
     return use.argument == "probs" and kind in NORMALISING and distributions.implies(given, "nonnegative") is True
+
+
+def _is_one_number(param: Param, given: str, use: Use) -> bool:
+    """Whether it is a matrix of one row and column: of those each positive one is its own Cholesky factor."""
+    sizes = shape(param.initial)
+    is_matrix = "cholesky" in use.required or "definite" in use.required
+    return is_matrix and sizes is not None and set(sizes) == {1} and distributions.implies(given, "positive") is True
 
 
 def _starts_outside(param: Param, given: str) -> bool:
