@@ -369,8 +369,8 @@ class Evaluator:
     def _subscript(self: Any, node: ast.Subscript) -> Value:
         base, index = self.evaluate(node.value), self.evaluate(node.slice)
         if isinstance(index, Const):
-            if isinstance(base, Mapping) and base.whole and index.value in base.items:
-                return base.items[index.value]
+            if isinstance(base, Mapping):
+                return self._entry(base, index.value)
             known: Value | None = getattr(base, "_attributes", {}).get(f"[{index.value!r}]")
             if known is not None:
                 return known
@@ -380,10 +380,20 @@ class Evaluator:
                 except IndexError:
                     return Opaque()
         if isinstance(base, (Collection, Mapping)):
-            return join(*base.parts()) if base.parts() else Opaque()
+            parts = base.parts()
+            if len(parts) > 1 and any(flow.reaches(part, ParamValue) for part in parts):
+                return Item(base, index)  # which of the params it is makes all the difference
+            return join(*parts) if parts else Opaque()
         if any(isinstance(option, SiteValue) for option in options(base)) and not _counts_from_the_right(node.slice):
             self.hazard(node, "a sampled value indexed from the left", of_shape=True)
         return Item(base, index)
+
+    def _entry(self, base: Mapping, key: object) -> Value:
+        """An entry of a dict; something else may have been stored under a key that is computed."""
+        known = base.items.get(key)
+        if known is None or base.whole:
+            return known if known is not None else Opaque()
+        return join(known, Opaque())
 
     def store_item(self, base: Value, index: ast.expr, value: Value) -> None:
         """``base[index] = value``."""

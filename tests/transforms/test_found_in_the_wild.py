@@ -496,3 +496,39 @@ fit(2000, torch.tensor(1.0))
     shared = say("SVI022", text.replace("SEARCH", "attempt(0, optim, *args)"))
     assert "several SVI calls" in shared.held_back
     assert '"lrd": 0.1 ** (1 / num_steps)' in say("SVI022", text.replace("    SEARCH\n", "")).text
+
+
+@pytest.mark.parametrize(
+    "scale", ['params["scale"]', 'params[f"{name}_scale"]', 'params.get("scale")', 'dict(params)["scale"]']
+)
+def test_params_in_a_dict_with_computed_keys(say, scale: str) -> None:
+    """What stands under one key does not stand under all others."""
+    outcome = say(
+        "SVI051",
+        f"""
+def guide(x, names):
+    params = {{}}
+    params["loc"] = pyro.param("loc", torch.tensor(0.0))
+    params["scale"] = pyro.param("raw", torch.tensor(0.0)).exp()
+    for name in names:
+        params[f"{{name}}_loc"] = pyro.param(f"{{name}}_loc", torch.tensor(0.0))
+        params[f"{{name}}_scale"] = pyro.param(f"{{name}}_raw", torch.tensor(0.0)).exp()
+    for name in names:
+        pyro.sample("z", dist.Normal(params["loc"], {scale}))
+""",
+    )
+    assert outcome.findings == ()
+
+
+def test_a_bare_param_in_a_dict_with_computed_keys(say) -> None:
+    outcome = say(
+        "SVI051",
+        """
+def guide(x, names):
+    params = {"loc": pyro.param("loc", torch.tensor(0.0)), "scale": pyro.param("scale", torch.tensor(1.0))}
+    for name in names:
+        params[name] = pyro.param(f"{name}_loc", torch.tensor(0.0))
+    pyro.sample("z", dist.Normal(params["loc"], params["scale"]))
+""",
+    )
+    assert "'scale'" in outcome.finding.proposal.message and len(outcome.added) == 1
