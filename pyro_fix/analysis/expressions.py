@@ -370,7 +370,7 @@ class Evaluator:
         base, index = self.evaluate(node.value), self.evaluate(node.slice)
         if isinstance(index, Const):
             if isinstance(base, Mapping):
-                return self._entry(base, index.value)
+                return _entry(base, index.value)
             known: Value | None = getattr(base, "_attributes", {}).get(f"[{index.value!r}]")
             if known is not None:
                 return known
@@ -387,13 +387,6 @@ class Evaluator:
         if any(isinstance(option, SiteValue) for option in options(base)) and not _counts_from_the_right(node.slice):
             self.hazard(node, "a sampled value indexed from the left", of_shape=True)
         return Item(base, index)
-
-    def _entry(self, base: Mapping, key: object) -> Value:
-        """An entry of a dict; something else may have been stored under a key that is computed."""
-        known = base.items.get(key)
-        if known is None or base.whole:
-            return known if known is not None else Opaque()
-        return join(known, Opaque())
 
     def store_item(self, base: Value, index: ast.expr, value: Value) -> None:
         """``base[index] = value``."""
@@ -469,6 +462,14 @@ class Evaluator:
 
 def _alternatives(callee: Value) -> tuple[Value, ...]:
     return callee.options if isinstance(callee, Join) else (callee,)
+
+
+def _entry(base: Mapping, key: object) -> Value:
+    """An entry of a dict; something else may have been stored under a key that is computed."""
+    known = base.items.get(key)
+    if known is None or base.whole:
+        return known if known is not None else Opaque()
+    return join(known, Opaque())
 
 
 def _read(value: Value) -> Value:
