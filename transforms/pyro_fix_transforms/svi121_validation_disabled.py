@@ -52,8 +52,8 @@ class ValidationDisabled(Transform):
     - no run shows the data of a Bernoulli: grey pixels lie between 0 and 1, which validation would refuse.
 
     A flag, `__debug__`, or a condition that decides are the user's own choice, and no finding. Nor is a
-    `validate_args=False` that there is a reason for: a multinomial's `total_count` is left at 1, and its data may sum to
-    more; data of a Bernoulli that no run has shown; a comment beside it says why, or one right above that speaks of
+    `validate_args=False` that there is a reason for: a multinomial's `total_count` is left at 1, and its data may sum
+    to more; data of a Bernoulli that no run has shown; a comment beside it says why, or one right above that speaks of
     validation or of relaxed values, unless the run shows what that hides.
 
     ## Promise
@@ -90,7 +90,8 @@ class ValidationDisabled(Transform):
                     hidden = [
                         words for seen in program.seen.site(site) for words in _of(seen.role, seen.name, seen.look)
                     ]
-                    if _counts_freely(part) or (not hidden and (_has_remark(part) or _may_be_grey(program, site, part))):
+                    has_reason = _has_remark(part) or _may_be_grey(program, site, part)
+                    if _counts_freely(part) or (has_reason and not hidden):
                         continue
                     change = edits.remove_keyword(part.module, part.node, "validate_args")
                     yield self._fix(program, part, hidden, change, "", "validate_args as it is by default")
