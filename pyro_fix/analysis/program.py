@@ -170,6 +170,8 @@ class Svi:
     """How many names and attributes it was assigned to."""
     escaped: bool = False
     """Whether it was handed to something that is not followed, and that may step it too."""
+    is_asked: bool = False
+    """Whether its loss, or its posterior, is asked for (``evaluate_loss``, ``run``)."""
     kind: Literal["SVI", "loss", "module"] = "SVI"
     """``loss``: :attr:`call` is the first ``elbo.differentiable_loss(model, guide, …)`` and its like, ``module``: it is
     ``Trace_ELBO()(model, guide)``.  A plain torch optimiser is in charge of both."""
@@ -179,6 +181,11 @@ class Svi:
     """Whether the program divides what ``step`` returned."""
     loss_compared: bool = False
     """Whether the program compares what ``step`` returned with something."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether something may step it: it is not made for its loss alone."""
+        return bool(self.steps) or self.escaped or not self.is_asked
 
     @property
     def is_lowlevel(self) -> bool:

@@ -528,3 +528,38 @@ def guide(x, names):
 """,
     )
     assert "'scale'" in outcome.finding.proposal.message and len(outcome.added) == 1
+
+
+ASKED = """
+def model(x):
+    z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", 500):
+        pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+def guide(x):
+    pyro.sample("z", dist.Normal(pyro.param("loc", torch.tensor(0.0)), 0.1))
+"""
+
+
+@pytest.mark.parametrize("code", ["SVI022", "SVI101"])
+@pytest.mark.parametrize("ask", ["svi.evaluate_loss(data)", "svi.run(data)"])
+def test_an_svi_that_is_only_asked_for_its_loss(say, code: str, ask: str) -> None:
+    """No step is made with its optimiser, and what it says is what somebody wants to read."""
+    text = f'{ASKED}\nsvi = SVI(model, guide, Adam({{"lr": 0.01}}), Trace_ELBO())\nfor step in range(1000):\n    '
+    assert not say(code, f"{text}{ask}\n").findings
+    assert say(code, f"{text}{ask}\n    svi.step(data)\n").finding.proposal.candidates
+
+
+def test_an_optimiser_that_a_second_svi_has_for_its_loss(say) -> None:
+    outcome = say(
+        "SVI022",
+        f"""{ASKED}
+optim = Adam({{"lr": 0.01}})
+svi = SVI(model, guide, optim, Trace_ELBO())
+judge = SVI(model, guide, optim, Trace_ELBO(num_particles=100))
+for step in range(1000):
+    svi.step(data)
+print(judge.evaluate_loss(data))
+""",
+    )
+    assert "0.1 ** (1 / 1000)" in outcome.text

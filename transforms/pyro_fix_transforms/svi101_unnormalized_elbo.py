@@ -77,7 +77,7 @@ class UnnormalizedElbo(Transform):
         """One finding an SVI object."""
         for svi in program.svis:
             model, guide = svi.node(0, "model"), svi.node(1, "guide")
-            if model is None or guide is None or not _is_linear(svi):
+            if model is None or guide is None or not svi.is_trained or not _is_linear(svi):
                 continue
             if _is_scaled(program, svi) or svi.loss_divided:
                 continue
