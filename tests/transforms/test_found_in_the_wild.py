@@ -563,3 +563,34 @@ print(judge.evaluate_loss(data))
 """,
     )
     assert "0.1 ** (1 / 1000)" in outcome.text
+
+
+@pytest.mark.parametrize(("data", "is_large"), [("[0.0, 1.0, 10.0]", False), ("[0.0] * 100 + [1.0]", True)])
+def test_an_svi_that_is_made_anew_for_every_seed(say, data: str, is_large: bool) -> None:
+    """Of all that one call makes, the last is trained; it tells how many data there are."""
+    outcome = say(
+        "SVI101",
+        f"""
+data = torch.tensor({data})
+
+def model(data):
+    z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", len(data)):
+        pyro.sample("x", dist.Normal(z, 1.0), obs=data)
+
+def guide(data):
+    pyro.sample("z", dist.Normal(pyro.param("loc", torch.tensor(0.0)), 0.1))
+
+def initialize(seed):
+    global svi
+    pyro.set_rng_seed(seed)
+    svi = SVI(model, guide, Adam({{"lr": 0.01}}), loss=Trace_ELBO())
+    return svi.loss(model, guide, data)
+
+loss, seed = min((initialize(seed), seed) for seed in range(100))
+initialize(seed)
+for step in range(1000):
+    svi.step(data)
+""",
+    )
+    assert bool(outcome.findings) is is_large
