@@ -247,7 +247,7 @@ class Evaluator:
         self: Any, callee: Attribute, node: ast.Call, arguments: list[Value], keywords: dict[str, Value]
     ) -> Value:
         base, name = callee.base, callee.name
-        if isinstance(base, SviValue) and name in ("run", "evaluate_loss"):
+        if isinstance(base, SviValue) and name in ("run", "evaluate_loss", "loss"):
             base.svi.is_asked = True
         if isinstance(base, SviValue) and name == "step":
             return calls.step(self, base.svi, node, arguments, keywords)

@@ -171,7 +171,7 @@ class Svi:
     escaped: bool = False
     """Whether it was handed to something that is not followed, and that may step it too."""
     is_asked: bool = False
-    """Whether its loss, or its posterior, is asked for (``evaluate_loss``, ``run``)."""
+    """Whether its loss, or its posterior, is asked for (``evaluate_loss``, ``loss``, ``run``)."""
     kind: Literal["SVI", "loss", "module"] = "SVI"
     """``loss``: :attr:`call` is the first ``elbo.differentiable_loss(model, guide, …)`` and its like, ``module``: it is
     ``Trace_ELBO()(model, guide)``.  A plain torch optimiser is in charge of both."""

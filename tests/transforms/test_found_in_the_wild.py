@@ -542,7 +542,7 @@ def guide(x):
 
 
 @pytest.mark.parametrize("code", ["SVI022", "SVI101"])
-@pytest.mark.parametrize("ask", ["svi.evaluate_loss(data)", "svi.run(data)"])
+@pytest.mark.parametrize("ask", ["svi.evaluate_loss(data)", "svi.loss(model, guide, data)", "svi.run(data)"])
 def test_an_svi_that_is_only_asked_for_its_loss(say, code: str, ask: str) -> None:
     """No step is made with its optimiser, and what it says is what somebody wants to read."""
     text = f'{ASKED}\nsvi = SVI(model, guide, Adam({{"lr": 0.01}}), Trace_ELBO())\nfor step in range(1000):\n    '
