@@ -24,11 +24,13 @@ from pyro_fix.analysis.values import (
     Applied,
     Argument,
     Arithmetic,
+    Attribute,
     Class,
     Collection,
     Const,
     Function,
     Instance,
+    Item,
     Library,
     Loop,
     Made,
@@ -444,8 +446,10 @@ class Interpreter(Evaluator):
                 self._holders[value] = None if value in self._holders else (base, target.attr)
         elif isinstance(target, (ast.Tuple, ast.List)):
             items = value.items if isinstance(value, Collection) and len(value.items) == len(target.elts) else None
+            is_plain = not any(isinstance(element, ast.Starred) for element in target.elts)
             for index, element in enumerate(target.elts):
-                self._bind(element, items[index] if items else Opaque())
+                part = items[index] if items else _dimension(value, index) if is_plain else Opaque()
+                self._bind(element, part)
         elif isinstance(target, ast.Starred):
             self._bind(target.value, Opaque())
         elif isinstance(target, ast.Subscript):
@@ -741,6 +745,15 @@ def _is_complete(node: ast.Match) -> bool:
     """Whether one of the cases is always met: ``case _``."""
     last = node.cases[-1]
     return isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
+
+
+def _dimension(shape: Value, index: int) -> Value:
+    """What ``rows, columns = x.shape`` gives; of anything else that is taken apart nothing is known."""
+    if isinstance(shape, Attribute) and shape.name == "shape":
+        return Item(shape, Const(index))
+    if isinstance(shape, Applied) and isinstance(shape.callee, Attribute) and shape.callee.name == "size":
+        return Opaque() if shape.arguments or shape.keywords else Applied(shape.callee, [Const(index)], {})
+    return Opaque()
 
 
 def _last_name(value: Value) -> str:

@@ -44,6 +44,8 @@ _DRAWN = {
     **dict.fromkeys(("Gamma", "InverseGamma", "LogNormal", "Exponential", "HalfNormal", "HalfCauchy"), (0.0, math.inf)),
     "Beta": (0.0, 1.0),
 }
+#: A normal draw is further from its mean with probability 2 ** -24.
+SIGMAS = 5.4
 _CONSTANT = {"torch.ones": 1.0, "torch.ones_like": 1.0, "torch.zeros": 0.0, "torch.zeros_like": 0.0}
 _KEEPING = frozenset(
     {"to", "cuda", "cpu", "float", "double", "clone", "detach", "expand", "view", "reshape", "repeat", "unsqueeze"}
@@ -177,6 +179,11 @@ def _of_draw(distribution: Value) -> Extent | None:
     if kind == "Uniform":
         low, high = _extent(distribution.argument(0, "low")), _extent(distribution.argument(1, "high"))
         return Extent(low.low, high.high, "draw") if low is not None and high is not None else None
+    if kind == "LogNormal":
+        loc, scale = _extent(distribution.argument(0, "loc")), _extent(distribution.argument(1, "scale"))
+        if loc is not None and scale is not None and scale.low >= 0:
+            ends = (loc.low - SIGMAS * scale.high, loc.high + SIGMAS * scale.high)
+            return Extent(*(math.exp(min(end, 700.0)) for end in ends), "draw")
     return Extent(*_DRAWN[kind], "draw") if kind in _DRAWN else None
 
 

@@ -212,6 +212,9 @@ def model(counts):
         ("lambda: dist.Uniform(0, 2).sample([5])", "may lie below"),
         ("dist.Gamma(2.0, 1.0).sample()", "may lie below"),
         ("lambda: dist.Uniform(1, 2).sample([5])", ""),
+        ("dist.LogNormal(-1, 1).sample([5])", ""),
+        ("dist.LogNormal(-1, 2).sample([5])", "may lie below"),
+        ("dist.LogNormal(load(), 1).sample([5])", "may lie below"),
     ],
 )
 def test_an_initial_value_that_is_drawn(say, initial: str, doubt: str) -> None:
@@ -594,3 +597,40 @@ for step in range(1000):
 """,
     )
     assert bool(outcome.findings) is is_large
+
+
+@pytest.mark.parametrize(
+    ("taken", "written"),
+    [
+        ("n, d = data.shape", "x.shape[0]"),
+        ("n, d = data.size()", "x.size(0)"),
+        ("d, n = data.shape", "x.shape[1]"),
+        ("*d, n = data.shape", ""),
+        ("n, d = data.size(0), 1", "x.size(0)"),
+        ("n, d = sizes(data)", ""),
+    ],
+)
+def test_a_shape_that_is_taken_apart(say, taken: str, written: str) -> None:
+    outcome = say(
+        "SVI101",
+        f"""
+x = load()
+
+def model(data):
+    {taken}
+    z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", n):
+        pyro.sample("x", dist.Normal(z, 1.0), obs=data)
+
+def guide(data):
+    pyro.sample("z", dist.Normal(pyro.param("loc", torch.tensor(0.0)), 0.1))
+
+svi = SVI(model, guide, Adam({{"lr": 0.01}}), loss=Trace_ELBO())
+for step in range(1000):
+    svi.step(x)
+""",
+    )
+    if written:
+        assert f"1 / {written}" in outcome.text
+    else:
+        assert "not known how to write" in outcome.held_back
