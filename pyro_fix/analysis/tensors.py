@@ -182,8 +182,8 @@ def _of_draw(distribution: Value) -> Extent | None:
     if kind == "LogNormal":
         loc, scale = _extent(distribution.argument(0, "loc")), _extent(distribution.argument(1, "scale"))
         if loc is not None and scale is not None and scale.low >= 0:
-            ends = (loc.low - SIGMAS * scale.high, loc.high + SIGMAS * scale.high)
-            return Extent(*(math.exp(min(end, 700.0)) for end in ends), "draw")
+            far = SIGMAS * scale.high
+            return Extent(math.exp(min(loc.low - far, 700.0)), math.exp(min(loc.high + far, 700.0)), "draw")
     return Extent(*_DRAWN[kind], "draw") if kind in _DRAWN else None
 
 
