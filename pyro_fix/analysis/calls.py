@@ -132,7 +132,7 @@ def literal_name(value: Value | None) -> str | None:
 def _sample(run: Interpreter, made: Made) -> Value:
     observed, name = made.argument(-1, "obs"), spelled(made.argument(0, "name"))
     is_observed = observed is not None and not (isinstance(observed, Const) and observed.value is None)
-    plates = tuple(c for c in run.contexts if isinstance(c, Made) and c.name == "pyro.plate")
+    plates = _plates(run.contexts)
     site = Site(
         made.module,
         made.node,
@@ -144,11 +144,22 @@ def _sample(run: Interpreter, made: Made) -> Value:
         frozenset(run.functions),
         holes=name.holes if name is not None else (),
         loops=tuple(run.loops),
+        starts=_starts(run),
     )
     run.program.sites.append(site)
     value = _retyped(made, SiteValue)
     value.site = site
     return value
+
+
+def _plates(contexts: Iterable[Value]) -> tuple[Made, ...]:
+    return tuple(c for c in contexts if isinstance(c, Made) and c.name == "pyro.plate")
+
+
+def _starts(run: Interpreter) -> dict[ast.AST, tuple[int, int]]:
+    """How many loops and plates stood round the call of each function that is running."""
+    called = zip(run.functions, run.frames, strict=True)
+    return {function: (frame.loops, len(_plates(run.contexts[: frame.contexts]))) for function, frame in called}
 
 
 def _svi(run: Interpreter, made: Made) -> Value:
@@ -300,10 +311,11 @@ def attribute_sample(run: Interpreter, prior: Made, owner: Value, name: str, nod
             run.path_of(owner, name),
             distribution,
             False,
-            tuple(c for c in run.contexts if isinstance(c, Made) and c.name == "pyro.plate"),
+            _plates(run.contexts),
             tuple(run.contexts),
             frozenset(),
             "PyroSample",
+            starts=_starts(run),
         )
         run.sampled[prior] = known
         run.program.sites.append(known.site)

@@ -46,7 +46,7 @@ def _of_names(program: Program, one: Side) -> Iterator[Clash]:
             continue
         first = known.get(site.name)
         is_twice = first is not None and first.call is not site.call and surely_runs(function.node, site.call)
-        is_repeated = any((number(flow.length(loop)) or 0) > 1 for loop in site.loops)
+        is_repeated = any((number(flow.length(loop)) or 0) > 1 for loop in site.loops_in(function.node))
         if is_twice or (is_repeated and not _is_branched(function.node, site.call)):
             told.add(site.name)
             yield Clash(site, f"Multiple sample sites named '{site.name}'")
@@ -63,9 +63,10 @@ def _is_branched(function: ast.AST, call: ast.Call) -> bool:
 def _of_plates(program: Program, one: Side) -> Iterator[Clash]:
     """Plates round one site that claim the same dimension."""
     told: set[int] = set()
-    for site in program.sites_of([one.functions[0].node]):
+    (function,) = one.functions
+    for site in program.sites_of([function.node]):
         dims: dict[object, Made] = {}
-        for plate in site.plates:
+        for plate in site.plates_in(function.node):
             dim = plate.argument(4, "dim")
             if not isinstance(dim, Const) or not isinstance(dim.value, int) or plate.spread:
                 continue

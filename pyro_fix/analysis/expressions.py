@@ -247,6 +247,8 @@ class Evaluator:
         self: Any, callee: Attribute, node: ast.Call, arguments: list[Value], keywords: dict[str, Value]
     ) -> Value:
         base, name = callee.base, callee.name
+        if isinstance(base, SviValue) and name in ("run", "evaluate_loss", "loss"):
+            base.svi.is_asked = True
         if isinstance(base, SviValue) and name == "step":
             return calls.step(self, base.svi, node, arguments, keywords)
         if isinstance(base, Made) and base.name == "pyro.get_param_store" and name == "clear":
@@ -369,8 +371,8 @@ class Evaluator:
     def _subscript(self: Any, node: ast.Subscript) -> Value:
         base, index = self.evaluate(node.value), self.evaluate(node.slice)
         if isinstance(index, Const):
-            if isinstance(base, Mapping) and base.whole and index.value in base.items:
-                return base.items[index.value]
+            if isinstance(base, Mapping):
+                return _entry(base, index.value)
             known: Value | None = getattr(base, "_attributes", {}).get(f"[{index.value!r}]")
             if known is not None:
                 return known
@@ -380,7 +382,10 @@ class Evaluator:
                 except IndexError:
                     return Opaque()
         if isinstance(base, (Collection, Mapping)):
-            return join(*base.parts()) if base.parts() else Opaque()
+            parts = base.parts()
+            if len(parts) > 1 and any(flow.reaches(part, ParamValue) for part in parts):
+                return Item(base, index)  # which of the params it is makes all the difference
+            return join(*parts) if parts else Opaque()
         if any(isinstance(option, SiteValue) for option in options(base)) and not _counts_from_the_right(node.slice):
             self.hazard(node, "a sampled value indexed from the left", of_shape=True)
         return Item(base, index)
@@ -459,6 +464,14 @@ class Evaluator:
 
 def _alternatives(callee: Value) -> tuple[Value, ...]:
     return callee.options if isinstance(callee, Join) else (callee,)
+
+
+def _entry(base: Mapping, key: object) -> Value:
+    """An entry of a dict; something else may have been stored under a key that is computed."""
+    known = base.items.get(key)
+    if known is None or base.whole:
+        return known if known is not None else Opaque()
+    return join(known, Opaque())
 
 
 def _read(value: Value) -> Value:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pyro_fix.analysis import branches, calls, flow, loops, records, roles
+from pyro_fix.analysis import branches, calls, flow, loops, records, roles, tensors
 from pyro_fix.analysis.expressions import Evaluator
 from pyro_fix.analysis.names import canonical
 from pyro_fix.analysis.program import Hazard, Param, Program, Step, Svi
@@ -24,11 +24,13 @@ from pyro_fix.analysis.values import (
     Applied,
     Argument,
     Arithmetic,
+    Attribute,
     Class,
     Collection,
     Const,
     Function,
     Instance,
+    Item,
     Library,
     Loop,
     Made,
@@ -73,6 +75,10 @@ class Frame:
 
     depth: int
     """How many loops and branches were running when it was made."""
+    loops: int
+    """How many of them were loops."""
+    contexts: int
+    """How many contexts were open."""
     skips: bool = False
     """Whether a conditional ``return`` so far may have left out the rest of it."""
 
@@ -253,7 +259,7 @@ class Interpreter(Evaluator):
         self._bind_arguments(function, arguments, keywords, known=node is not None)
         self.module.callers.setdefault(body, set()).update(self.functions)
         self.functions.append(body)
-        self.frames.append(Frame(len(self.nesting)))
+        self.frames.append(Frame(len(self.nesting), len(self.loops), len(self.contexts)))
         self._returns.append([])
         exits, self._exits = self._exits, []
         if isinstance(body, ast.Lambda):
@@ -393,7 +399,9 @@ class Interpreter(Evaluator):
         value = node.value
         self.evaluate(value)
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr.endswith("_"):
-            self._mutate(value.func.value)
+            owner = value.func.value
+            named = isinstance(owner, (ast.Name, ast.Attribute)) and isinstance(self.evaluate(owner), Library)
+            self._mutate(value.args[0] if named and value.args else owner)  # ``torch.nn.init.zeros_(x)``
 
     def _mutate(self, node: ast.expr) -> None:
         """``x.clamp_(…)``: whatever ``x`` was made from is no longer what it was."""
@@ -404,6 +412,7 @@ class Interpreter(Evaluator):
     def _mark_mutated(self, value: Value) -> None:
         for shared in flow.sharing(value):
             shared.param.mutated = True
+        tensors.write(value)
 
     def _assign(self, node: ast.Assign) -> None:
         value = self.evaluate(node.value)
@@ -437,8 +446,10 @@ class Interpreter(Evaluator):
                 self._holders[value] = None if value in self._holders else (base, target.attr)
         elif isinstance(target, (ast.Tuple, ast.List)):
             items = value.items if isinstance(value, Collection) and len(value.items) == len(target.elts) else None
+            is_plain = not any(isinstance(element, ast.Starred) for element in target.elts)
             for index, element in enumerate(target.elts):
-                self._bind(element, items[index] if items else Opaque())
+                part = items[index] if items else _dimension(value, index) if is_plain else Opaque()
+                self._bind(element, part)
         elif isinstance(target, ast.Starred):
             self._bind(target.value, Opaque())
         elif isinstance(target, ast.Subscript):
@@ -734,6 +745,15 @@ def _is_complete(node: ast.Match) -> bool:
     """Whether one of the cases is always met: ``case _``."""
     last = node.cases[-1]
     return isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
+
+
+def _dimension(shape: Value, index: int) -> Value:
+    """What ``rows, columns = x.shape`` gives; of anything else that is taken apart nothing is known."""
+    if isinstance(shape, Attribute) and shape.name == "shape":
+        return Item(shape, Const(index))
+    if isinstance(shape, Applied) and isinstance(shape.callee, Attribute) and shape.callee.name == "size":
+        return Opaque() if shape.arguments or shape.keywords else Applied(shape.callee, [Const(index)], {})
+    return Opaque()
 
 
 def _last_name(value: Value) -> str:

@@ -35,7 +35,7 @@ class Options:
 
 
 def given_to_svi(program: Program, chosen: bool = False) -> Iterator[Made]:
-    """Every optimiser of ``pyro.optim`` that an SVI object uses, each once.
+    """Every optimiser of ``pyro.optim`` that an SVI object uses and may step, each once.
 
     ``chosen``: also those that a flag, a branch or an argument of the program chooses among others.
     """
@@ -43,7 +43,7 @@ def given_to_svi(program: Program, chosen: bool = False) -> Iterator[Made]:
     for made in program.made:
         if made.name.startswith("pyro.optim.") and id(made) not in seen:
             seen.add(id(made))
-            if program.makers_of(made) and (chosen or not is_chosen(program, made)):
+            if any(svi.is_trained for svi in program.makers_of(made)) and (chosen or not is_chosen(program, made)):
                 yield made
 
 

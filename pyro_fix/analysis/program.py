@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -94,8 +94,18 @@ class Site:
     """What varies in its name."""
     loops: tuple[Loop, ...] = ()
     """The loops around it, outermost first."""
+    starts: Mapping[ast.AST, tuple[int, int]] = field(default_factory=dict)
+    """Function that was running -> how many of the loops and of the plates stand round its call, not in it."""
     read_at: list[tuple[Module, ast.expr]] = field(default_factory=list)
     """Of a ``PyroSample``: where the attribute is read, which samples it."""
+
+    def loops_in(self, function: ast.AST) -> tuple[Loop, ...]:
+        """The loops that a call of ``function`` runs round it: who calls a model ten times makes ten traces."""
+        return self.loops[self.starts.get(function, (0, 0))[0] :]
+
+    def plates_in(self, function: ast.AST) -> tuple[Made, ...]:
+        """The plates that a call of ``function`` opens round it."""
+        return self.plates[self.starts.get(function, (0, 0))[1] :]
 
 
 @dataclass(eq=False)
@@ -160,6 +170,8 @@ class Svi:
     """How many names and attributes it was assigned to."""
     escaped: bool = False
     """Whether it was handed to something that is not followed, and that may step it too."""
+    is_asked: bool = False
+    """Whether its loss, or its posterior, is asked for (``evaluate_loss``, ``loss``, ``run``)."""
     kind: Literal["SVI", "loss", "module"] = "SVI"
     """``loss``: :attr:`call` is the first ``elbo.differentiable_loss(model, guide, …)`` and its like, ``module``: it is
     ``Trace_ELBO()(model, guide)``.  A plain torch optimiser is in charge of both."""
@@ -169,6 +181,11 @@ class Svi:
     """Whether the program divides what ``step`` returned."""
     loss_compared: bool = False
     """Whether the program compares what ``step`` returned with something."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether something may step it: it is not made for its loss alone."""
+        return bool(self.steps) or self.escaped or not self.is_asked
 
     @property
     def is_lowlevel(self) -> bool:

@@ -13,6 +13,8 @@ from pyro_fix.analysis.program import Param, Program, Use
 from pyro_fix.analysis.tensors import Extent, extent
 from pyro_fix.analysis.values import Applied, Attribute, Const, Library, Made, Value
 
+#: As large as any draw.
+LARGEST = 1e30
 #: Why a param that a plain torch optimiser holds gets no constraint.
 HELD = "a plain torch optimiser holds its value, which would no longer be a leaf"
 
@@ -107,8 +109,11 @@ def starts_inside(param: Param, constraint: str) -> bool | None:
         return _starts_structured(param.initial, known, constraint)
     if known is None:
         return None
-    margin = 1e-6 * (known.high - known.low) if known.structure == "draw" else 0.0
-    answers = [distributions.satisfies(bound, constraint) for bound in (known.low + margin, known.high - margin)]
+    bounds = [known.low, known.high]
+    if known.structure == "draw":  # which is neither on a bound nor infinite
+        margin = 1e-6 * min(known.high - known.low, 1.0)
+        bounds = [max(known.low, -LARGEST) + margin, min(known.high, LARGEST) - margin]
+    answers = [distributions.satisfies(bound, constraint) for bound in bounds]
     if False in answers:
         return False
     return None if None in answers else True

@@ -202,7 +202,8 @@ def step_count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
 
 
 def _count(program: Program, optimizer: Made, scope: Scope) -> StepCount:
-    svis = program.makers_of(optimizer)
+    users = program.makers_of(optimizer)
+    svis = [svi for svi in users if svi.is_trained] or users
     if not svis:
         return StepCount(None, "no SVI object uses it")
     if not only_one(svis):

@@ -11,6 +11,7 @@ from pyro_fix.analysis.values import (
     Attribute,
     Collection,
     Const,
+    Item,
     Join,
     Made,
     ParamValue,
@@ -43,6 +44,8 @@ _DRAWN = {
     **dict.fromkeys(("Gamma", "InverseGamma", "LogNormal", "Exponential", "HalfNormal", "HalfCauchy"), (0.0, math.inf)),
     "Beta": (0.0, 1.0),
 }
+#: A normal draw is further from its mean with probability 2 ** -24.
+SIGMAS = 5.4
 _CONSTANT = {"torch.ones": 1.0, "torch.ones_like": 1.0, "torch.zeros": 0.0, "torch.zeros_like": 0.0}
 _KEEPING = frozenset(
     {"to", "cuda", "cpu", "float", "double", "clone", "detach", "expand", "view", "reshape", "repeat", "unsqueeze"}
@@ -75,6 +78,35 @@ def requires_grad(value: Value | None) -> bool:
     return False
 
 
+#: Marks a tensor whose elements are assigned one by one.
+WRITTEN = "(written)"
+_VIEWS = frozenset({"data", "T", "mT"})
+_VIEWING = frozenset(
+    {"expand", "view", "reshape", "unsqueeze", "squeeze", "t", "transpose", "permute", "flatten", "detach"}
+    | {"requires_grad_"}
+)
+
+
+def write(value: Value) -> None:
+    """Elements of ``value`` are assigned: of its extent, and of that of what it is a view of, nothing is known."""
+    ahead = [value]
+    while ahead:
+        current = ahead.pop()
+        if isinstance(current, Join):
+            ahead += current.options
+            continue
+        current.set_attribute(WRITTEN, current)
+        method = current.callee if isinstance(current, Applied) else None
+        if isinstance(current, Item) or (isinstance(current, Attribute) and current.name in _VIEWS):
+            ahead.append(current.base)
+        elif isinstance(method, Attribute) and method.name in _VIEWING:
+            ahead.append(method.base)
+
+
+def _is_written(value: Value | None) -> bool:
+    return WRITTEN in getattr(value, "_attributes", ())
+
+
 def extent(value: Value | None) -> Extent | None:
     """The extent of ``value``; ``None`` when it cannot be read from the source."""
     try:
@@ -85,6 +117,8 @@ def extent(value: Value | None) -> Extent | None:
 
 
 def _extent(value: Value | None) -> Extent | None:
+    if _is_written(value):
+        return None
     if isinstance(value, Const):
         if isinstance(value.value, (int, float)) and not isinstance(value.value, bool):
             return Extent(float(value.value), float(value.value))
@@ -145,6 +179,11 @@ def _of_draw(distribution: Value) -> Extent | None:
     if kind == "Uniform":
         low, high = _extent(distribution.argument(0, "low")), _extent(distribution.argument(1, "high"))
         return Extent(low.low, high.high, "draw") if low is not None and high is not None else None
+    if kind == "LogNormal":
+        loc, scale = _extent(distribution.argument(0, "loc")), _extent(distribution.argument(1, "scale"))
+        if loc is not None and scale is not None and scale.low >= 0:
+            far = SIGMAS * scale.high
+            return Extent(math.exp(min(loc.low - far, 700.0)), math.exp(min(loc.high + far, 700.0)), "draw")
     return Extent(*_DRAWN[kind], "draw") if kind in _DRAWN else None
 
 

@@ -107,3 +107,51 @@ def test_shapes(told, model: str, guide: str, words: str):
     found = told(draws(model), draws(guide))
     assert len(found) == bool(words)
     assert all(words in one for one in found)
+
+
+def test_what_a_caller_loops_over_or_opens_is_not_the_model_s_own(tmp_path):
+    """Plotting ten draws of a guide makes ten traces, and a plate for many samples is none of the SVI object's."""
+    program = read(
+        tmp_path,
+        f"""{PREAMBLE}
+def model(x):
+    with pyro.plate("data", 3, dim=-1):
+        {Z}
+def guide(x):
+    with pyro.plate("data", 3, dim=-1):
+        {Z}
+def draw(x):
+    for i in range(10):
+        guide(x)
+    with pyro.plate("samples", 100, dim=-1):
+        return guide(x)
+svi = SVI(model, guide, Adam({{}}), Trace_ELBO())
+for i in range(10):
+    model(None)
+with pyro.plate("samples", 100, dim=-1):
+    model(None)
+draw(None)
+""",
+    )
+    assert not list(clashes(program, program.svis[0]))
+
+
+def test_loops_and_plates_of_what_the_model_calls_are_its_own(tmp_path):
+    program = read(
+        tmp_path,
+        f"""{PREAMBLE}
+def step(x):
+    {Z}
+def model(x):
+    for i in range(3):
+        step(x)
+    with pyro.plate("a", 2, dim=-1):
+        outer(x)
+def outer(x):
+    with pyro.plate("b", 3, dim=-1):
+        pyro.sample("y", dist.Normal(0., 1.), obs=x)
+svi = SVI(model, lambda x: None, Adam({{}}), Trace_ELBO())
+""",
+    )
+    words = [clash.words for clash in clashes(program, program.svis[0])]
+    assert words == ["Multiple sample sites named 'z'", "collide at dim=-1: plate 'a' and plate 'b'"]

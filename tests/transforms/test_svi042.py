@@ -320,7 +320,30 @@ def test_what_is_used_stays(check, model: str, guide: str, why: str):
 
 def test_data_that_may_be_none(check):
     text = program("pyro.sample('x', dist.Normal(0.0, 1.0), obs=data)", "pyro.sample('x', dist.Normal(0.0, 1.0))")
-    assert check(text.replace("def model(data)", "def model(data=None)")).result.changes == ()
+    assert check(text.replace("def model(data)", "def model(data=None)")).findings == ()
+
+
+@pytest.mark.parametrize("model", ["data", "data, y=None"])
+def test_a_semi_supervised_guide_samples_the_labels_that_are_missing(check, model: str):
+    text = f"""
+import torch
+import pyro
+import pyro.distributions as dist
+from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import Adam
+
+def model({model}):
+    y = pyro.sample("y", dist.Normal(0.0, 1.0), obs=data)
+
+def guide({model}):
+    if data is None:
+        pyro.sample("y", dist.Normal(0.0, 1.0))
+
+svi = SVI(model, guide, Adam({{"lr": 0.01}}), loss=Trace_ELBO())
+"""
+    assert check(text).findings == ()
+    always = text.replace("if data is None:", "if True or data:").replace("    if True or data:\n        ", "    ")
+    assert "which the model observes" in check(always).finding.proposal.message
 
 
 def test_a_conditioned_model_is_observed_from_outside(check):

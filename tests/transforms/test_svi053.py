@@ -79,6 +79,15 @@ def test_probabilities_that_the_distribution_normalises(check, kind: str, given:
     assert check(one(f"constraints.{given}", f"dist.{kind}(probs=p)", "torch.ones(3) / 3")).findings == ()
 
 
+@pytest.mark.parametrize("argument", ["covariance_matrix", "scale_tril", "precision_matrix"])
+@pytest.mark.parametrize(("size", "is_sound"), [(1, True), (2, False)])
+def test_a_matrix_of_one_number(check, argument: str, size: int, is_sound: bool):
+    """Every positive number is a positive definite matrix, and a lower Cholesky factor."""
+    use = f"dist.MultivariateNormal(torch.zeros({size}), {argument}=p)"
+    outcome = check(one("constraints.positive", use, f"torch.ones({size}, {size})"))
+    assert bool(outcome.findings) is not is_sound
+
+
 def test_probabilities_that_may_be_negative(check):
     outcome = check(one("constraints.real", "dist.Categorical(p)", "torch.ones(3) / 3"))
     assert "constraint=constraints.simplex" in outcome.text
@@ -112,6 +121,45 @@ def test_constraint_in_a_variable(check):
 )
 def test_initial_value_outside(check, initial: str):
     assert "violate" in check(one("constraints.positive", "dist.Bernoulli(p)", initial)).held_back
+
+
+@pytest.mark.parametrize(
+    "kind", ["LogNormal(-1., 1.)", "Gamma(2., 1.)", "HalfNormal(1.)", "Exponential(1.)", "Beta(2., 2.)"]
+)
+@pytest.mark.parametrize("draw", ["dist.{0}.sample([3])", "dist.{1}.sample(dist.{0}, [3])"])
+def test_a_draw_from_within_starts_inside(check, kind: str, draw: str):
+    initial = draw.format(kind, kind.partition("(")[0])
+    assert check(one("constraints.positive", "dist.Gamma(p, p)", initial)).findings == ()
+
+
+@pytest.mark.parametrize("initial", ["torch.randn(3)", "dist.Normal(5., 1.).sample([3])", "-torch.ones(3)"])
+def test_a_start_that_may_lie_outside(check, initial: str):
+    found = check(one("constraints.positive", "dist.Gamma(p, p)", initial)).finding
+    assert "may start outside its own constraint positive" in found.proposal.message
+
+
+@pytest.mark.parametrize(("given", "initial"), [("positive", "torch.zeros(3)"), ("unit_interval", "torch.ones(3)")])
+def test_a_start_on_a_bound(check, given: str, initial: str):
+    found = check(one(f"constraints.{given}", "dist.Normal(0., p)", initial)).finding
+    assert f"starts on a bound of its own constraint {given}" in found.proposal.message
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        "for i in range(3):\n        start[i] = data[i]",
+        "start[:] = data",
+        "start.data[0] = 1.",
+        "start[0].fill_(1.)",
+        "start.view(-1)[0] = 1.",
+        "torch.nn.init.constant_(start, 1.)",
+        "start[0] += 1.",
+    ],
+)
+def test_a_start_that_is_filled_element_by_element(check, fill: str):
+    """Zeros that are all written over are no start."""
+    lines = ("start = torch.zeros(3)", fill, "p = pyro.param('p', start, constraint=constraints.positive)")
+    assert check(guide(*lines, "dist.Gamma(p, p)")).findings == ()
 
 
 def test_initial_value_unknown(check):

@@ -191,7 +191,7 @@ def test_a_switch_for_pixels_that_may_be_grey(tmp_path: Path, check, switch: str
 def test_pixels_that_may_be_grey(tmp_path: Path, check):
     """Only a run tells whether a Bernoulli's data are zeros and ones."""
     text = pixels("logits=z, validate_args=False")
-    assert "between 0 and 1" in check(text).held_back
+    assert check(text).findings == ()  # as Pyro's own programs have it
     path = tmp_path / "main.py"
     path.write_text(text)
     line = next(number for number, words in enumerate(text.splitlines(), 1) if "validate_args" in words)

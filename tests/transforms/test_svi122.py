@@ -60,6 +60,27 @@ def test_no_finding(check, elbo: str):
     assert check(program(elbo)).findings == ()
 
 
+@pytest.mark.parametrize(
+    ("site", "is_always"),
+    [
+        ('pyro.sample("z", dist.Bernoulli(0.5))', True),
+        ('pyro.sample("z", dist.Bernoulli(0.5), obs=label)', False),
+        ('label is not None or pyro.sample("z", dist.Bernoulli(0.5))', False),
+        ('pyro.sample("z", dist.Normal(0.0, 1.0))', False),
+    ],
+)
+def test_where_there_may_be_nothing_to_enumerate(check, site: str, is_always: bool):
+    """A semi-supervised model is warned of at every step that has its labels."""
+    text = program("TraceEnum_ELBO(strict_enumeration_warning=False)").replace("def model()", "def model(label=None)")
+    assert bool(check(text.replace('pyro.sample("z", dist.Bernoulli(0.5))', site)).findings) is is_always
+
+
+@pytest.mark.parametrize("model", ["net.model", "load()"])
+def test_a_model_that_is_anybody_s(check, model: str):
+    text = program("TraceEnum_ELBO(strict_enumeration_warning=False)")
+    assert check(text.replace("config_enumerate(model)", model)).findings == ()
+
+
 def test_what_a_run_shows(tmp_path: Path):
     path = tmp_path / "main.py"
     path.write_text(program("TraceEnum_ELBO(strict_enumeration_warning=False)"))

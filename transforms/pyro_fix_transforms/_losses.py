@@ -1,4 +1,4 @@
-"""What the transforms of tips 9 and 14 share: the ELBOs of a program, and the sites that their SVI objects sample."""
+"""What the transforms of tips 9, 12 and 14 share: the ELBOs of a program, and the sites that they are asked about."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pyro_fix.analysis.values import Applied, Attribute, Made, Value
 
 #: What an ELBO's class begins with where it compiles its loss, once for every set of keywords, model and guide.
 JIT = "Jit"
+#: Enumerable by name, but not by shape: the values of a permutation or a tree are not a dimension of a tensor.
+NOT_PLAIN = frozenset({"OneOneMatching", "OneTwoMatching", "SpanningTree", "Empirical"})
 #: Methods of a distribution that change its shape, or what counts of it.
 _SHAPING = frozenset({"to_event", "independent", "expand", "expand_by", "mask"})
 
@@ -67,6 +69,14 @@ def family(value: Value | None) -> Family | None:
         return None
     known = distributions.lookup(value.name.rpartition(".")[2])
     return Family(value, known, tuple(methods)) if known is not None else None
+
+
+def is_enumerable(site: Site) -> bool:
+    """Whether Pyro can sum over the values of a site, as far as the source spells its distribution."""
+    found = family(site.distribution)
+    if found is None or not found.distribution.enumerable or found.distribution.name in NOT_PLAIN:
+        return False
+    return set(found.methods) <= {"expand", "expand_by", "mask"}  # Pyro does not enumerate products
 
 
 def nodes(side: Side) -> list[ast.AST]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pyro_fix import edits
-from pyro_fix.analysis.pairing import is_plain, side
+from pyro_fix.analysis.pairing import Side, is_plain, side
 from pyro_fix.analysis.program import Program, Site, Svi, functions_of
+from pyro_fix.analysis.reach import surely_runs
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.values import Const
 from pyro_fix.transform import Edit
@@ -36,7 +37,8 @@ def sampled_in_guide(program: Program, svi: Svi) -> Iterator[Slip]:
         for look in looks
     ]
     guide = side(program, svi.guide)
-    told = {site.name for site in guide.sites if is_plain(site)} & observed.keys() if guide is not None else set()
+    told = {site.name for site in guide.sites if _is_sure(guide, site)} if guide is not None else set()
+    told &= {name for name, site in observed.items() if not _may_be_none(site)}
     names = set.intersection(*shown) if shown else told
     for site in program.sites_of(functions_of(svi.guide)):
         if site.name is not None and site.name in names and site.kind == "sample":
@@ -51,6 +53,11 @@ def sampled_in_guide(program: Program, svi: Svi) -> Iterator[Slip]:
             yield Slip(
                 site, message, "without the statement", changes, doubt, "static" if site.name in told else "seen"
             )
+
+
+def _is_sure(guide: Side, site: Site) -> bool:
+    """Whether the guide samples a site whatever it is given: a branch may ask whether there are data."""
+    return is_plain(site) and any(surely_runs(function.node, site.call) for function in guide.functions)
 
 
 def forgotten(program: Program, svi: Svi) -> Iterator[Slip]:

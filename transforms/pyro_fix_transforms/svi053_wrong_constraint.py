@@ -17,6 +17,7 @@ from pyro_fix.analysis.requirements import (
     requirement,
     starts_inside,
 )
+from pyro_fix.analysis.shapes import shape
 from pyro_fix.analysis.tensors import extent
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 
@@ -24,6 +25,8 @@ from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 NORMALISING = frozenset(
     {"Categorical", "OneHotCategorical", "OneHotCategoricalStraightThrough", "Multinomial", "RelaxedOneHotCategorical"}
 )
+#: What is nearer to a bound than this lies on it.
+NEAR = 1e-6
 
 
 class WrongConstraint(Transform):
@@ -71,13 +74,13 @@ class WrongConstraint(Transform):
             needed = requirement(program, param)
             if (
                 needed is None
-                or all(_is_enough(given, use) for use in needed.kinds)
+                or all(_is_enough(given, use) or _is_one_number(param, given, use) for use in needed.kinds)
                 or _is_each_enough(program, needed)
             ):
                 if _starts_outside(param, given):
                     seen.add(id(param))
                     shown = f"param {param.name!r}" if param.name else "this param"
-                    message = f"{shown} may start outside its own constraint {given}, which makes something else of it"
+                    message = f"{shown} {_fault(param, given)}"
                     doubt = "which start is meant is not for a tool to say"
                     yield self.finding(param.module, param.call, message, held_back=doubt)
                 continue
@@ -109,10 +112,26 @@ def _is_enough(given: str, use: Use) -> bool:
     return use.argument == "probs" and kind in NORMALISING and distributions.implies(given, "nonnegative") is True
 
 
+def _is_one_number(param: Param, given: str, use: Use) -> bool:
+    """Whether it is a matrix of one row and column: of those each positive one is its own Cholesky factor."""
+    sizes = shape(param.initial)
+    is_matrix = "cholesky" in use.required or "definite" in use.required
+    return is_matrix and sizes is not None and set(sizes) == {1} and distributions.implies(given, "positive") is True
+
+
 def _starts_outside(param: Param, given: str) -> bool:
     """Whether some element of the initial value lies outside; bounds of a simplex or a matrix need not be reached."""
     known = extent(param.initial)
     return known is not None and known.structure in ("", "draw") and starts_inside(param, given) is False
+
+
+def _fault(param: Param, given: str) -> str:
+    known = extent(param.initial)
+    assert known is not None
+    ends = [end for end in (known.low, known.high) if distributions.satisfies(end, given) is False]
+    if all(any(distributions.satisfies(end + by, given) for by in (-NEAR, NEAR)) for end in ends):
+        return f"starts on a bound of its own constraint {given}, where it is infinite or hardly moves"
+    return f"may start outside its own constraint {given}, which makes something else of it"
 
 
 def _is_each_enough(program: Program, needed: Requirement) -> bool:

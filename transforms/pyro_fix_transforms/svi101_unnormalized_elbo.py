@@ -75,9 +75,12 @@ class UnnormalizedElbo(Transform):
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an SVI object."""
+        stepped = {id(svi.call) for svi in program.svis if svi.steps}
         for svi in program.svis:
+            if not svi.steps and id(svi.call) in stepped:  # the same call made one that tells more, of what it is given
+                continue
             model, guide = svi.node(0, "model"), svi.node(1, "guide")
-            if model is None or guide is None or not _is_linear(svi):
+            if model is None or guide is None or not svi.is_trained or not _is_linear(svi):
                 continue
             if _is_scaled(program, svi) or svi.loss_divided:
                 continue

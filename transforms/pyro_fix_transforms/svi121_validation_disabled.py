@@ -49,12 +49,12 @@ class ValidationDisabled(Transform):
     ## Holds back when
     - the statement shares a line with another one;
     - the file switches validation on again elsewhere: it is off for a stretch, on purpose;
-    - a multinomial's `total_count` is left at 1: its data may sum to more, which validation would refuse;
-    - no run shows the data of a Bernoulli: grey pixels lie between 0 and 1, which validation would refuse;
-    - a comment beside `validate_args=False` says why, or one right above that speaks of validation or of relaxed
-      values, unless the run shows what that hides.
+    - no run shows the data of a Bernoulli: grey pixels lie between 0 and 1, which validation would refuse.
 
-    A flag, `__debug__`, or a condition that decides are the user's own choice, and no finding.
+    A flag, `__debug__`, or a condition that decides are the user's own choice, and no finding. Nor is a
+    `validate_args=False` that there is a reason for: a multinomial's `total_count` is left at 1, and its data may sum
+    to more; data of a Bernoulli that no run has shown; a comment beside it says why, or one right above that speaks of
+    validation or of relaxed values, unless the run shows what that hides.
 
     ## Promise
     Runs clean. Where the patched run now reports an error, that error is what was hidden: the fix is rejected, and the
@@ -90,16 +90,11 @@ class ValidationDisabled(Transform):
                     hidden = [
                         words for seen in program.seen.site(site) for words in _of(seen.role, seen.name, seen.look)
                     ]
+                    has_reason = _has_remark(part) or _may_be_grey(program, site, part)
+                    if _counts_freely(part) or (has_reason and not hidden):
+                        continue
                     change = edits.remove_keyword(part.module, part.node, "validate_args")
-                    doubt = ""
-                    if _counts_freely(part):
-                        doubt = "its total_count is left at 1, so validation would refuse data that sums to more"
-                        hidden = []
-                    elif not hidden and _has_remark(part):
-                        doubt = "a comment beside it says why"
-                    elif _may_be_grey(program, site, part):
-                        doubt = f"its data {_GREY}"
-                    yield self._fix(program, part, hidden, change, doubt, "validate_args as it is by default")
+                    yield self._fix(program, part, hidden, change, "", "validate_args as it is by default")
 
     def _statement(self, program: Program, made: Made, hidden: list[str]) -> Iterator[Proposal]:
         """A switch that is thrown for all that follows."""

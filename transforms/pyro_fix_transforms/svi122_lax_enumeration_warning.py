@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyro_fix import edits
+from pyro_fix.analysis.pairing import side
 from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.reach import surely_runs
 from pyro_fix.analysis.values import Const, Made
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
+from pyro_fix_transforms._losses import is_enumerable
 
 #: ELBOs that look at the argument.
 ENUMERATING = frozenset({"TraceEnum_ELBO", "JitTraceEnum_ELBO", "TraceTMC_ELBO"})
@@ -25,16 +28,29 @@ class LaxEnumerationWarning(Transform):
 
     ## Example
     ```python
+    def model(data):
+        z = pyro.sample("z", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+        with pyro.plate("data", len(data)):
+            pyro.sample("x", dist.Normal(z, 1.0), obs=data)
+
     elbo = pyro.infer.TraceEnum_ELBO(max_plate_nesting=1, strict_enumeration_warning=False)
     ```
     becomes
     ```python
+    def model(data):
+        z = pyro.sample("z", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+        with pyro.plate("data", len(data)):
+            pyro.sample("x", dist.Normal(z, 1.0), obs=data)
+
     elbo = pyro.infer.TraceEnum_ELBO(max_plate_nesting=1)
     ```
 
     ## Holds back when
     - a run shows that nothing is enumerated: then the warning is right, and the finding says so;
     - the argument is no literal `False` at the call.
+
+    It says nothing where there may be nothing to enumerate at some steps: labels that are given now and then, a model
+    that is anybody's. There the warning would be wrong.
 
     ## Promise
     Runs clean.
@@ -60,6 +76,8 @@ class LaxEnumerationWarning(Transform):
                 continue
             met.add(id(made.node))
             nothing = _enumerates_nothing(program, made)
+            if not nothing and not _has_always_some(program, made):
+                continue
             message = f"{kind} keeps quiet about enumeration that does not happen"
             if nothing:
                 message += ", and in this run none happens"
@@ -80,6 +98,19 @@ class LaxEnumerationWarning(Transform):
                 else "",
                 source="seen" if nothing else "static",
             )
+
+
+def _has_always_some(program: Program, made: Made) -> bool:
+    """Whether every SVI object has a discrete latent at every step: labels that are given now and then leave none."""
+    sides = [side(program, svi.model) for svi in program.makers_of(made)]
+    return bool(sides) and all(
+        one is not None
+        and any(
+            is_enumerable(site) and any(surely_runs(function.node, site.call) for function in one.functions)
+            for site in one.sites
+        )
+        for one in sides
+    )
 
 
 def _enumerates_nothing(program: Program, made: Made) -> bool:

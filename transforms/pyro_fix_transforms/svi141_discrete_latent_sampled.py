@@ -14,7 +14,7 @@ from pyro_fix.analysis.values import Const, Function, Made, Value, options
 from pyro_fix.observation import Look
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._classes import renamed
-from pyro_fix_transforms._losses import JIT, Loss, family, losses, nodes
+from pyro_fix_transforms._losses import JIT, NOT_PLAIN, Loss, is_enumerable, losses, nodes
 
 #: ELBOs that sample what could be enumerated, and what enumerates instead.
 ENUMERATING = {
@@ -25,8 +25,6 @@ ENUMERATING = {
     "JitTraceGraph_ELBO": "JitTraceEnum_ELBO",
     "JitTraceMeanField_ELBO": "JitTraceEnum_ELBO",
 }
-#: Enumerable by name, but not by shape: the values of a permutation or a tree are not a dimension of a tensor.
-NOT_PLAIN = frozenset({"OneOneMatching", "OneTwoMatching", "SpanningTree", "Empirical"})
 
 
 @dataclass(frozen=True)
@@ -189,13 +187,13 @@ def _static(program: Program, svi: Svi) -> _Discrete | None:
     model = side(program, svi.model)
     if model is None or model.enumerates:
         return None
-    free = {site.name or "": site for site in model.sites if _is_enumerable(site)}
+    free = {site.name or "": site for site in model.sites if is_enumerable(site)}
     auto = _autoguide(svi)
     guide = side(program, svi.guide) if auto is None else None
     if not free or (auto is None and (guide is None or guide.enumerates)):
         return None
     sites = guide.sites if guide is not None else ()
-    if any(site.name in free and not _is_enumerable(site) for site in sites):
+    if any(site.name in free and not is_enumerable(site) for site in sites):
         return None  # a relaxed guide has a gradient
     in_guide = [name for name in free if any(site.name == name for site in sites)]
     if any(_is_annotated(site) for site in (*free.values(), *(s for s in sites if s.name in free))):
@@ -208,13 +206,6 @@ def _static(program: Program, svi: Svi) -> _Discrete | None:
         doubt = "a loop makes one site a round: enumerating those needs pyro.markov"
     unnamed = edits.text_of(free[""].module, free[""].call.args[0]) if "" in free and free[""].call.args else "here"
     return _Discrete(tuple(free), tuple(in_guide), _nesting(everything), doubt, unnamed)
-
-
-def _is_enumerable(site: Site) -> bool:
-    found = family(site.distribution)
-    if found is None or not found.distribution.enumerable or found.distribution.name in NOT_PLAIN:
-        return False
-    return set(found.methods) <= {"expand", "expand_by", "mask"}  # Pyro does not enumerate products
 
 
 def _is_annotated(site: Site) -> bool:
