@@ -33,7 +33,8 @@ _EPILOG = """
 pyro-fix rules lists the transforms, pyro-fix explain CODE explains one, pyro-fix bot opens pull requests.
 
 Exit codes: 0 nothing to do, or all applied; 1 findings or diffs remain; 2 an error; 3 --apply held fixes back,
-because verification refused them or could not run. --exit-zero turns 1 into 0.
+because verification refused them or could not run. --exit-zero turns 1 into 0. Suggestions, fixes that would only be
+a gain that no run has shown, count for nothing once the program was run.
 """
 
 # Without rich's markup, help comes out without importing rich.
@@ -279,16 +280,19 @@ def _check(given: dict[str, Any], file: str | None, trusted: bool, mode: Mode, d
         from pyro_fix import apply
 
         apply.write(result.changes)
+    from pyro_fix.report import text
+
+    told = text.once(result)
     if options.format == "json":
         from pyro_fix.report import json
 
         streams.page(json.document(result, cwd, applied=mode == "apply"))
     elif mode == "list":
-        _print_findings(result, cwd, options.verify)
+        _print_findings(told, cwd, options.verify)
     else:
-        _print_changes(result, cwd, diff, options.quiet)
+        _print_changes(told, cwd, diff, options.quiet)
     if not options.quiet:
-        _print_rest(result, cwd, mode, options.verify)
+        _print_rest(told, cwd, mode, options.verify)
     if page is not None:
         _write_report(page, result, cwd, mode, options)
     return _exit_code(result, options, mode)
@@ -462,7 +466,8 @@ def _exit_code(result: Result, options: config.Options, mode: Mode) -> int:
         for file in failed if options.quiet else failed[:1]:  # else all were told above
             _failed(f"{file.path}: was skipped: {file.reason}", ERROR)
         return ERROR
-    remaining = [finding for finding in result.findings if mode != "apply" or not finding.included]
+    # A suggestion that is not followed would be there at every run.
+    remaining = [f for f in result.findings if (mode != "apply" if f.included else not f.suggestion)]
     if mode == "apply" and any(f.verdict.status in (Status.REJECTED, Status.UNVERIFIED) for f in remaining):
         return HELD_BACK
     return FINDINGS if remaining and not options.exit_zero else OK

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pyro_fix.sources import Source
-from pyro_fix.transform import Proposal, Verdict
+from pyro_fix.transform import Promise, Proposal, Status, Verdict
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,15 @@ class Finding:
     """The cell of a notebook that ``proposal.line`` is a line of; None in a Python file."""
     fingerprint: str = ""
     """What the finding is known by when lines have moved (:mod:`pyro_fix.fingerprint`)."""
+
+    @property
+    def suggestion(self) -> bool:
+        """Whether the fix mends nothing, but would be a gain, and no run has shown that: nothing is left to do."""
+        verdict = self.verdict
+        if verdict.candidate is None or Promise.BETTER_END not in verdict.candidate.promise:
+            return False
+        judged = "seeds" in verdict.evidence and not verdict.evidence.get("deferred")
+        return judged and verdict.status is not Status.VERIFIED
 
 
 @dataclass(frozen=True)

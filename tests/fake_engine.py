@@ -1,7 +1,7 @@
 """A stand-in for the engine, so that the shell's contract is tested without running Pyro programs.
 
 A line of a Python file that says ``fixme-STATUS``, or ``fixme-STATUS-CODE``, is a finding with that verdict; the fix
-makes it ``fixed``.  ``fixme-none`` has no fix.  :data:`SITE` puts this module in the engine's place in a child process.
+makes it ``fixed``.  ``fixme-none`` has no fix; ``fixme-STATUS-SVI022`` promises a gain and no more.  :data:`SITE` puts this module in the engine's place in a child process.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def _finding(source: sources.Source, match: re.Match[str], options: Options) -> 
     if known in options.refused or (options.select and not code.startswith(options.select)):
         return None
     edit = Edit(source.path, match.start(), match.end(), "fixed")
-    candidate = Candidate((edit,), Promise.RUNS_CLEAN, "make it fixed")
+    promise = Promise.BETTER_END if code == "SVI022" else Promise.RUNS_CLEAN
+    candidate = Candidate((edit,), promise, "make it fixed")
     proposal = Proposal(
         code=code,
         name="unconstrained-param",
@@ -85,6 +86,7 @@ def _finding(source: sources.Source, match: re.Match[str], options: Options) -> 
     included = status is Status.VERIFIED or (status is Status.UNVERIFIED and (options.unverified or not options.verify))
     reason = f"reason of {status.value}" if options.verify else "not run"
     evidence = {"loss": float("nan"), "far": [float("inf"), 1.5], "file": source.path} if options.verify else {}
+    evidence |= {"seeds": [0]} if options.verify and code == "SVI022" else {}
     new = rewrite.compose({source.path: source}, [edit]).texts[source.path]
     diff = unified(source.text, new, source.path, Path.cwd())
     return Finding(proposal, Verdict(status, reason, evidence, candidate), diff, included, fingerprint=known)

@@ -87,6 +87,17 @@ def test_nothing_to_do_is_0(project: Project) -> None:
         ("fixme-unverified", ["--apply", "--unverified"], 0),
         ("fixme-rejected", ["--apply", "--no-verify"], 0),
         ("fixme-verified fixme-rejected fixme-none", ["--apply"], 3),
+        # a suggestion is there at every run: only what could be one, as nothing was run, or a diff of it counts
+        ("fixme-unverified-SVI022", [], 1),
+        ("fixme-unverified-SVI022", ["--verify"], 0),
+        ("fixme-unverified-SVI022", ["--diff"], 0),
+        ("fixme-unverified-SVI022", ["--diff", "--unverified"], 1),
+        ("fixme-unverified-SVI022", ["--apply"], 0),
+        ("fixme-unverified-SVI022", ["--apply", "--unverified"], 0),
+        ("fixme-rejected-SVI022", ["--apply"], 0),
+        ("fixme-rejected-SVI022", ["--diff"], 0),
+        ("fixme-verified-SVI022", ["--diff"], 1),
+        ("fixme-unverified-SVI022 fixme-unverified", ["--apply"], 3),
     ],
 )
 def test_exit_codes(project: Project, text: str, arguments: list[str], expected: int) -> None:
@@ -201,6 +212,18 @@ def test_diff_says_on_stderr_what_the_runs_said_and_what_was_left_out(project: P
     assert out
 
 
+def test_a_suggestion_is_told_as_one_everywhere(project: Project) -> None:
+    project.write(a="1  # fixme-verified\n2  # fixme-unverified-SVI022\n")
+    _, _, err = project.run("--diff")
+    assert "left out: a.py:2:1: SVI022 make it fixed: a suggestion: reason of unverified" in err.splitlines()
+    assert err.splitlines()[-1].endswith("1 fix shown in 1 file, 1 suggestion")
+    code, out, _ = project.run("--verify", "--format", "json")
+    told = json.loads(out)
+    assert [f["fix"]["suggestion"] for f in told["findings"]] == [False, True]
+    assert (code, told["summary"]["suggestions"]) == (1, 1)
+    assert "[fix: make it fixed, a suggestion: reason of unverified]" in project.run("--verify")[1]
+
+
 def test_apply_tells_what_it_wrote(project: Project) -> None:
     project.write(a="1  # fixme-verified\n2  # fixme-unverified\n")
     code, out, err = project.run("--apply", "--unverified")
@@ -251,11 +274,13 @@ def test_json(project: Project) -> None:
         "fix": {
             "status": "verified",
             "reason": "reason of verified",
+            "suggestion": False,
             "evidence": {"loss": "nan", "far": ["inf", 1.5], "file": "a.py"},
             "diff": "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1  # fixme-verified\n+x = 1  # fixed\n",
         },
     }
-    assert second["fix"] == {"status": "none", "reason": "it is a getter", "evidence": {}, "diff": ""}
+    nothing = {"status": "none", "reason": "it is a getter", "suggestion": False, "evidence": {}, "diff": ""}
+    assert second["fix"] == nothing
     summary = document["summary"]
     assert summary["skipped"][0]["path"] == "bad.py"
     assert (summary["files"], summary["findings"], summary["verified"], summary["none"]) == (3, 2, 1, 1)

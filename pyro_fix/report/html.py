@@ -132,7 +132,7 @@ class _Page:
         yield f"<p>{self._text(_sentence(proposal.message))}</p>"
         became = _BECAME[self._mode, finding.included]
         yield f'<p><span class="fix">Fix: {self._text(text.label(finding))}</span> ({became})</p>'
-        yield f"<p>{verdict.status.value.capitalize()}: {self._text(verdict.reason)}.</p>"
+        yield f"<p>{text.status(finding).capitalize()}: {self._text(verdict.reason)}.</p>"
         yield self._diff(finding.diff, f"Diff of {proposal.code}")
         yield from self._judgements(evidence, verdict.status is Status.VERIFIED)
         sides = (

@@ -29,6 +29,7 @@ def document(result: Result, cwd: Path, applied: bool) -> str:
                 "findings": len(result.findings),
                 **{status.value: statuses[status] for status in Status},
                 "included": sum(finding.included for finding in result.findings),
+                "suggestions": sum(finding.suggestion for finding in result.findings),
                 "changed": [shown(change.source.path, cwd) for change in result.changes],
                 "applied": applied,
                 "skipped": [
@@ -56,6 +57,7 @@ def of_finding(finding: Finding, cwd: Path) -> dict[str, object]:
         "fix": {
             "status": verdict.status.value,
             "reason": verdict.reason or proposal.held_back,
+            "suggestion": finding.suggestion,
             "evidence": verdict.evidence,
             "diff": finding.diff,
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,27 @@ def shown(path: Path, cwd: Path) -> str:
     return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
 
 
+def once(result: Result) -> Result:
+    """What ended a program is said at length once: by the finding that is about it, else by the first that has it."""
+    told = [f.proposal.message for f in (*result.findings, *(one.finding for one in result.gone)) if not f.proposal.tip]
+    waited: set[str] = set()
+    briefer: dict[int, Finding] = {}
+    for finding in sorted(result.findings, key=lambda f: not f.included):  # the order in which they are told
+        verdict, breaks = finding.verdict, finding.verdict.evidence.get("breaks")
+        if not isinstance(breaks, Mapping):
+            continue
+        what, brief, reason = str(breaks["what"]), str(breaks["brief"]), verdict.reason
+        message = what.removeprefix(brief).removeprefix(": ").removesuffix("…")
+        if what in waited and verdict.evidence.get("deferred"):
+            reason = "waits for the same"
+        elif any(message in words for words in told):
+            reason = reason.replace(what, brief)
+        waited |= {what} if verdict.evidence.get("deferred") else set()
+        told.append(what)
+        briefer[id(finding)] = replace(finding, verdict=replace(verdict, reason=reason))
+    return replace(result, findings=tuple(briefer.get(id(finding), finding) for finding in result.findings))
+
+
 def findings(result: Result, cwd: Path, verified: bool) -> Iterator[str]:
     """One line a finding: ``path:line:col: CODE message [fix: …]``."""
     for finding in result.findings:
@@ -30,8 +52,8 @@ def findings(result: Result, cwd: Path, verified: bool) -> Iterator[str]:
 def verdict(finding: Finding, cwd: Path) -> str:
     """What the runs said of an included fix."""
     proposal = finding.proposal
-    status, reason = finding.verdict.status.value, finding.verdict.reason
-    return f"{place(finding, cwd)}: {proposal.code} {label(finding)}: {status}: {reason}"
+    became, reason = finding.verdict.status.value, finding.verdict.reason
+    return f"{place(finding, cwd)}: {proposal.code} {label(finding)}: {became}: {reason}"
 
 
 def left_out(result: Result, cwd: Path) -> Iterator[str]:
@@ -89,8 +111,11 @@ def summary(result: Result, mode: Mode, verified: bool) -> str:
     unverified = sum(f.verdict.status is not Status.VERIFIED for f in included)
     if unverified:
         parts[0] += f" ({unverified} of them not verified)"
-    rest = Counter(f.verdict.status for f in result.findings if not f.included)
-    parts += [f"{rest[status]} {words}" for status, words in _REST.items() if rest[status]]
+    left = [f for f in result.findings if not f.included]
+    rest = Counter(f.verdict.status for f in left if not f.suggestion)
+    parts += [f"{rest[kind]} {words}" for kind, words in _REST.items() if rest[kind]]
+    suggestions = sum(f.suggestion for f in left)
+    parts += [_count(suggestions, "suggestion")] if suggestions else []
     return f"{files}: {total}: {', '.join(parts)}"
 
 
@@ -111,21 +136,27 @@ def label(finding: Finding) -> str:
 
 
 def _fix(finding: Finding, verified: bool) -> str:
-    status, reason = finding.verdict.status, finding.verdict.reason
-    if status is Status.NONE:
+    verdict = finding.verdict
+    if verdict.status is Status.NONE:
         return f"none: {_why(finding)}"
     if not verified:
         return label(finding)
-    return f"{label(finding)}, {status.value}" + ("" if status is Status.VERIFIED else f": {reason}")
+    reason = "" if verdict.status is Status.VERIFIED else f": {verdict.reason}"
+    return f"{label(finding)}, {status(finding)}{reason}"
 
 
 def _why(finding: Finding) -> str:
-    status, reason = finding.verdict.status, finding.verdict.reason
-    if status is Status.NONE:
+    verdict, reason = finding.verdict, finding.verdict.reason
+    if verdict.status is Status.NONE:
         return finding.proposal.held_back or reason or "there is none"
-    if status is Status.VERIFIED:
+    if verdict.status is Status.VERIFIED:
         return f"verified, but it waits for the other changes: run again ({reason})"
-    return f"{status.value}: {reason}"
+    return f"{status(finding)}: {reason}"
+
+
+def status(finding: Finding) -> str:
+    """What became of a fix, in a word or two."""
+    return "a suggestion" if finding.suggestion and not finding.included else finding.verdict.status.value
 
 
 def place(finding: Finding, cwd: Path) -> str:

@@ -110,6 +110,11 @@ class Bench:
         """The program with several fixes, over all seeds."""
         return self.lab.observe(self._together(plan, group), f"{plan.label} with {codes(group)}", save=self._save)
 
+    def under(self, plan: RunPlan, group: Sequence[Fix], seeds: tuple[int, ...]) -> Observation:
+        """The program with several fixes under some seeds: whether it still breaks, and nothing else."""
+        text = f"{plan.label} with {codes(group)}: whether it breaks"
+        return self.lab.observe(self.request(plan, self.compose(group), seeds), text)
+
     def steps_alone(self, plan: RunPlan, fix: Fix) -> int:
         """How many steps the run of a fix alone has to make.
 

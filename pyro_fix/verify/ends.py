@@ -182,7 +182,9 @@ def _svis(observation: Observation, fix: Fix) -> list[SviObservation]:
 
 
 def _steps(ends: Ends, fix: Fix) -> int:
-    return max(len(t.losses) for svi in _svis(ends.original, fix) for t in svi.trajectories)
+    """Of the longer one: the other may have broken before it came to its end."""
+    svis = [*_svis(ends.original, fix), *_svis(ends.patched, fix)]
+    return max(len(t.losses) for svi in svis for t in svi.trajectories)
 
 
 def _unit(observation: Observation, ordinal: int) -> float:

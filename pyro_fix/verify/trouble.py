@@ -25,6 +25,13 @@ class Break:
     """Without it."""
     reach: Mapping[int, int]
     """Seed -> steps that were sound until then, those of all SVI objects together."""
+    seeds: tuple[int, ...] = ()
+    """Those under which it happens; none where it happens outside of all steps."""
+
+    @property
+    def told(self) -> dict[str, str]:
+        """For the evidence."""
+        return {"what": self.words, "brief": self.brief}
 
 
 #: Pyro warns, goes on and is biased (measured: the only sign of a wrong analytic KL).
@@ -113,7 +120,8 @@ def breaking(observation: Observation) -> Break | None:
     brief = words + (f" ({len(bad)} of {total} seeds)" if total > 1 else "")
     message = said_of(failure, 200) if failure is not None else ""
     what = (failure.site or failure.where) if failure is not None else bad[0].nonfinite
-    return Break((str(svi.ordinal), kind, what), f"{brief}: {message}" if message else brief, brief, reach)
+    seeds = tuple(trajectory.seed for trajectory in bad)
+    return Break((str(svi.ordinal), kind, what), f"{brief}: {message}" if message else brief, brief, reach, seeds)
 
 
 def gets_further(original: Observation, patched: Observation) -> bool:

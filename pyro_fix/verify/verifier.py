@@ -30,6 +30,7 @@ from pyro_fix.verify.promises import JUDGES, REFEREES, no_worse
 from pyro_fix.verify.split import split
 from pyro_fix.verify.trouble import (
     NOT_OF_THE_PROGRAM,
+    Break,
     affected,
     breaking,
     broken_baseline,
@@ -68,7 +69,14 @@ def _nothing() -> None:
 
 
 #: Promises of fixes that say nothing of what ends a program: they are judged once it runs.
-_UNABLE = Promise.SAME_OBJECTIVE | Promise.SAME_SITES_SLICED | Promise.SAME_EXPECTATION | Promise.LESS_VARIANCE
+_UNABLE = (
+    Promise.SAME_OBJECTIVE
+    | Promise.SAME_SITES_SLICED
+    | Promise.SAME_EXPECTATION
+    | Promise.LESS_VARIANCE
+    | Promise.DECLARED_RATE
+    | Promise.WHOLE_GRADIENT
+)
 #: Promises that hold a fix against the original's steps: these tell little while the original breaks.
 _COMPARING = Promise.STABLE | Promise.NO_WORSE | Promise.BETTER_START
 
@@ -250,12 +258,12 @@ class _Session:
                 reasons.append(wording.MADE_UP)
                 continue
             ended = breaking(original)
-            if ended is not None and not _may_mend(fix):
+            if ended is not None and not _may_mend(fix, ended):
                 if plan.kind == "driver":
                     made_up.append(f"{plan.label}: {ended.words}")
                     continue
                 fix.plan, fix.original = plan, original
-                fix.decide(Status.UNVERIFIED, f"{wording.STILL_BREAKS}{ended.words}", {"deferred": True})
+                fix.decide(Status.UNVERIFIED, f"{wording.STILL_BREAKS}{ended.words}", _waiting(ended))
                 return False
             steps = options.steps if self._single else self._bench.steps_alone(plan, fix)
             patched = self._bench.alone(plan, fix, patch, self._seeds, steps)
@@ -366,8 +374,12 @@ class _Session:
             group = [fix for fix in kept if self._bench.touches(plan, fix)]
             if any([self._falls_short(plan, fix, group) for fix in group if fix.plan == plan]):
                 return
-        for fix in kept:
-            self._accept(fix, kept)
+        for plan in plans:
+            group = [fix for fix in kept if self._bench.touches(plan, fix)]
+            ending = self._ending_it(plan, group)
+            for fix in group:
+                if fix.plan == plan:
+                    self._accept(fix, group, ending)
         for fix, other in conflicts:
             reason = f"conflicts with {wording.label(other.proposal)}: run again after that is applied"
             fix.decide(Status.UNVERIFIED, reason, {"deferred": True})
@@ -388,7 +400,7 @@ class _Session:
             return False
         for fix in measured:
             words = f"waits for {codes(mending)} to end what breaks the program: {ended.words}"
-            fix.decide(Status.UNVERIFIED, words, {"deferred": True})
+            fix.decide(Status.UNVERIFIED, words, _waiting(ended))
         return True
 
     def _is_dead(self, fix: Fix, kept: Sequence[Fix]) -> bool:
@@ -451,7 +463,7 @@ class _Session:
 
     def _remains(self, patched: Observation, fix: Fix) -> bool:
         """Whether trouble that the original has is still there with all fixes together."""
-        if _leads_on(fix):
+        if self._leads_on(fix):
             return False
         svis = [svi_of(patched, ordinal) for ordinal in fix.ordinals]
         if any(svi is None or unwell(svi) for svi in svis):
@@ -519,23 +531,55 @@ class _Session:
             reason = f"sound alone, but not together with {codes(kept)}: {judgement.reason}"
             fix.decide(Status.UNVERIFIED, reason, {"deferred": True})
 
-    def _accept(self, fix: Fix, kept: Sequence[Fix]) -> None:
+    def _ending_it(self, plan: RunPlan, group: Sequence[Fix]) -> dict[Fix, bool]:
+        """The fixes that end what breaks a program, and whether each does so alone; under every seed.
+
+        Where none does alone, they are those without which it breaks as before.
+        """
+        before = breaking(self._bench.baseline(plan))
+        if before is None or breaking(self._bench.together(plan, group)) is not None:
+            return {fix: True for fix in group if self._leads_on(fix)}
+        seeds = before.seeds or self._bench.seeds[:1]
+        alone = [fix for fix in group if self._ends_alone(plan, fix, seeds) or self._leads_on(fix)]
+        if alone or len(group) == 1:
+            return dict.fromkeys(alone or group, True)
+        rests = {fix: [other for other in group if other is not fix] for fix in group}
+        needed = [fix for fix, rest in rests.items() if breaking(self._bench.under(plan, rest, seeds[:1])) is not None]
+        return dict.fromkeys(needed or group, False)
+
+    def _ends_alone(self, plan: RunPlan, fix: Fix, seeds: tuple[int, ...]) -> bool:
+        if fix.alone is not None and breaking(fix.alone) is not None:
+            return False
+        return breaking(self._bench.under(plan, [fix], seeds)) is None
+
+    def _leads_on(self, fix: Fix) -> bool:
+        """Whether a fix alone ends what breaks the program, and lets it come to something else that breaks it."""
+        plan, original, alone = fix.plan, fix.original, fix.alone
+        if plan is None or original is None or alone is None or fix.candidate.promise & _COMPARING:
+            return False
+        seeds = self._bench.seeds
+        return gets_further(original, alone) and gets_further(original, self._bench.under(plan, [fix], seeds))
+
+    def _accept(self, fix: Fix, group: Sequence[Fix], ending: Mapping[Fix, bool]) -> None:
+        """Give a verdict to one of ``group``, of which those in ``ending`` end what breaks the program."""
         plan = fix.plan
         assert plan is not None and fix.original is not None
-        group = [other for other in kept if self._bench.touches(plan, other)]
         fix.patched = self._bench.together(plan, group)
         before, after = breaking(fix.original), breaking(fix.patched)
-        if after is not None and not _leads_on(fix):
-            fix.decide(Status.UNVERIFIED, f"{wording.STILL_BREAKS}{after.words}", {"deferred": True})
+        if after is not None and fix not in ending:
+            fix.decide(Status.UNVERIFIED, f"{wording.STILL_BREAKS}{after.words}", _waiting(after))
             return
         clauses = [j.reason if j.kept else j.shown for j in fix.judgements.values()]
         ends = wording.endings(fix.patched, fix.ordinals)
         befores = [svi_of(fix.original, ordinal) for ordinal in fix.ordinals]
-        by_itself = fix.alone is not None and (breaking(fix.alone) is None or _leads_on(fix))
         if after is not None and before is not None:
             ends = f"ends {before.words}; what comes after it breaks: {after.words}"
         elif before is not None:
-            who = "this fix alone ends it" if by_itself else "ended by these fixes together"
+            who = "ended by these fixes together"
+            if fix not in ending:
+                who = f"ended by {codes(list(ending))}"
+            elif ending[fix]:
+                who = "this fix alone ends it"
             ends += f" (original: {before.words}; {who})"
         elif any(svi is not None and unwell(svi) for svi in befores):
             ends += f" (original: {wording.endings(fix.original, fix.ordinals)})"
@@ -543,7 +587,9 @@ class _Session:
             "together with": [wording.label(other.proposal) for other in group if other is not fix]
         }
         if before is not None:
-            more["ends"] = {"what": before.words, "alone": by_itself}
+            more["breaks"] = before.told
+        if before is not None and fix in ending:
+            more["ends"] = {"what": before.words, "alone": ending[fix]}
         if plan.kind == "driver":
             ends += f", in {plan.target.origin}"
             more["driver"] = b"".join(text for _, text in plan.added).decode()
@@ -570,17 +616,20 @@ def _missed(patch: Patch, patched: Observation) -> list[str]:
     ]
 
 
-def _may_mend(fix: Fix) -> bool:
-    """Whether a fix can be what a program needs that breaks: others wait until it runs."""
+def _may_mend(fix: Fix, ended: Break) -> bool:
+    """Whether a fix can be what a program needs that breaks: others wait until it runs.
+
+    A decay is worth something in the end, and no rate has a say in what breaks before a step is made.
+    """
     promise = fix.candidate.promise
-    return bool(promise & ~(_UNABLE | Promise.DECLARED_RATE)) or not promise
-
-
-def _leads_on(fix: Fix) -> bool:
-    """Whether a fix alone ends what breaks the program, and lets it come to something else that breaks it."""
-    if fix.alone is None or fix.original is None or fix.candidate.promise & _COMPARING:
+    if Promise.BETTER_END in promise or (Promise.DECLARED_RATE in promise and not any(ended.reach.values())):
         return False
-    return gets_further(fix.original, fix.alone)
+    return bool(promise & ~_UNABLE) or not promise
+
+
+def _waiting(ended: Break) -> dict[str, object]:
+    """Evidence of a fix that is judged again once its program runs."""
+    return {"deferred": True, "breaks": ended.told}
 
 
 def _reached_some(patch: Patch, missed: Sequence[str], fix: Fix) -> bool:

@@ -25,7 +25,8 @@ def waits(verdict: Verdict) -> bool:
 @pytest.mark.parametrize(
     "promise",
     [Promise.SAME_OBJECTIVE, Promise.SAME_EXPECTATION | Promise.LESS_VARIANCE, Promise.SAME_SITES_SLICED,
-     Promise.DECLARED_RATE],
+     Promise.DECLARED_RATE, Promise.DECLARED_RATE | Promise.WHOLE_GRADIENT | Promise.BETTER_END,
+     Promise.SAME_START | Promise.BETTER_END, Promise.DECLARED_RATE | Promise.STABLE | Promise.NO_WORSE_END],
 )  # fmt: skip
 def test_what_cannot_mend_it_waits_without_a_run(fake: FakeRunner, promise: Promise) -> None:
     path = fake.program("train.py", init=1.0, lr=0.01, factor=1.0, fails=0)
@@ -44,6 +45,25 @@ def test_what_mends_it_is_verified_and_says_so(fake: FakeRunner) -> None:
     assert mends.status is Status.VERIFIED and mends.evidence["ends"]["alone"]
     assert "this fix alone ends it" in mends.reason
     assert waits(other)
+
+
+def test_a_rate_may_mend_what_breaks_further_on(fake: FakeRunner) -> None:
+    path = fake.program("train.py", lr=1.0, fails=50)
+    case = Case(fake, path)
+    smaller = case.fix(path, Promise.DECLARED_RATE | Promise.STABLE, Rate(0.01, 1.0), lr=0.01, fails=None)
+    assert case.one(smaller).status is Status.VERIFIED
+
+
+def test_what_ends_it_does_so_under_every_seed(fake: FakeRunner) -> None:
+    """Alone, fixes are run under the first seed: here nothing goes wrong under that one, with or without them."""
+    path = fake.program("train.py", init=1.0, hot=[1, 3], support="real", factor=1.0)
+    case = Case(fake, path)
+    mends, other = case.verify(
+        case.fix(path, Promise.RUNS_CLEAN, hot=[]), case.fix(path, Promise.RUNS_CLEAN, support="positive")
+    )
+    assert mends.status is other.status is Status.VERIFIED
+    assert mends.evidence["ends"]["alone"] and "this fix alone ends it" in mends.reason
+    assert "ends" not in other.evidence and "; ended by SVI999 " in other.reason
 
 
 def test_what_is_sound_but_mends_nothing_waits(fake: FakeRunner) -> None:

@@ -207,6 +207,15 @@ class TestJudges:
         assert judge(pairs(1.0, 1.0, original_ending="NaN at step 900"), 1.0, "").kept is True
         assert judge(pairs(float("nan"), 1.0), 1.0, "").kept is None
 
+    def test_the_end_is_that_of_the_program_that_comes_to_it(self, fake: FakeRunner) -> None:
+        """An original that breaks at its third step is not trained to its end by that."""
+        train = fake.program("train.py", lr=1.0, fails=2, end=0.0)
+        case = Case(fake, train)
+        promise = Promise.STABLE | Promise.NO_WORSE_END
+        verdict = case.one(known(case, train, 1000, promise, lr=0.01, fails=None))
+        words = "trained to its end (1,000 steps, 4 seeds) it holds, which the original does not: ValueError at step 2"
+        assert words in verdict.reason, verdict.reason
+
     def test_the_unit_is_the_scale_of_the_whole(self) -> None:
         assert _unit(observation(svi(look=look(factor=1 / 400))), 0) == 1 / 400
         assert _unit(observation(svi(look=look(factor=20.0))), 0) == 1.0  # a subsample's scale

@@ -61,7 +61,7 @@ def differences(pairs: Sequence[Pair], length: str) -> Judgement | tuple[list[fl
             return Judgement(None, f"{length} it goes wrong as the original does: {after}", evidence, waits=True)
         return Judgement(False, f"{length} it goes wrong, which the original does not: {after}", evidence)
     if before:
-        return Judgement(True, f"{length} it is finite (original: {before})", evidence)
+        return Judgement(True, f"{length} it holds, which the original does not: {before}", evidence)
     if not all(math.isfinite(value) for pair in pairs for value in (pair.original, pair.patched)):
         return Judgement(None, "not comparable: the original program cannot evaluate the last parameters", evidence)
     return [pair.patched - pair.original for pair in pairs], evidence
