@@ -184,7 +184,9 @@ class Svi:
 
     @property
     def is_trained(self) -> bool:
-        """Whether something may step it: it is not made for its loss alone."""
+        """Whether something may step it: it is not made for its loss alone, nor to see what parameters there are."""
+        if self.calls and all(_is_dropped(module, call) for module, call in self.calls):
+            return False
         return bool(self.steps) or self.escaped or not self.is_asked
 
     @property
@@ -351,6 +353,12 @@ class Program:
             for function in site.functions:
                 found[function].append(site)
         return found
+
+
+def _is_dropped(module: Module, call: ast.Call) -> bool:
+    """Whether a loss is asked for and nobody looks at it; ``loss_and_grads`` leaves gradients behind all the same."""
+    is_loss = isinstance(call.func, ast.Attribute) and call.func.attr == "differentiable_loss"
+    return is_loss and isinstance(module.parents.get(call), ast.Expr)
 
 
 def _linked(left: Module, right: Module) -> bool:

@@ -282,6 +282,7 @@ def _steps_at(step: Step, scope: Scope) -> StepCount:
         number = _number(count)
         literal = literal * number if literal is not None and number is not None else None
         literal = literal if literal is not None and abs(literal) <= LARGEST_NUMBER else None
+    factors = [factor for factor in factors if factor != "1"] or factors[:1]
     source = factors[0] if len(factors) == 1 else f"({' * '.join(factors)})"
     return StepCount(source if factors else "1", literal=literal)
 

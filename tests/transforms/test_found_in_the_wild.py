@@ -634,3 +634,40 @@ for step in range(1000):
         assert f"1 / {written}" in outcome.text
     else:
         assert "not known how to write" in outcome.held_back
+
+
+@pytest.mark.parametrize(
+    ("used", "asked", "is_found"),
+    [
+        ("", "differentiable_loss", False),
+        ("loss = ", "differentiable_loss", True),
+        ("", "loss_and_grads", True),
+    ],
+)
+def test_a_loss_that_is_asked_for_the_sake_of_its_parameters(say, used: str, asked: str, is_found: bool) -> None:
+    outcome = say(
+        "SVI101",
+        f"""{ASKED}
+with pyro.poutine.trace(param_only=True) as capture:
+    {used}Trace_ELBO().{asked}(model, guide, data)
+print(len(capture.trace.nodes))
+""",
+    )
+    assert bool(outcome.findings) is is_found
+
+
+def test_one_epoch_is_no_factor(say) -> None:
+    outcome = say(
+        "SVI022",
+        f"""{ASKED}
+def train(svi, loader, epochs):
+    for epoch in range(epochs):
+        for x in loader:
+            svi.step(x)
+
+loader = torch.utils.data.DataLoader(load(), batch_size=10)
+optim = Adam({{"lr": 0.01}})
+train(SVI(model, guide, optim, Trace_ELBO()), loader, 1)
+""",
+    )
+    assert "0.1 ** (1 / len(loader))" in outcome.text

@@ -21,7 +21,6 @@ PROGRAMS = sorted(path for path in SOUND.iterdir() if path.suffix == ".py" or (p
 #: Fixes that the source alone suggests, and that a run finds to be wrong.
 REFUSED: Mapping[str, set[str]] = {
     "batch_shape_particles": {"SVI081"},
-    "quiet_enumeration": {"SVI122"},
     "stacked_switch": {"SVI141"},
 }
 #: Fixes that mean the same: a closed form in the place of an estimate.
