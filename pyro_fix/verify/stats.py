@@ -44,6 +44,12 @@ def mean_interval(values: Vector, coverage: float = 0.95) -> tuple[float, float]
     return mean - half, mean + half
 
 
+def sign_test(hits: int, pairs: int) -> float:
+    """Two-sided p-value of ``hits`` of ``pairs`` having one sign, where both are as likely."""
+    fewer = min(hits, pairs - hits)
+    return min(1.0, 2 * sum(math.comb(pairs, k) for k in range(fewer + 1)) / 2**pairs)
+
+
 def jackknife_interval(statistic: Callable[[Sequence[int]], float], size: int) -> tuple[float, float, float]:
     """Estimate and 95 % jackknife interval of a statistic of ``size`` draws, given the indices to use."""
     everything = range(size)
