@@ -47,7 +47,8 @@ def mean_interval(values: Vector, coverage: float = 0.95) -> tuple[float, float]
 def sign_test(hits: int, pairs: int) -> float:
     """Two-sided p-value of ``hits`` of ``pairs`` having one sign, where both are as likely."""
     fewer = min(hits, pairs - hits)
-    return min(1.0, 2 * sum(math.comb(pairs, k) for k in range(fewer + 1)) / 2**pairs)
+    p: float = 2 * sum(math.comb(pairs, k) for k in range(fewer + 1)) / 2**pairs
+    return min(1.0, p)
 
 
 def jackknife_interval(statistic: Callable[[Sequence[int]], float], size: int) -> tuple[float, float, float]:

@@ -41,8 +41,6 @@ SPREAD = {"init_to_median": 0.32, "init_to_sample": 1.0}
 LOCATED = {"Normal": 1, "Laplace": 1, "Cauchy": 1, "StudentT": 2}
 #: Optimisers whose steps are no longer than their rate, or hardly.
 NORMALISING = frozenset({"Adam", "AdamW", "ClippedAdam", "Adamax", "NAdam", "RAdam"})
-STATIC: Literal["static"] = "static"
-SEEN: Literal["seen"] = "seen"
 
 
 class AutoguideInit(Transform):
@@ -92,12 +90,11 @@ class AutoguideInit(Transform):
                 if id(made.node) in found:
                     continue
                 kind = made.name.rpartition(".")[2]
-                trouble, source = self._trouble(program.seen.svi(svi)), SEEN
-                if not trouble:
-                    trouble, source = _too_far(program, svi, made, kind), STATIC
-                if trouble:
+                trouble = self._trouble(program.seen.svi(svi))
+                known = trouble or _too_far(program, svi, made, kind)
+                if known:
                     found.add(id(made.node))
-                    yield self._finding(made, kind, f"{kind} {trouble}", source)
+                    yield self._finding(made, kind, f"{kind} {known}", "seen" if trouble else "static")
 
     def _trouble(self, seen: list[SeenSvi]) -> str:
         """What is wrong with the start in every run of the SVI object; empty when nothing is."""
