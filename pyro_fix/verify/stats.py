@@ -49,6 +49,13 @@ def half_width(deviation: float, count: int, coverage: float = 0.95) -> float:
     return student_quantile(coverage, count - 1) * deviation / math.sqrt(count)
 
 
+def sign_test(hits: int, pairs: int) -> float:
+    """Two-sided p-value of ``hits`` of ``pairs`` having one sign, where both are as likely."""
+    fewer = min(hits, pairs - hits)
+    p: float = 2 * sum(math.comb(pairs, k) for k in range(fewer + 1)) / 2**pairs
+    return min(1.0, p)
+
+
 def jackknife_interval(statistic: Callable[[Sequence[int]], float], size: int) -> tuple[float, float, float]:
     """Estimate and 95 % jackknife interval of a statistic of ``size`` draws, given the indices to use."""
     everything = range(size)

@@ -301,3 +301,9 @@ def test_seen_but_not_to_be_rewritten(seen, optimizer: str, before: str, why: st
 def test_a_smallest_rate_is_not_lowered(seen):
     judge = Shown([trajectory([100.0] * 12 + [math.nan], rates=[1e-4] * 13, nonfinite=12)])
     assert seen(program('Adam({"lr": 0.0001})'), judge) == []
+
+
+@pytest.mark.parametrize(("kind", "code"), [("Adam", "SVI022"), ("ClippedAdam", "SVI031")])
+def test_a_decay_that_another_transform_writes_is_the_same_story(check, kind: str, code: str):
+    message = check(program(f'{kind}({{"lr": 0.1}})')).finding.proposal.message
+    assert message.endswith(f"along a noisy gradient; {code} lets it decay")

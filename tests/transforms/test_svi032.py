@@ -134,3 +134,67 @@ def test_a_run_shows_it_of_an_unknown_decay(seen):
 def test_a_run_whose_rate_lasts_shows_nothing(seen):
     text = program('ClippedAdam({"lr": 0.01, "lrd": lrd})', before="lrd = float(input())\n")
     assert seen(text, Shown([trajectory(rates=[0.01 * 0.95**t for t in range(100)])])) == []
+
+
+# --- schedulers that are stepped with every batch
+
+SCHEDULER = 'pyro.optim.{}({{"optimizer": torch.optim.Adam, "optim_args": {{"lr": 0.02}}, {}}})'
+
+
+def falling_every(steps: int, factor: float, length: int = 100) -> Shown:
+    return Shown([trajectory(rates=[0.02 * factor ** (t // steps) for t in range(length)])])
+
+
+@pytest.mark.parametrize(
+    ("options", "every", "factor", "wanted"),
+    [
+        ('"step_size": 5, "gamma": 0.5', 5, 0.5, "1000 // 4"),
+        ('"step_size": 10', 10, 0.1, "1000 // 2"),
+        ('"step_size": 30, "gamma": 0.1', 30, 0.1, "1000 // 2"),  # the 100 steps of the run leave a thousandth ...
+        ('"step_size": 40, "gamma": 0.5', 40, 0.5, "1000 // 4"),  # ... or a quarter, the 1000 of the training nothing
+        ('"step_size": 2, "gamma": 0.01', 2, 0.01, "1000 // 2"),
+    ],
+)
+def test_a_step_size_that_was_meant_for_epochs(seen, options: str, every: int, factor: float, wanted: str):
+    (proposal,) = seen(program(SCHEDULER.format("StepLR", options)), falling_every(every, factor))
+    assert [c.label for c in proposal.candidates] == [f"step_size = {wanted}"] and proposal.source == "seen"
+    assert proposal.message.startswith("step_size leaves")
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"),
+    [
+        ('"step_size": 5, "gamma": 0.5', [0.02] * 100),  # stepped once an epoch
+        ('"step_size": 400, "gamma": 0.5', [0.02] * 100),
+        ('"step_size": 90, "gamma": 0.9', [0.02 * 0.9 ** (t // 90) for t in range(100)]),
+        ('"step_size": 5, "gamma": 0.5', [0.02 * 0.5 ** (t // 50) for t in range(100)][:40]),  # too few to tell
+    ],
+)
+def test_a_step_size_that_lasts(seen, options: str, rates: list[float]):
+    assert seen(program(SCHEDULER.format("StepLR", options)), Shown([trajectory(rates=rates)])) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "rates", "why"),
+    [
+        ('"step_size": 5, "gamma": 0.97', [0.02 * 0.5**t for t in range(100)], "no number that brings"),
+        ('"step_size": n, "gamma": 0.5', [0.02 * 0.5 ** (t // 5) for t in range(100)], "not a number"),
+        (
+            '"step_size": 5, "gamma": 0.5',
+            [0.02 * 0.5 ** (t // 5 + t // 20) for t in range(100)],
+            "not stepped at every",
+        ),
+    ],
+)
+def test_a_step_size_that_is_left(seen, options: str, rates: list[float], why: str):
+    text = program(SCHEDULER.format("StepLR", options), before="n = int(input())\n")
+    (proposal,) = seen(text, Shown([trajectory(rates=rates)]))
+    assert not proposal.candidates and why in proposal.held_back
+
+
+def test_what_a_factor_leaves_at_the_end_of_a_long_training(seen):
+    """A hundred steps leave a third, a thousand nothing."""
+    text = program(SCHEDULER.format("ExponentialLR", '"gamma": 0.99'))
+    (proposal,) = seen(text, falling_every(1, 0.99))
+    assert "after 1000 steps" in proposal.message and proposal.candidates[0].label == f"gamma = {LRD}"
+    assert seen(program(SCHEDULER.format("ExponentialLR", '"gamma": 0.995')), falling_every(1, 0.995)) == []

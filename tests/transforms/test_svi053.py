@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pyro_fix.transform import Promise
+
 pytest_plugins = ["check_fixture"]
 CODE = "SVI053"
 
@@ -74,7 +76,7 @@ def test_sound(check, given: str, use: str):
 
 
 @pytest.mark.parametrize("kind", ["Categorical", "OneHotCategorical", "Multinomial"])
-@pytest.mark.parametrize("given", ["positive", "unit_interval", "greater_than(0.1)"])
+@pytest.mark.parametrize("given", ["positive", "greater_than(0.1)"])
 def test_probabilities_that_the_distribution_normalises(check, kind: str, given: str):
     assert check(one(f"constraints.{given}", f"dist.{kind}(probs=p)", "torch.ones(3) / 3")).findings == ()
 
@@ -86,6 +88,22 @@ def test_a_matrix_of_one_number(check, argument: str, size: int, is_sound: bool)
     use = f"dist.MultivariateNormal(torch.zeros({size}), {argument}=p)"
     outcome = check(one("constraints.positive", use, f"torch.ones({size}, {size})"))
     assert bool(outcome.findings) is not is_sound
+
+
+@pytest.mark.parametrize("kind", ["Categorical", "OneHotCategorical", "Multinomial"])
+@pytest.mark.parametrize("start", ["torch.ones(4, 3) / 3", "torch.tensor([.2, .3, .5])", "torch.ones(K) / K"])
+def test_probabilities_that_are_one_by_one(check, kind: str, start: str):
+    text = one("constraints.unit_interval", f"dist.{kind}(probs=p)", start).replace("\ndef", "K = load()\ndef")
+    outcome = check(text)
+    (candidate,) = outcome.finding.proposal.candidates
+    assert candidate.label == "constraint simplex" and candidate.needs_run
+    assert candidate.promise & Promise.NO_WORSE_END and "divides it by its sum" in outcome.finding.proposal.message
+
+
+@pytest.mark.parametrize("start", ["torch.ones(3)", "0.5 * torch.ones(3)", "torch.rand(3)", "load()"])
+def test_weights_between_0_and_1_that_start_as_no_simplex(check, start: str):
+    assert all("not enough" not in f.proposal.message for f in check(
+        one("constraints.unit_interval", "dist.Categorical(probs=p)", start)).findings)  # fmt: skip
 
 
 def test_probabilities_that_may_be_negative(check):
@@ -227,6 +245,43 @@ def test_constraint_that_callers_pass(check):
         "def make(name, constraint):\n    return pyro.param(name, torch.tensor(.5), constraint=constraint)\n"
     ))  # fmt: skip
     assert "argument of the function" in check(text).held_back
+
+
+@pytest.mark.parametrize(
+    ("given", "start"),
+    [
+        ("positive", "-3 * torch.ones(2)"),
+        ("positive", "torch.tensor(-0.5)"),
+        ("nonnegative", "torch.full((2,), -2.)"),
+        ("softplus_positive", "torch.ones(2) * -1.5"),
+        ("greater_than(0.01)", "torch.tensor([-3., -1.])"),
+    ],
+)
+def test_a_logarithm_as_the_start_of_what_has_to_be_positive(check, given: str, start: str):
+    outcome = check(one(f"constraints.{given}", "dist.Normal(0., p)", start))
+    proposal = outcome.finding.proposal
+    (candidate,) = proposal.candidates
+    assert "outside its own constraint" in proposal.message and candidate.needs_run
+    assert candidate.promise == Promise.RUNS_CLEAN
+    assert [edit.replacement for edit in candidate.edits] == ["torch.exp(", ")"]
+
+
+@pytest.mark.parametrize(
+    ("given", "start"),
+    [
+        ("positive", "torch.zeros(2)"),
+        ("positive", "torch.randn(2)"),
+        ("positive", "torch.tensor([-1., 2.])"),
+        ("greater_than(0.1)", "torch.tensor(-5.)"),
+        ("unit_interval", "torch.tensor(-5.)"),
+        ("interval(0., 2.)", "torch.tensor(3.)"),
+        ("positive", "torch.tensor(-5., requires_grad=True)"),
+        ("positive", "-5."),
+    ],
+)
+def test_a_start_outside_that_may_mean_anything(check, given: str, start: str):
+    findings = check(one(f"constraints.{given}", "dist.Normal(0., p)", start)).findings
+    assert all(not finding.proposal.candidates for finding in findings)
 
 
 def test_constraints_that_callers_pass_differ(check):

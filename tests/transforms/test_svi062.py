@@ -168,3 +168,82 @@ def test_the_defaults_are_pyros():
             default = inspect.signature(getattr(guides, kind).__init__).parameters["init_loc_fn"].default
             name = getattr(default, "func", default).__name__
             assert DEFAULTS.get(kind, "init_to_median") == name, kind
+
+
+# -- a prior that all steps together cannot cross
+
+WIDE = """\
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import SVI, Trace_ELBO
+from pyro.infer.autoguide import AutoDelta, AutoDiagonalNormal, AutoMultivariateNormal, AutoNormal
+from pyro.infer.autoguide import init_to_mean, init_to_median, init_to_sample
+from pyro.optim import SGD, Adam, ClippedAdam
+
+def model(data):
+    weight = pyro.sample("weight", {})
+    pyro.sample("bias", dist.Normal(0.0, 1.0))
+    pyro.sample("x", dist.Normal(weight, 1e9), obs=data)
+
+guide = {}
+svi = SVI(model, guide, {}, Trace_ELBO())
+for _ in range({}):
+    svi.step(1.0)
+"""
+
+
+def wide(
+    prior: str = "dist.Normal(0.0, 1000.0)",
+    guide: str = "AutoDiagonalNormal(model)",
+    optimizer: str = 'Adam({"lr": 0.01})',
+    steps: str = "1000",
+) -> str:
+    return WIDE.format(prior, guide, optimizer, steps)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"prior": "dist.Normal(torch.zeros(3), 1e3 * torch.ones(3)).to_event(1)"},
+        {"prior": "dist.Normal(0.0, 100.0).expand([2]).to_event(1)"},
+        {"prior": "dist.Cauchy(0.0, 50.0)"},
+        {"prior": "dist.StudentT(3.0, 0.0, 50.0)"},
+        {"guide": "AutoMultivariateNormal(model)"},
+        {"guide": "AutoNormal(model, init_loc_fn=init_to_median)"},
+        {"guide": "AutoDelta(model, init_to_sample)", "prior": "dist.Normal(0.0, 11.0)"},
+        {"optimizer": "Adam({})", "prior": "dist.Normal(0.0, 20.0)"},
+        {"optimizer": 'ClippedAdam({"lr": 0.01, "lrd": 0.999})'},
+    ],
+)
+def test_too_far_to_come_back(tmp_path: Path, changes: dict[str, str]):
+    finding = check_shown(tmp_path, CODE, wide(**changes)).finding
+    proposal = finding.proposal
+    assert "'weight' at draws from a prior" in proposal.message and proposal.source == "static"
+    assert "init_loc_fn=init_to_mean" in [candidate.label for candidate in proposal.candidates]
+    assert all(candidate.needs_run for candidate in proposal.candidates)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prior": "dist.Normal(0.0, 10.0)"},
+        {"prior": "dist.Normal(0.0, scale)"},
+        {"prior": "dist.LogNormal(0.0, 1000.0)"},
+        {"prior": "dist.Uniform(0.0, 1000.0)"},
+        {"prior": "dist.Normal(torch.zeros(2), torch.tensor([1.0, 1000.0])).to_event(1)"},
+        {"guide": "AutoNormal(model)"},  # starts at a feasible point, which is none of the prior's draws
+        {"guide": "AutoDiagonalNormal(model, init_loc_fn=init_to_mean)"},
+        {"guide": "AutoDiagonalNormal(model, init_loc_fn=start)"},
+        {"guide": "AutoDiagonalNormal(model, **options)"},
+        {"optimizer": 'SGD({"lr": 0.01})'},
+        {"optimizer": 'Adam({"lr": rate})'},
+        {"optimizer": "make()"},
+        {"steps": "n"},
+        {"steps": "100000"},
+    ],
+)
+def test_near_enough_or_not_known(tmp_path: Path, changes: dict[str, str]):
+    text = wide(**changes).replace("def model", "scale, start, options, rate, n = load()\n\ndef model")
+    assert check_shown(tmp_path, CODE, text).findings == ()

@@ -126,6 +126,18 @@ class TestBetterStart:
         judgement = better_start.judge(self.starts((100.0, 90.0), (100.0, 115.0), (100.0, 80.0), (100.0, 101.0)))
         assert judgement.kept is None and judgement.weak
 
+    # Starts at draws from a wide prior: ever ten times as far away, which no interval of the mean survives.
+    FAR = tuple((200.0 + 10.0**k, 190.0 + k) for k in range(8))
+
+    def test_nearly_all_pairs_where_their_sizes_differ_by_orders(self) -> None:
+        judgement = better_start.judge(self.starts(*self.FAR))
+        assert judgement.kept is True and "in 8 of 8 pairs" in judgement.reason
+        assert better_start.judge(self.starts(*self.FAR[:5])).kept is None
+
+    def test_one_great_loss_among_many_small_gains(self) -> None:
+        rows = [(100.0, 99.0 - k / 100) for k in range(15)] + [(100.0, 1e6)]
+        assert better_start.judge(self.starts(*rows)).kept is None
+
     def test_only_the_patched_start_is_finite(self) -> None:
         broken = self.starts(*[(math.inf, 200.0)] * 4, original_ending=BROKEN)
         assert better_start.judge(broken).kept is True

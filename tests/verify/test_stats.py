@@ -9,6 +9,7 @@ from pyro_fix.verify.stats import (
     jackknife_interval,
     mean_interval,
     sign_flip,
+    sign_test,
     student_coverage,
     student_quantile,
     total_variance,
@@ -55,3 +56,10 @@ def test_sign_flip_sees_a_shift_and_raises_few_false_alarms() -> None:
 
 def test_sign_flip_of_no_difference_is_no_alarm() -> None:
     assert sign_flip([[0.0, 0.0]] * 16) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("hits", "pairs", "p"), [(8, 8, 2 / 256), (0, 8, 2 / 256), (14, 16, 274 / 2**16), (4, 8, 1.0), (3, 4, 10 / 16)]
+)
+def test_sign_test(hits: int, pairs: int, p: float) -> None:
+    assert sign_test(hits, pairs) == pytest.approx(p)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions, health
@@ -15,6 +14,7 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.observation import Failure, Feed, Look, Observation, SviObservation, Trajectory
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
+from pyro_fix_transforms._mends import Mend, known
 from pyro_fix_transforms._told import place
 
 #: What a machine lacks, or how a program ends by itself: that is told as "cannot be run", and is no defect of its own.
@@ -43,8 +43,17 @@ class ProgramBreaks(Transform):
     Tells of an exception in the model, the guide or a step, of a check that Pyro makes, and of a loss or a parameter
     that becomes NaN or infinite, when the program is run: Pyro's whole sentence, the line to look at, at which step,
     under how many of the seeds. Where another transform's fix ends it, that fix says so and has the finding's place;
-    fixes that have nothing to do with it wait until the program runs. One kind it mends itself: an argument that has to
-    be positive, or between 0 and 1, and is what a layer of a network gives, gets a `softplus` or a `sigmoid`.
+    fixes that have nothing to do with it wait until the program runs. Some kinds it mends itself, where a run shows
+    that the break ends there:
+
+    - an argument that has to be positive, or between 0 and 1, and is what a layer of a network gives, gets a `softplus`
+      or a `sigmoid`;
+    - particles that are vectorised over code that asks for a single number are taken one after the other;
+    - an ELBO that compiles the model, and meets other shapes later on, gives way to the plain one;
+    - an autoguide of a model without latents becomes a guide that does nothing;
+    - a `Multinomial` gets the sum of the observed counts as its `total_count`;
+    - two nested plates whose dimensions the data have the other way round exchange their `dim`;
+    - where a latent is enumerated outside of a plate that subsamples, the plate takes all of the data.
 
     ## Why
     No tip helps a program that does not run, and what a broken program shows is a symptom: a learning rate cannot be
@@ -128,7 +137,8 @@ class ProgramBreaks(Transform):
             at = place(program, run, [site.where for site in sites])
         if at is None:
             return
-        mend = _softplus(program, SeenSvi(run, svi), failure) if failure is not None else None
+        seen = SeenSvi(run, svi)
+        mend = _softplus(program, seen, failure) or known(program, seen, failure) if failure is not None else None
         if mend is None:
             yield self.finding(*at, message, held_back=_advice(failure, svi.look), source="seen")
             return
@@ -178,15 +188,7 @@ def _advice(failure: Failure | None, look: Look | None) -> str:
 # -- what a layer gives, where a positive number has to be
 
 
-@dataclass(frozen=True)
-class _Mend:
-    words: str
-    label: str
-    """What the edits do, or why there are none."""
-    edits: tuple[Edit, ...] = ()
-
-
-def _softplus(program: Program, seen: SeenSvi, failure: Failure) -> _Mend | None:
+def _softplus(program: Program, seen: SeenSvi, failure: Failure) -> Mend | None:
     """The argument that Pyro complains of, where it is a layer's output as it is."""
     told, look = _OUTSIDE.search(failure.message), seen.svi.look
     if told is None or look is None:
@@ -204,10 +206,10 @@ def _softplus(program: Program, seen: SeenSvi, failure: Failure) -> _Mend | None
         argument = _argument(at[1], told["argument"]) if at is not None else None
         function = _reach(at[0], program, argument, into) if at is not None and argument is not None else None
         if at is None or argument is None or function is None:
-            return _Mend(words, f"write {others} round what the layer gives")
+            return Mend(words, f"write {others} round what the layer gives")
         name, needed = function
         changes = (*needed, *edits.wrap(at[0], argument, f"{name}(", ")"))
-        return _Mend(words, f"{into} of what {', '.join(layers)} gives", changes)
+        return Mend(words, f"{into} of what {', '.join(layers)} gives", changes)
     return None
 
 

@@ -22,6 +22,8 @@ from pyro_fix_transforms._rates import literal_rate, runs_of, shown_rate
 SMALLEST = 1e-4
 #: Optimisers whose steps are as long as the rate, whatever the gradient: where a number alone says how large it is.
 ADAPTIVE = frozenset({"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ClippedAdam"})
+#: Who lets the rate of an optimiser decay, after which it is large no longer: two findings on one line, one story.
+DECAYS = {"pyro.optim.Adam": "SVI022", "pyro.optim.ClippedAdam": "SVI031"}
 
 
 class LearningRateTooLarge(Transform):
@@ -102,7 +104,8 @@ class LearningRateTooLarge(Transform):
         if rate is None or rate < self.large or steps is None or steps < self.long or not noisy:
             return None, ""
         words = f"is large for {steps} steps along a noisy gradient"
-        return rate, f"a learning rate of {rate:g} that does not decay {words}"
+        decay = DECAYS.get(made.name, "")
+        return rate, f"a learning rate of {rate:g} that does not decay {words}{decay and f'; {decay} lets it decay'}"
 
     def _proposal(
         self, program: Program, made: Made, rate: float, message: str, troubles: Sequence[Derailment]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -14,11 +15,19 @@ from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Arithmetic, Const, Made, Value, is_small
 from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
-from pyro_fix_transforms._clipped_adam import AFTER, FEWEST_STEPS, decay_of, declared
+from pyro_fix_transforms._clipped_adam import AFTER, FEWEST_STEPS, GAMMA, decay_of, declared
 from pyro_fix_transforms._rates import runs_of
 
-#: Optimisers whose rate falls by a factor -> the option that holds it.
-FACTORS = {"pyro.optim.ClippedAdam": "lrd", "pyro.optim.ExponentialLR": "gamma"}
+#: Optimisers whose rate falls by a factor -> the option that says how fast.
+FACTORS = {
+    "pyro.optim.ClippedAdam": "lrd",
+    "pyro.optim.ExponentialLR": "gamma",
+    "pyro.optim.StepLR": "step_size",
+}
+#: What ``StepLR`` multiplies by where it is not told.
+DEFAULT_FACTOR = 0.1
+#: ... and into how many parts of the training its steps may be put: of fewest steps each has some.
+MOST_PARTS = 10
 #: Factors from step to step differ by less where they are one: schedulers may go through float32.
 STEADY = 1e-5
 _OPERATORS = {
@@ -36,7 +45,8 @@ class DecayTooFast(Transform):
     ## What it does
     Finds a `ClippedAdam` whose `lrd` brings the learning rate below a thousandth of its start before the last step, and
     makes it `0.1 ** (1 / num_steps)`, so that the last step has a tenth of the first one's rate. The same goes for the
-    `gamma` of an `ExponentialLR` that a run shows to be stepped as often as the SVI object.
+    `gamma` of an `ExponentialLR`, and for the `step_size` of a `StepLR` (`num_steps // 4` where `gamma` is a half),
+    that a run shows to be stepped as often as the SVI object.
 
     ## Why
     `lrd` multiplies the rate at every step, not at every epoch: `0.95` looks gentle and leaves a 170th after 100 steps;
@@ -62,7 +72,7 @@ class DecayTooFast(Transform):
     ## Holds back when
     - the number of steps is not known where the optimiser is built (a run may show the decay all the same);
     - the loop may end early, or several SVI calls are given the optimiser;
-    - `lrd` or `gamma` is not a number that is written at the call;
+    - `lrd`, `gamma` or `step_size` is not a number that is written at the call;
     - the scheduler is stepped at some steps only;
     - there are fewer than 50 steps (then nothing is found at all);
     - no run is possible: the source alone cannot tell what another decay is worth.
@@ -83,12 +93,13 @@ class DecayTooFast(Transform):
         """One finding an optimiser."""
         for made in given_to_svi(program):
             key = FACTORS.get(made.name, "")
-            options = options_of(made, may_clip=True, schedule=key == "gamma")
+            scheduler = key in ("gamma", "step_size")
+            options = options_of(made, may_clip=True, schedule=scheduler)
             if isinstance(options, str) or key not in options.items:
                 continue
             count = step_count(program, made, options.scope)
-            by_source = self._by_source(options, count) if key == "lrd" else None
-            found = by_source or self._by_runs(program, made)
+            found = self._by_source(options, count) if key == "lrd" else self._by_pattern(program, made, key, count)
+            found = found or self._by_runs(program, made)
             if found is None:
                 continue
             steps, share, source = found
@@ -98,16 +109,18 @@ class DecayTooFast(Transform):
             node, doubt = options.node_of(key), count.reason
             if not doubt and not _is_written(node):
                 doubt = f"{key} is not a number that is written at the call"
-            if not doubt and key == "gamma" and not all(map(_falls_steadily, _paths(program, made))):
+            if not doubt and scheduler and any(_falls(rates, key) is None for rates in _paths(program, made)):
                 doubt = "the scheduler is not stepped at every step, whose number alone is known"
-            if doubt or node is None:
+            text = _stretched(options, count) if key == "step_size" and not doubt else decay_of(count)
+            if text is None:
+                doubt = "gamma is no number that brings the rate to a tenth in a few falls"
+            if doubt or node is None or text is None:
                 yield self.finding(made.module, made.node, message, held_back=doubt, source=source)
                 continue
-            change = edits.replace(made.module, node, decay_of(count))
-            promise = self.promise if key == "lrd" else Promise.SAME_START | Promise.BETTER_END
-            rate = declared(count, options) if key == "lrd" else None
-            label = f"{key} = {decay_of(count)}"
-            candidate = Candidate((change,), promise, label, rate, needs_run=True, steps=count.literal)
+            change = edits.replace(made.module, node, text)
+            promise = Promise.SAME_START | Promise.BETTER_END if scheduler else self.promise
+            rate = None if scheduler else declared(count, options)
+            candidate = Candidate((change,), promise, f"{key} = {text}", rate, needs_run=True, steps=count.literal)
             yield self.finding(made.module, made.node, message, (candidate,), source=source)
 
     def _by_source(self, options: Options, count: StepCount) -> tuple[int, float, Literal["static"]] | None:
@@ -116,6 +129,17 @@ class DecayTooFast(Transform):
             return None
         share = lrd**steps
         return (steps, share, "static") if share < self.least else None
+
+    def _by_pattern(
+        self, program: Program, made: Made, key: str, count: StepCount
+    ) -> tuple[int, float, Literal["seen"]] | None:
+        """What is left at the end if the rate of a scheduler goes on falling as a run shows it to."""
+        falls = [_falls(rates, key) for rates in _paths(program, made) if len(rates) >= FEWEST_STEPS]
+        if count.literal is None or count.literal < FEWEST_STEPS or not falls or falls[0] is None or None in falls:
+            return None
+        every, factor = falls[0]
+        share = factor ** (count.literal // every)
+        return (count.literal, share, "seen") if 0 < factor < 1 and share < self.least else None
 
     def _by_runs(self, program: Program, made: Made) -> tuple[int, float, Literal["seen"]] | None:
         """What is left of the rate within the steps of a run: the program may make more, but the rate cannot rise."""
@@ -132,10 +156,24 @@ def _paths(program: Program, made: Made) -> Iterator[list[float]]:
             yield [max(step) for step in trajectory.rates[: trajectory.own] if step]
 
 
-def _falls_steadily(rates: Sequence[float]) -> bool:
-    """Whether each step's rate is the same share of the one before."""
+def _falls(rates: Sequence[float], key: str) -> tuple[int, float] | None:
+    """After how many steps the rate is multiplied, always, and by what; ``None`` where there is no such pattern."""
     shares = [after / before for before, after in pairwise(rates) if before]
-    return bool(shares) and max(shares) - min(shares) < STEADY
+    drops = [at for at, share in enumerate(shares, 1) if abs(share - 1) > STEADY] if key == "step_size" else [1]
+    factors = [shares[at - 1] for at in drops] if key == "step_size" else shares
+    gaps = {after - before for before, after in pairwise([0, *drops])}
+    if not factors or max(factors) - min(factors) >= STEADY or len(gaps) != 1:
+        return None
+    return gaps.pop(), factors[0]
+
+
+def _stretched(options: Options, count: StepCount) -> str | None:
+    """Source of the size of the steps with which a ``StepLR`` comes to about ``GAMMA`` of its start, in equal parts."""
+    factor = options.number("gamma") if "gamma" in options.items else DEFAULT_FACTOR
+    if factor is None or not 0 < factor < 1:
+        return None
+    parts = 1 + max(1, int(math.log(GAMMA) / math.log(factor) + STEADY))
+    return f"{count.source} // {parts}" if parts <= MOST_PARTS else None
 
 
 def _is_written(node: ast.expr | None) -> bool:

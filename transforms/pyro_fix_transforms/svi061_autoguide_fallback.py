@@ -7,17 +7,21 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions, health
 from pyro_fix.analysis.program import Program, Svi, functions_of
 from pyro_fix.analysis.roles import parts_of
 from pyro_fix.analysis.seen import SeenSvi
+from pyro_fix.analysis.spell import steps_of
 from pyro_fix.analysis.values import Const, Function, Instance, Made, Value, options
 from pyro_fix.observation import Look, Trajectory
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
 from pyro_fix_transforms._failures import of_values
 from pyro_fix_transforms._guides import is_pyro_module, linked, read_by_name
+from pyro_fix_transforms._local import by_plates, local, packing
+from pyro_fix_transforms._priors import repeated
 
 #: Exceptions that a guide's mathematics raises; a NameError or a TypeError is for its author to mend.
 MATHEMATICAL = frozenset({"ValueError", "RuntimeError", "ArithmeticError", "LinAlgError", "_LinAlgError"})
@@ -36,7 +40,9 @@ class AutoguideFallback(Transform):
     Finds a custom guide with which training breaks or diverges when the program is run, and which no other fix mends,
     and gives the `SVI` call an autoguide of the same model in its place: `AutoNormal`, or `AutoDelta`, the first that
     keeps its promise. The guide's function stays in the file. A guide that is a point estimate (all `Delta`) only
-    becomes an `AutoDelta`.
+    becomes an `AutoDelta`. An autoguide that packs all latents into one vector (`AutoDiagonalNormal` and its like), of
+    a model with latents in a plate that subsamples, becomes an `AutoNormal` that knows of the plate. A latent that a
+    guide draws from just what the model draws it from is told.
 
     ## Why
     Most hand-written guides are a Normal per latent, which an autoguide writes without the mistakes: right supports,
@@ -53,6 +59,7 @@ class AutoguideFallback(Transform):
     and the parameters get the autoguide's names, `AutoNormal.locs...` and `AutoNormal.scales...`.
 
     ## Holds back when
+    - a latent is drawn from its prior: which parameters it should have is for its author to say;
     - the guide is amortised: it computes with its arguments; or it is a method, or a module other than a `PyroModule`;
     - a plain torch optimiser is in charge, which would not know the new parameters;
     - the guide is used in another place too, which would go on with an untrained one;
@@ -62,7 +69,8 @@ class AutoguideFallback(Transform):
     ## Promise
     No worse (finite where the original breaks, and better than where the original starts, by the original's model and
     objective; where that start is not finite, or is in other units, the patched run's own loss has to fall), and the
-    patched run is clean.
+    patched run is clean. Of an autoguide that packs local latents: trained to its own end, the program ends with a
+    lower loss.
     """
 
     code, name, tip = "SVI061", "autoguide-fallback", 6
@@ -71,12 +79,15 @@ class AutoguideFallback(Transform):
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an SVI object."""
+        told: set[ast.AST] = set()
         for svi in program.svis:
             guide, node = _custom(svi)
             if guide is None:
+                yield from self._packed(program, svi)
                 continue
             trouble = _trouble(program.seen.svi(svi), guide)
             if not trouble:
+                yield from self._repeated(program, svi, guide, told)
                 continue
             bound = guide.bound
             name = bound.cls.node.name if isinstance(bound, Instance) else getattr(guide.node, "name", "")
@@ -95,6 +106,43 @@ class AutoguideFallback(Transform):
             if not doubt and not candidates:
                 doubt = "the name AutoNormal is taken here"
             yield self.finding(svi.module, svi.call, message, tuple(candidates), doubt, "seen")
+
+    def _repeated(self, program: Program, svi: Svi, guide: Function, told: set[ast.AST]) -> Iterator[Proposal]:
+        """Latents that the guide draws from their prior."""
+        for site in repeated(program, svi, guide):
+            if site.call not in told:
+                told.add(site.call)
+                message = (
+                    f"the guide draws '{site.name}' from just what the model draws it from: without parameters of its "
+                    "own it learns nothing of what the data say of it"
+                )
+                doubt = f"give '{site.name}' parameters of its own in the guide, or let an autoguide do it"
+                yield self.finding(site.module, site.call, message, held_back=doubt)
+
+    def _packed(self, program: Program, svi: Svi) -> Iterator[Proposal]:
+        """An autoguide that makes one vector of the latents of a minibatch."""
+        made = packing(svi)
+        looks = _looks(program, svi)
+        found = local(program, svi, looks) if made is not None else None
+        if made is None or found is None:
+            return
+        site, plate = found
+        kind = made.name.rpartition(".")[2]
+        message = (
+            f"{kind} has one vector for the latents of the first minibatch: '{site}' in plate '{plate}' belongs to "
+            "other data at every step, and gets the values of those before"
+        )
+        changes = by_plates(program, svi, made)
+        source: Literal["static", "seen"] = "seen" if looks else "static"
+        if isinstance(changes, str):
+            doubt = f"AutoNormal with create_plates keeps them apart; {changes}"
+            yield self.finding(made.module, made.node, message, held_back=doubt, source=source)
+            return
+        label = f"AutoNormal with create_plates for '{plate}'"
+        promise = Promise.RUNS_CLEAN | Promise.BETTER_END  # the first steps hardly tell
+        steps = steps_of(program, svi, svi.scope).literal
+        candidate = Candidate(changes, promise, label, needs_run=True, steps=steps)
+        yield self.finding(made.module, made.node, message, (candidate,), source=source)
 
 
 # -- what the run showed
