@@ -15,6 +15,7 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.observation import Failure, Feed, Look, Observation, SviObservation, Trajectory
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
+from pyro_fix_transforms._failures import of_data
 from pyro_fix_transforms._told import place
 
 #: What a machine lacks, or how a program ends by itself: that is told as "cannot be run", and is no defect of its own.
@@ -26,6 +27,8 @@ ENVIRONMENT = health.STOPS | {
 }
 _DISAGREE = re.compile(r"Model and guide (?:event_dims|shapes) disagree at site '(?P<site>[^']+)'")
 _TWICE = re.compile(r"Multiple \w+ sites named '(?P<site>[^']+)'")
+_AT_SITE = re.compile(r"[Aa]t site '(?P<site>[^']+)'")
+_SEQUENTIAL = "model-side sequential enumeration is not implemented"
 _OUTSIDE = re.compile(r"Expected parameter (?P<argument>\w+) \(")
 #: Operations that only move or repeat elements, and the last one of a layer.
 _MOVES = frozenset({"Select", "View", "UnsafeView", "ReshapeAlias", "Reshape", "Squeeze", "Unsqueeze", "Expand"}) | {
@@ -43,8 +46,9 @@ class ProgramBreaks(Transform):
     Tells of an exception in the model, the guide or a step, of a check that Pyro makes, and of a loss or a parameter
     that becomes NaN or infinite, when the program is run: Pyro's whole sentence, the line to look at, at which step,
     under how many of the seeds. Where another transform's fix ends it, that fix says so and has the finding's place;
-    fixes that have nothing to do with it wait until the program runs. One kind it mends itself: an argument that has to
-    be positive, or between 0 and 1, and is what a layer of a network gives, gets a `softplus` or a `sigmoid`.
+    fixes that have nothing to do with it wait until the program runs. Two kinds it mends itself: an argument that has
+    to be positive, or between 0 and 1, and is what a layer of a network gives, gets a `softplus` or a `sigmoid`; a site
+    of the model alone that asks for enumeration in sequence, which Pyro lacks there, is enumerated in parallel.
 
     ## Why
     No tip helps a program that does not run, and what a broken program shows is a symptom: a learning rate cannot be
@@ -128,12 +132,12 @@ class ProgramBreaks(Transform):
             at = place(program, run, [site.where for site in sites])
         if at is None:
             return
-        mend = _softplus(program, SeenSvi(run, svi), failure) if failure is not None else None
+        mend = _mend(program, SeenSvi(run, svi), failure) if failure is not None else None
         if mend is None:
             yield self.finding(*at, message, held_back=_advice(failure, svi.look), source="seen")
             return
         candidate = Candidate(mend.edits, self.promise, mend.label, needs_run=True) if mend.edits else None
-        message += f"; {mend.words}"
+        message = f"{message.removesuffix('.')}; {mend.words}"
         held_back = "" if candidate else mend.label
         yield self.finding(*at, message, (candidate,) if candidate else (), held_back, source="seen")
 
@@ -152,13 +156,15 @@ def _steps(steps: Sequence[int | None]) -> str:
 
 def _blamed(failure: Failure, look: Look | None) -> Iterator[str]:
     """Where the site stands that Pyro names; a guide has to be as its model is."""
-    if look is None or not failure.site:
+    named = _AT_SITE.search(failure.message)
+    name = failure.site or (named["site"] if named else "")
+    if look is None or not name:
         return
     told = _DISAGREE.search(failure.message)
     if told or failure.where not in {site.where for side in (look.guide, look.model) for site in side.values()}:
         for side in (look.guide, look.model) if told else (look.model, look.guide):
-            if failure.site in side and (told or "at site" in failure.message):
-                yield side[failure.site].where
+            if name in side and (told or named):
+                yield side[name].where
 
 
 def _advice(failure: Failure | None, look: Look | None) -> str:
@@ -170,12 +176,15 @@ def _advice(failure: Failure | None, look: Look | None) -> str:
             plates = {plate.name for plate in guide.plates} - {plate.name for plate in model.plates}
             extra = ", ".join(repr(name) for name in sorted(plates))
             return words + (f", outside of the plate {extra}, which the model lacks" if extra else "")
+    data = of_data(failure, look) if failure is not None else None
+    if failure is not None and data is not None:
+        words = f"the data of '{failure.site}' hold values that no {data.distribution} gives"
+        return f"{words} (its support is {data.support}): change the data, or the distribution"
+    if failure is not None and _SEQUENTIAL in failure.message:
+        return "have it enumerated in parallel, or by the guide"
     if failure is not None and (told := _TWICE.search(failure.message)):
         return f"give one of the sites '{told['site']}' another name"
     return "no fix is known for it"
-
-
-# -- what a layer gives, where a positive number has to be
 
 
 @dataclass(frozen=True)
@@ -184,6 +193,41 @@ class _Mend:
     label: str
     """What the edits do, or why there are none."""
     edits: tuple[Edit, ...] = ()
+
+
+def _mend(program: Program, seen: SeenSvi, failure: Failure) -> _Mend | None:
+    return _softplus(program, seen, failure) or _parallel(program, seen, failure)
+
+
+# -- a site of the model that is enumerated in sequence, which only the guide's can be
+
+
+def _parallel(program: Program, seen: SeenSvi, failure: Failure) -> _Mend | None:
+    """The word ``"sequential"`` where the site asks for it that Pyro names, and those that it would name next."""
+    if _SEQUENTIAL not in failure.message or seen.svi.look is None:
+        return None
+    look = seen.svi.look
+    sites = [s for name, s in look.model.items() if s.enumerated == "sequential" and name not in look.guide]
+    changes = []
+    for site in sites:
+        at = place(program, seen.run, [site.where])
+        word = _asked(at[1]) if at is not None else None
+        if at is None or word is None:
+            return None
+        quote = edits.text_of(at[0], word)[-1]
+        changes.append(edits.replace(at[0], word, f"{quote}parallel{quote}"))
+    words = "in the model Pyro enumerates in parallel only"
+    return _Mend(words, "enumerated in parallel", tuple(dict.fromkeys(changes))) if changes else None
+
+
+def _asked(call: ast.expr) -> ast.Constant | None:
+    """The literal ``"sequential"`` of a ``pyro.sample`` call's ``infer=``."""
+    given = [k.value for k in call.keywords if k.arg == "infer"] if isinstance(call, ast.Call) else []
+    found = [n for one in given for n in ast.walk(one) if isinstance(n, ast.Constant) and n.value == "sequential"]
+    return found[0] if len(found) == 1 else None
+
+
+# -- what a layer gives, where a positive number has to be
 
 
 def _softplus(program: Program, seen: SeenSvi, failure: Failure) -> _Mend | None:
