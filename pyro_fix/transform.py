@@ -82,6 +82,8 @@ class Rate:
     lrd: float | None = None
     share: float | None = None
     """Instead of both: every step's rate is this share of the original's at that step, whatever moves it."""
+    times: float = 1.0
+    """Where ``lr`` is ``None``: how many times the original's first rate it is."""
 
 
 @dataclass(frozen=True)

@@ -171,3 +171,62 @@ def test_an_argument_that_is_not_spelled_there(tmp_path: Path):
     outcome = check(tmp_path, failing("ValueError", OUTSIDE, where=STEP, site="z"), look=look, text=text)
     assert "the layer 'net.fc' gives any number" in outcome.finding.proposal.message
     assert outcome.held_back == "write softplus or exp round what the layer gives"
+
+
+# -- data outside of a support ------------------------------------------------------------------------------------
+
+NOT_WHOLE = (
+    "Error while computing log_prob at site 'x':\nExpected value argument (Tensor of shape (3,)) to be within the "
+    "support (IntegerGreaterThan(lower_bound=0)) of the distribution Poisson(), but found invalid values:\n[0.5]"
+)
+
+
+@pytest.mark.parametrize(
+    ("support", "parents", "are_to_blame"),
+    [
+        ("nonnegative_integer", ("z",), True),  # the rate moves, the support does not
+        ("integer_interval(0, 7)", (), True),
+        ("interval(0, 7)", ("z",), False),  # another draw may have another bound
+        ("?", (), False),
+    ],
+)
+def test_data_that_no_distribution_gives(tmp_path: Path, support: str, parents: tuple[str, ...], are_to_blame: bool):
+    observed = site_look(TEXT, 'pyro.sample("x"', violations=("value: 1 of 3 values outside",), parents=parents)
+    look = Look({}, {}, {"x": replace(observed, distribution="Poisson", support=support, observed=True)}, (), {}, ())
+    ended = failing("ValueError", NOT_WHOLE, where=STEP, site="x")
+    advice = "the data of 'x' hold values that no Poisson gives (its support is nonnegative_integer)"
+    assert check(tmp_path, ended, look=look).held_back.startswith(
+        advice.replace("nonnegative_integer", support) if are_to_blame else "no fix is known"
+    )
+    blamed = check_shown(tmp_path, "SVI061", TEXT, svi_at(TEXT, "svi = SVI", ended, look=look)).findings
+    assert bool(blamed) is not are_to_blame  # no other guide meets other data
+
+
+# -- enumeration in sequence by the model -------------------------------------------------------------------------
+
+SEQUENTIAL = "At site 'z', model-side sequential enumeration is not implemented. Try parallel enumeration."
+
+
+def in_sequence(tmp_path: Path, infer: str):
+    text = TEXT.replace(".to_event(2))\n    with", f".to_event(2){infer})\n    with")
+    site = site_look(text, 'z = pyro.sample("z"', enumerated="sequential", enumerable=True)
+    look = Look({}, {}, {"z": site}, (), {}, ())
+    return check(tmp_path, failing("NotImplementedError", SEQUENTIAL, where=STEP), look=look, text=text)
+
+
+@pytest.mark.parametrize(
+    ("infer", "becomes"),
+    [
+        (', infer={"enumerate": "sequential"}', ', infer={"enumerate": "parallel"}'),
+        (", infer=dict(enumerate='sequential', num_samples=None)", ", infer=dict(enumerate='parallel', num_samples=None)"),
+    ],
+)  # fmt: skip
+def test_the_model_is_enumerated_in_parallel(tmp_path: Path, infer: str, becomes: str):
+    outcome = in_sequence(tmp_path, infer)
+    assert becomes in outcome.text and outcome.finding.proposal.candidates[0].needs_run
+    assert outcome.finding.proposal.line == line_of(outcome.text, 'z = pyro.sample("z"')
+
+
+@pytest.mark.parametrize("infer", [", infer=how", ', infer={"enumerate": how("sequential", "sequential")}', ""])
+def test_where_that_is_not_spelled_it_is_said(tmp_path: Path, infer: str):
+    assert in_sequence(tmp_path, infer).held_back == "have it enumerated in parallel, or by the guide"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from optimisers import PREAMBLE, STEP, build, program, stepped
+from showing import Shown, trajectory
+from showing import check as check_shown
 
 from pyro_fix import rewrite, sources
 
@@ -496,3 +498,65 @@ def test_composes_with_svi101(check):
         "svi = SVI(pyro.poutine.scale(model, scale=1 / 500), pyro.poutine.scale(guide, scale=1 / 500), "
         f"{clipped('1000')}, Trace_ELBO())"
     ) in new.splitlines()
+
+
+# -- rates that come from elsewhere -------------------------------------------------------------------------------
+
+FLAG = "parser = argparse.ArgumentParser()\nparser.add_argument('--lr', type=float)\nargs = parser.parse_args()\n"
+
+
+@pytest.mark.parametrize(
+    ("rate", "becomes"),
+    [
+        ("args.lr", "2.5 * args.lr"),
+        ('options["lr"]', '2.5 * options["lr"]'),
+        ("float(args.lr)", "2.5 * float(args.lr)"),
+        ("args.lr / 2", "2.5 * (args.lr / 2)"),
+        ("args.lr if args.lr else 0.01", "2.5 * (args.lr if args.lr else 0.01)"),
+    ],
+)
+def test_a_rate_that_comes_from_elsewhere_is_multiplied_where_it_is_used(shown, rate: str, becomes: str):
+    text = program(f'Adam({{"lr": {rate}, "eps": 1e-7}})', before=f"{FLAG}options = vars(args)\n")
+    proposal = shown(text, Shown([trajectory(rates=[0.02] * 100)]))
+    one = proposal.candidates[0]
+    assert one.label.startswith(f"ClippedAdam with lr = {becomes} and lrd = 0.1 ** (1 / 1000)")
+    assert (one.rate.lr, one.rate.times) == (None, 2.5)
+    new = rewritten(text, one)
+    assert f'ClippedAdam({{"lr": {becomes}, "eps": 1e-7, "lrd": 0.1 ** (1 / 1000)}})' in new
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [],  # nothing was run
+        [trajectory(rates=[0.1] * 100)],  # large already
+        [trajectory(rates=[0.01] * 100), trajectory(rates=[0.02] * 100, seed=1)],  # which one the user takes is open
+    ],
+)
+def test_one_that_runs_do_not_show_is_left_as_it_is(shown, runs: list):
+    text = program('Adam({"lr": args.lr})', before=FLAG)
+    one = shown(text, Shown(runs)).candidates[0]
+    assert 'ClippedAdam({"lr": args.lr, "lrd": 0.1 ** (1 / 1000)})' in rewritten(text, one)
+    assert one.rate.times == 1.0
+
+
+def test_a_number_with_other_uses(check):
+    """It is known without a run, and whoever else reads it goes on with the old one."""
+    new = check(program('Adam({"lr": lr})', before="lr = 0.01\nprint(lr)\n")).text
+    assert "lr = 0.01\nprint(lr)\n" in new and 'ClippedAdam({"lr": 2.5 * lr, "lrd": ' in new
+
+
+@pytest.fixture
+def shown(tmp_path):
+    def run(text: str, judge: Shown):
+        path = tmp_path / "main.py"
+        path.write_text(text)
+        (finding,) = check_shown(path, CODE, judge).findings
+        return finding.proposal
+
+    return run
+
+
+def rewritten(text: str, candidate) -> str:
+    (path,) = {edit.path for edit in candidate.edits}
+    return rewrite.compose({path: sources.read(path)}, candidate.edits).texts[path]

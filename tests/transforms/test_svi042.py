@@ -292,6 +292,22 @@ def test_the_guide_samples_what_is_observed(check):
 
 
 @pytest.mark.parametrize(
+    ("guide", "told"),
+    [
+        ("pyro.sample('x', dist.Normal(m, s))", "; what 'm' and 's' should learn of them belongs in the model's distribution"),
+        ("pyro.sample('z', dist.Normal(m, 1.0))\npyro.sample('x', dist.Normal(0.0, s))", "; what 's' should learn of them belongs"),
+        ("pyro.sample('z', dist.Normal(m, s))\npyro.sample('x', dist.Normal(m, s))", ""),
+    ],
+)  # fmt: skip
+def test_what_was_to_be_learnt_there_belongs_in_the_model(check, guide: str, told: str):
+    """Without the statement nothing learns these parameters: that has to be said."""
+    params = "m = pyro.param('m', torch.tensor(0.0))\ns = pyro.param('s', torch.tensor(1.0))\n"
+    outcome = check(program(f"{Z}\npyro.sample('x', dist.Normal(0.0, 1.0), obs=data)", params + guide))
+    message = next(f for f in outcome.findings if "samples 'x'" in f.proposal.message).proposal.message
+    assert message.partition("about data")[2].startswith(told) and bool(told) is ("learn" in message)
+
+
+@pytest.mark.parametrize(
     ("guide", "left"),
     [
         ("pyro.sample('x', dist.Normal(0.0, 1.0))", "def guide(data):\n    pass\n"),

@@ -222,6 +222,11 @@ class TestDeclaredRate:
     def test_a_start_that_is_not_the_originals(self) -> None:
         assert judge(Promise.DECLARED_RATE, svi(), self.patched(lr=0.02), Rate(None, self.lrd)).kept is False
 
+    def test_a_start_that_is_a_multiple_of_the_originals(self) -> None:
+        raised = Rate(None, self.lrd, times=2.0)
+        assert judge(Promise.DECLARED_RATE, svi(), self.patched(lr=0.02), raised).kept is True
+        assert judge(Promise.DECLARED_RATE, svi(), self.patched(lr=0.01), raised).kept is False
+
     def test_no_decay_where_one_is_promised(self) -> None:
         assert judge(Promise.DECLARED_RATE, svi(), self.patched(lrd=1.0), Rate()).kept is False
 

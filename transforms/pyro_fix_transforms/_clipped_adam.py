@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
 from pyro_fix import edits
 from pyro_fix.analysis.optimizers import Options
 from pyro_fix.analysis.program import Program
@@ -9,7 +13,7 @@ from pyro_fix.analysis.spell import StepCount
 from pyro_fix.analysis.values import Made
 from pyro_fix.transform import Candidate, Edit, Promise, Rate
 from pyro_fix_transforms import _classes
-from pyro_fix_transforms._rates import literal_rate
+from pyro_fix_transforms._rates import literal_rate, only_rate, runs_of
 
 #: The final learning rate's share of the initial one.  Source: tip 3, ``gamma = 0.1``.
 GAMMA = 0.1
@@ -49,15 +53,15 @@ def decaying(
 ) -> tuple[Candidate, ...]:
     """Let the rate decay; where the optimiser becomes one that clamps (``rename``), and a run shows it to, without
     a clamp.  What it is worth nobody can tell from the source: a run to the end does."""
-    rate, entries, changes = _start(program, made, options)
-    entries["lrd"] = decay_of(count)
-    words = [*([f"lr = {rate:g}"] if rate != options.number("lr") else []), f"lrd = {decay_of(count)}"]
+    start = _start(program, made, options)
+    entries = {**start.entries, "lrd": decay_of(count)}
+    words = [*([f"lr = {start.words}"] if start.words else []), f"lrd = {decay_of(count)}"]
     label = ("ClippedAdam with " if rename else "") + " and ".join(words)
 
     def candidate(more: dict[str, str], label: str, only_after: Promise) -> Candidate:
         edit = edits.add_options(made.module, options.node, entries | more)
-        declares = Rate(rate, declared(count, options).lrd)
-        whole = (*rename, *changes, edit)
+        declares = replace(start.rate, lrd=declared(count, options).lrd)
+        whole = (*rename, *start.changes, edit)
         return Candidate(whole, promise, label, declares, needs_run=True, only_after=only_after, steps=count.literal)
 
     if not rename:
@@ -68,19 +72,39 @@ def decaying(
     )
 
 
-def _start(program: Program, made: Made, options: Options) -> tuple[float | None, dict[str, str], tuple[Edit, ...]]:
-    """The first rate (None: only a run tells), entries to add for it, and edits.
+@dataclass(frozen=True)
+class _Start:
+    """The first rate, and what makes it so."""
 
-    It is raised so that the decay takes nothing of the way, unless it is large; or comes from elsewhere, and is the
-    user's to set.
+    rate: Rate
+    words: str = ""
+    """What it becomes; empty where it stays."""
+    entries: Mapping[str, str] = field(default_factory=dict)
+    """Options to add for it."""
+    changes: tuple[Edit, ...] = ()
+
+
+def _start(program: Program, made: Made, options: Options) -> _Start:
+    """The rate is raised so that the decay takes nothing of the way, unless it is large.
+
+    One that comes from elsewhere is the user's to set, and stays so: it is multiplied where it is used, if all runs
+    show one and the same.
     """
     if "lr" not in options.items:
-        return RAISED * DEFAULT_RATE, {"lr": repr(RAISED * DEFAULT_RATE)}, ()
-    rate, node = options.number("lr"), literal_rate(program, made, options)
-    if rate is None or rate >= LARGE or isinstance(node, str):
-        return rate, {}, ()
-    raised = float(f"{RAISED * rate:.12g}")
-    return raised, {}, (edits.replace(made.module, node, repr(raised)),)
+        raised = RAISED * DEFAULT_RATE
+        return _Start(Rate(raised), f"{raised:g}", {"lr": repr(raised)})
+    rate, expression, literal = options.number("lr"), options.node_of("lr"), literal_rate(program, made, options)
+    known = rate if rate is not None else only_rate(runs_of(program, made))
+    if known is None or known >= LARGE or expression is None:
+        return _Start(Rate(rate))
+    if not isinstance(literal, str):
+        raised = float(f"{RAISED * known:.12g}")
+        return _Start(Rate(raised), f"{raised:g}", changes=(edits.replace(made.module, literal, repr(raised)),))
+    text = edits.text_of(made.module, expression)
+    if not isinstance(expression, (ast.Name, ast.Attribute, ast.Subscript, ast.Call)):
+        text = f"({text})"
+    text = f"{RAISED} * {text}"
+    return _Start(Rate(times=RAISED), text, changes=(edits.replace(made.module, expression, text),))
 
 
 def renamed(program: Program, made: Made) -> tuple[Edit, ...] | None:

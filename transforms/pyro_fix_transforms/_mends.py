@@ -16,6 +16,7 @@ from pyro_fix.observation import Failure
 from pyro_fix.transform import Edit
 from pyro_fix_transforms._classes import renamed
 from pyro_fix_transforms._particles import hazard
+from pyro_fix_transforms._told import place
 
 #: What torch says where the code asks a tensor of several elements for one number, or for yes or no.
 _SCALAR = re.compile(
@@ -32,6 +33,7 @@ _TURNED = re.compile(
     r"not broadcastable with batch_shape\+event_shape: torch\.Size\(\[(?P<value>[\d, ]+)\]\) "
     r"vs torch\.Size\(\[(?P<made>[\d, ]+)\]\)"
 )
+SEQUENTIAL = "model-side sequential enumeration is not implemented"
 _ONE_SCALE = re.compile(r"enumerated sample sites to share a common poutine\.scale")
 #: What ``torch.jit`` says, or torch in code that was compiled, where shapes are not those that were compiled for.
 _COMPILED = re.compile(r"must match the size|TorchScript|torch\.jit|traced|shape '", re.IGNORECASE)
@@ -52,11 +54,39 @@ class Mend:
 
 def known(program: Program, seen: SeenSvi, failure: Failure) -> Mend | None:
     """The mend of a break that is one of the kinds known here."""
+    parallel = _parallel(program, seen, failure)
+    if parallel is not None:
+        return parallel
     svi = next((s for s in program.svis if any(one.svi is seen.svi for one in program.seen.svi(s))), None)
     if svi is None:
         return None
     kinds = (_particles, _compiled, _no_latents, _total, _turned, _subsampled)
     return next((mend for kind in kinds if (mend := kind(program, svi, failure)) is not None), None)
+
+
+def _parallel(program: Program, seen: SeenSvi, failure: Failure) -> Mend | None:
+    """The word ``"sequential"`` where the site asks for it that Pyro names, and those that it would name next."""
+    if SEQUENTIAL not in failure.message or seen.svi.look is None:
+        return None
+    look = seen.svi.look
+    sites = [s for name, s in look.model.items() if s.enumerated == "sequential" and name not in look.guide]
+    changes = []
+    for site in sites:
+        at = place(program, seen.run, [site.where])
+        word = _asked(at[1]) if at is not None else None
+        if at is None or word is None:
+            return None
+        quote = edits.text_of(at[0], word)[-1]
+        changes.append(edits.replace(at[0], word, f"{quote}parallel{quote}"))
+    words = "in the model Pyro enumerates in parallel only"
+    return Mend(words, "enumerated in parallel", tuple(dict.fromkeys(changes))) if changes else None
+
+
+def _asked(call: ast.expr) -> ast.Constant | None:
+    """The literal ``"sequential"`` of a ``pyro.sample`` call's ``infer=``."""
+    given = [k.value for k in call.keywords if k.arg == "infer"] if isinstance(call, ast.Call) else []
+    found = [n for one in given for n in ast.walk(one) if isinstance(n, ast.Constant) and n.value == "sequential"]
+    return found[0] if len(found) == 1 else None
 
 
 def _elbos(svi: Svi) -> list[Made]:

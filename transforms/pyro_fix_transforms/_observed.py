@@ -43,6 +43,8 @@ def sampled_in_guide(program: Program, svi: Svi) -> Iterator[Slip]:
     for site in program.sites_of(functions_of(svi.guide)):
         if site.name is not None and site.name in names and site.kind == "sample":
             message = f"the guide samples '{site.name}', which the model observes: nothing is inferred about data"
+            if lost := _learnt_there(program, site):
+                message += f"; what {lost} should learn of them belongs in the model's distribution"
             doubt = "" if site.name in observed else "where the model observes it is not plain: remove it by hand"
             if not doubt and _may_be_none(observed[site.name]):
                 doubt = "the data may be None, and the site a latent then"
@@ -58,6 +60,17 @@ def sampled_in_guide(program: Program, svi: Svi) -> Iterator[Slip]:
 def _is_sure(guide: Side, site: Site) -> bool:
     """Whether the guide samples a site whatever it is given: a branch may ask whether there are data."""
     return is_plain(site) and any(surely_runs(function.node, site.call) for function in guide.functions)
+
+
+def _learnt_there(program: Program, site: Site) -> str:
+    """The params that feed this site and nothing else: people who sample data in a guide mean to learn these."""
+    within = set(ast.walk(site.call))
+    names = [
+        repr(param.name)
+        for param in program.params
+        if param.name and param.uses and all(use.distribution.node in within for use in param.uses)
+    ]
+    return " and ".join(dict.fromkeys(names))
 
 
 def forgotten(program: Program, svi: Svi) -> Iterator[Slip]:

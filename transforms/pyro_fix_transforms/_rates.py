@@ -25,6 +25,12 @@ def shown_rate(runs: list[SeenSvi]) -> float | None:
     return max((max(path[0]) for path in paths if path and path[0]), default=None)
 
 
+def only_rate(runs: list[SeenSvi]) -> float | None:
+    """The learning rate of the first step, where it is the same in all runs and for all parameters."""
+    found = {rate for seen in runs for t in seen.svi.trajectories if t.rates for rate in t.rates[0]}
+    return found.pop() if len(found) == 1 else None
+
+
 def literal_rate(program: Program, made: Made, options: Options) -> ast.expr | str:
     """The literal that is the learning rate and nothing else, or why there is none."""
     node, value = options.node_of("lr"), options.number("lr")

@@ -14,7 +14,8 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.observation import Failure, Feed, Look, Observation, SviObservation, Trajectory
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
-from pyro_fix_transforms._mends import Mend, known
+from pyro_fix_transforms._failures import of_data
+from pyro_fix_transforms._mends import SEQUENTIAL, Mend, known
 from pyro_fix_transforms._told import place
 
 #: What a machine lacks, or how a program ends by itself: that is told as "cannot be run", and is no defect of its own.
@@ -26,6 +27,7 @@ ENVIRONMENT = health.STOPS | {
 }
 _DISAGREE = re.compile(r"Model and guide (?:event_dims|shapes) disagree at site '(?P<site>[^']+)'")
 _TWICE = re.compile(r"Multiple \w+ sites named '(?P<site>[^']+)'")
+_AT_SITE = re.compile(r"[Aa]t site '(?P<site>[^']+)'")
 _OUTSIDE = re.compile(r"Expected parameter (?P<argument>\w+) \(")
 #: Operations that only move or repeat elements, and the last one of a layer.
 _MOVES = frozenset({"Select", "View", "UnsafeView", "ReshapeAlias", "Reshape", "Squeeze", "Unsqueeze", "Expand"}) | {
@@ -51,6 +53,8 @@ class ProgramBreaks(Transform):
     - particles that are vectorised over code that asks for a single number are taken one after the other;
     - an ELBO that compiles the model, and meets other shapes later on, gives way to the plain one;
     - an autoguide of a model without latents becomes a guide that does nothing;
+    - a site of the model alone that asks for enumeration in sequence, which Pyro lacks there, is enumerated in
+      parallel;
     - a `Multinomial` gets the sum of the observed counts as its `total_count`;
     - two nested plates whose dimensions the data have the other way round exchange their `dim`;
     - where a latent is enumerated outside of a plate that subsamples, the plate takes all of the data.
@@ -143,7 +147,7 @@ class ProgramBreaks(Transform):
             yield self.finding(*at, message, held_back=_advice(failure, svi.look), source="seen")
             return
         candidate = Candidate(mend.edits, self.promise, mend.label, needs_run=True) if mend.edits else None
-        message += f"; {mend.words}"
+        message = f"{message.removesuffix('.')}; {mend.words}"
         held_back = "" if candidate else mend.label
         yield self.finding(*at, message, (candidate,) if candidate else (), held_back, source="seen")
 
@@ -162,13 +166,15 @@ def _steps(steps: Sequence[int | None]) -> str:
 
 def _blamed(failure: Failure, look: Look | None) -> Iterator[str]:
     """Where the site stands that Pyro names; a guide has to be as its model is."""
-    if look is None or not failure.site:
+    named = _AT_SITE.search(failure.message)
+    name = failure.site or (named["site"] if named else "")
+    if look is None or not name:
         return
     told = _DISAGREE.search(failure.message)
     if told or failure.where not in {site.where for side in (look.guide, look.model) for site in side.values()}:
         for side in (look.guide, look.model) if told else (look.model, look.guide):
-            if failure.site in side and (told or "at site" in failure.message):
-                yield side[failure.site].where
+            if name in side and (told or named):
+                yield side[name].where
 
 
 def _advice(failure: Failure | None, look: Look | None) -> str:
@@ -180,6 +186,12 @@ def _advice(failure: Failure | None, look: Look | None) -> str:
             plates = {plate.name for plate in guide.plates} - {plate.name for plate in model.plates}
             extra = ", ".join(repr(name) for name in sorted(plates))
             return words + (f", outside of the plate {extra}, which the model lacks" if extra else "")
+    data = of_data(failure, look) if failure is not None else None
+    if failure is not None and data is not None:
+        words = f"the data of '{failure.site}' hold values that no {data.distribution} gives"
+        return f"{words} (its support is {data.support}): change the data, or the distribution"
+    if failure is not None and SEQUENTIAL in failure.message:
+        return "have it enumerated in parallel, or by the guide"
     if failure is not None and (told := _TWICE.search(failure.message)):
         return f"give one of the sites '{told['site']}' another name"
     return "no fix is known for it"

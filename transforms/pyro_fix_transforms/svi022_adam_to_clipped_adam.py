@@ -18,7 +18,8 @@ class AdamToClippedAdam(Transform):
     Rewrites `pyro.optim.Adam` that is given to an `SVI` whose number of steps is known to `ClippedAdam`, keeps its
     options, and adds `lrd`, the factor by which the rate falls at every step, so that the last step has a tenth of
     the first one's rate. A decay to a tenth leaves the parameters 39 % of the way that they could go. So a rate that is
-    written there, and is below 0.1, is raised to two and a half times as much, and they come as far as before.
+    written there, and is below 0.1, is raised to two and a half times as much, and they come as far as before; one that
+    comes from elsewhere (`args.lr`) is multiplied where it is used, if the runs show it to be below 0.1.
 
     `ClippedAdam` also clamps each element of the gradient at 10 (`clip_norm`), which makes a vote of signs of gradients
     that are larger. Where a run shows that it would, `clip_norm` is set to infinity, and nothing is clamped.

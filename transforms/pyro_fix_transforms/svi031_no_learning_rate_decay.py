@@ -19,7 +19,8 @@ class NoLearningRateDecay(Transform):
     Adds `lrd` to a `ClippedAdam` that is given to an `SVI` whose number of steps is known, so that the last step has a
     tenth of the first one's learning rate. A decay to a tenth leaves the parameters 39 % of the way that they could go.
     So a rate that is written there, and is below 0.1, is raised to two and a half times as much, and they come as far
-    as before.
+    as before; one that comes from elsewhere (`args.lr`) is multiplied where it is used, if the runs show it to be below
+    0.1.
 
     ## Why
     A constant rate keeps the parameters jumping round the optimum in the end (tip 3). Whether a decay is worth anything

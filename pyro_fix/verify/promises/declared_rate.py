@@ -59,7 +59,7 @@ def _follows(original: SviObservation, patched: SviObservation, rate: Rate) -> J
     if rate.share is not None:
         return _keeps_share(before, paths, rate.share, original)
     longest = max(paths, key=len)
-    start = (rate.lr,) if rate.lr is not None else before[0] if before else ()
+    start = (rate.lr,) if rate.lr is not None else tuple(rate.times * lr for lr in before[0]) if before else ()
     if not start:
         return Judgement(None, "the original made no step, so its learning rate is not known", defer=_breaks(original))
     decay = rate.lrd
