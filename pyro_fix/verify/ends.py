@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyro_fix.observation import Observation, SviObservation
 from pyro_fix.runner.model import GIVEN
@@ -17,12 +17,14 @@ from pyro_fix.verify.bench import PATIENCE, Bench, Ends, svi_of
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.options import RunPlan
-from pyro_fix.verify.promises import ENDS, JUDGES, no_worse
+from pyro_fix.verify.promises import ENDS, JUDGES, no_worse, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
 
 #: CPU seconds that the steps of both programs may take, over the first seeds, for one candidate; where these cannot
 #: tell, as many again for more of them.
 BUDGET = 120.0
+#: ... and for all fixes together that promise nothing of the end.
+HARM_BUDGET = 30.0
 #: A program that ends after fewer steps is a smoke test.
 FEWEST = 50
 _ONLY_THERE = "what it is worth shows only at the end"
@@ -70,6 +72,32 @@ def judge(bench: Bench, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> dict[s
         if not any(judgement.weak for judgement in judgements.values()):
             break
     return judgements
+
+
+def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
+    """Whether fixes that say nothing of the end spoil it, all together; kept as well where nobody can afford to look.
+
+    What holds a parameter later on, or stops, is what no short run shows.
+    """
+    longest = max(group, key=lambda fix: fix.candidate.steps or 0)
+    training = _training(bench, plan, longest)
+    ordinals = tuple(sorted({ordinal for fix in group for ordinal in fix.ordinals}))
+    seeds, patience = bench.seeds, PATIENCE * bench.options.timeout
+    most = int(HARM_BUDGET / (2 * len(seeds) * training.seconds)) if training.seconds > 0 else training.allowed
+    training = replace(training, affordable=most, allowed=0)
+    if training.known is not None and training.known > most:
+        return Judgement(True, "", {"not trained to its end": f"{training.known:,} steps take too long"})
+    # One seed tells whether the end comes within reach.
+    for programs, some in (((), seeds[:1]), ((), seeds), (group, seeds)):
+        if training.known is None or some == seeds:
+            end = bench.end(plan, programs, some, training.most)
+            refusal = _unfinished(end, training, longest, patience)
+            if refusal is not None:
+                return Judgement(True, "", {"not trained to its end": refusal})
+    ends = bench.ends(plan, ((), group), seeds, ordinals, training.most)
+    baseline = bench.baseline(plan)
+    judged = [no_worse_end.harm(rows, _unit(baseline, ordinal)) for ordinal, rows in ends.pairs.items()]
+    return merge(judged) if judged else Judgement(True, "")
 
 
 @dataclass(frozen=True)

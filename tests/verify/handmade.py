@@ -150,7 +150,7 @@ class FakeRunner:
             kind = str(settings.get("broken_as", "ModuleNotFoundError"))
             return replace(base, failure=Failure(kind, str(settings["broken"]), "train.py:1"))
         if request.referee is not None:
-            return replace(base, svis=(self._judge(request),))
+            return replace(base, svis=(self._judge(request, float(settings.get("factor", 1))),))  # type: ignore[arg-type]
         return replace(base, svis=(self._svi(request, settings),))
 
     def _svi(self, request: RunRequest, s: Mapping[str, object]) -> SviObservation:
@@ -198,10 +198,11 @@ class FakeRunner:
             0, "train.py:20", "Trace_ELBO", str(s.get("optimizer", "Adam")), 1, tuple(trajectories), looked
         )
 
-    def _judge(self, request: RunRequest) -> SviObservation:
+    def _judge(self, request: RunRequest, factor: float) -> SviObservation:
         assert request.referee is not None
         seen = {
-            f"{label}/{which}": (float((folder / f"svi-0-{which}.pt").read_text()),) * request.referee.evaluations
+            f"{label}/{which}": (factor * float((folder / f"svi-0-{which}.pt").read_text()),)
+            * request.referee.evaluations
             for label, folder in request.referee.states.items()
             for which in request.referee.moments
         }

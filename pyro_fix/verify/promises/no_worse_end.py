@@ -14,6 +14,30 @@ from pyro_fix.verify.promises.better_end import LEAST, differences
 from pyro_fix.verify.promises.no_worse import Pair
 from pyro_fix.verify.stats import mean_interval
 
+#: Of the interval for fixes that promise nothing of the end: many are looked at, and few of the sound ones may be lost.
+COVERAGE = 0.99
+
+
+def harm(pairs: Sequence[Pair], unit: float) -> Judgement:
+    """Broken where a fix that promises nothing of the end is seen to spoil it; what cannot be compared shows nothing."""
+    if any(pair.unlike for pair in pairs):
+        return Judgement(True, "")
+    if all(pair.own and pair.original_own for pair in pairs):
+        return Judgement(True, "")
+    compared = differences(pairs, "trained to its end")
+    if isinstance(compared, Judgement):
+        return compared if compared.kept is False else Judgement(True, "", compared.evidence)
+    differs, evidence = compared
+    if len(differs) < 2 or not any(differs):
+        return Judgement(True, "", evidence)
+    low, high = mean_interval(differs, COVERAGE)
+    evidence |= {"end, 99 % interval": [low, high]}
+    if low > LEAST * unit:
+        return Judgement(
+            False, f"trained to its end it is worse: the loss is higher by {low:.3g} to {high:.3g}", evidence
+        )
+    return Judgement(True, "", evidence)
+
 
 def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:
     """Kept unless the 95 % interval of the mean paired difference lies above zero, by ``LEAST`` units or more."""
