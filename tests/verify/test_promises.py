@@ -131,7 +131,8 @@ class TestRunsClean:
     )
     def test_supports(self, guide: str, model: str, kept: bool) -> None:
         sound, seen = (
-            with_look(guide={"z": site(support=support)}, model={"z": site(support=model)}) for support in (model, guide)
+            with_look(guide={"z": site(support=support)}, model={"z": site(support=model)})
+            for support in (model, guide)
         )
         assert (judge(Promise.RUNS_CLEAN, sound, seen).kept is True) is kept
 

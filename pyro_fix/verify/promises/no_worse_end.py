@@ -19,7 +19,7 @@ COVERAGE = 0.99
 
 
 def harm(pairs: Sequence[Pair], unit: float) -> Judgement:
-    """Broken where a fix that promises nothing of the end is seen to spoil it; what cannot be compared shows nothing."""
+    """Broken where fixes that promise nothing of the end are seen to spoil it; what does not compare shows nothing."""
     if any(pair.unlike for pair in pairs):
         return Judgement(True, "")
     if all(pair.own and pair.original_own for pair in pairs):
