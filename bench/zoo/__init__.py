@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyro_fix.transform import Promise, Rate
 
@@ -72,6 +72,10 @@ class Kind:
     rewrites: tuple[Rewrite, ...]
     reference: str = ""
     """The rewrite that mends the program, where it is broken as it is: that is what harm is measured by."""
+
+    def only(self, words: str) -> Kind:
+        """The kind with those of its rewrites whose names have ``words``."""
+        return replace(self, rewrites=tuple(rewrite for rewrite in self.rewrites if words in rewrite.name))
 
 
 def harmful(name: str, *changes: Change, rate: Rate = UNCHANGED) -> Rewrite:

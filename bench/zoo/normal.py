@@ -18,7 +18,7 @@ def guide(data):
     s = pyro.param("s", torch.tensor(1.0), constraint=constraints.positive)
     pyro.sample("loc", dist.Normal(m, s))
     k = pyro.param("k", torch.tensor(0.0))
-    t = pyro.param("t", torch.tensor(0.3))
+    t = pyro.param("t", torch.tensor(0.3), constraint=constraints.positive)
     pyro.sample("sigma", dist.LogNormal(k, t))
 
 svi = SVI(model, guide, Adam({{"lr": 0.03}}), loss=Trace_ELBO())
@@ -36,7 +36,13 @@ REWRITES = (
     harmful("shifted data", ("obs=data)", "obs=data + 1.0)")),
     harmful("a detached location", ("dist.Normal(m, s)", "dist.Normal(m.detach(), s)")),
     harmful("a clamp that binds later", ("dist.Normal(m, s)", "dist.Normal(m.clamp(max=1.5), s)")),
-    harmful("a tight interval", ("constraints.positive", "constraints.interval(0.9, 1.1)")),
+    harmful(
+        "a tight interval",
+        (
+            "torch.tensor(1.0), constraint=constraints.positive",
+            "torch.tensor(1.0), constraint=constraints.interval(0.9, 1.1)",
+        ),
+    ),
     harmful("no step after the 70th", (_STEP, "    if step < 70:\n        svi.step(data)")),
     harmful("a plate ten times as large", ("len(data)):", "10 * len(data), subsample_size=len(data)):")),
     harmful("a rate of a hundredth", ('"lr": 0.03', '"lr": 0.0003'), rate=Rate(lr=0.0003, lrd=1.0)),
@@ -60,11 +66,6 @@ REWRITES = (
     harmful("a scale on the model alone", (_SCALED, "SVI(poutine.scale(model, scale=0.1), guide")),
     right("a number written otherwise", Promise.RUNS_CLEAN, ('"lr": 0.03', '"lr": 0.030')),
     right(
-        "a constraint",
-        Promise.SAME_START | Promise.RUNS_CLEAN,
-        ("torch.tensor(0.3))", "torch.tensor(0.3), constraint=constraints.positive)"),
-    ),
-    right(
         "a scale on both sides",
         Promise.SAME_OBJECTIVE,
         (_SCALED, "SVI(poutine.scale(model, scale=1 / 50), poutine.scale(guide, scale=1 / 50)"),
@@ -78,7 +79,10 @@ REWRITES = (
     right(
         "a bound away from zero",
         Promise.SAME_START | Promise.RUNS_CLEAN,
-        ("constraints.positive", "constraints.greater_than(0.001)"),
+        (
+            "torch.tensor(0.3), constraint=constraints.positive",
+            "torch.tensor(0.3), constraint=constraints.greater_than(0.001)",
+        ),
     ),
     right("a narrower start", Promise.LESS_VARIANCE | Promise.NO_WORSE, ("torch.tensor(1.0)", "torch.tensor(0.1)")),
 )

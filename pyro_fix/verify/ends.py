@@ -19,6 +19,7 @@ from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.options import RunPlan
 from pyro_fix.verify.promises import ENDS, JUDGES, no_worse, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.trouble import crashes
 
 #: CPU seconds that the steps of both programs may take, over the first seeds, for one candidate; where these cannot
 #: tell, as many again for more of them.
@@ -87,10 +88,15 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
     training = replace(training, affordable=most, allowed=0)
     if training.known is not None and training.known > most:
         return Judgement(True, "", {"not trained to its end": f"{training.known:,} steps take too long"})
+    shortest = 0
     # One seed tells whether the end comes within reach.
     for programs, some in (((), seeds[:1]), ((), seeds), (group, seeds)):
         if training.known is None or some == seeds:
             end = bench.end(plan, programs, some, training.most)
+            made = min((len(t.losses) for svi in _svis(end, longest) for t in svi.trajectories), default=0)
+            if programs and made < shortest and not crashes(end):
+                return Judgement(False, f"it trains for {made:,} steps instead of {shortest:,}")
+            shortest = made
             refusal = _unfinished(end, training, longest, patience)
             if refusal is not None:
                 return Judgement(True, "", {"not trained to its end": refusal})

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from handmade import look, observation, param, site, svi, trajectory
 
-from pyro_fix.observation import Look, PlateLook, Remark, SviObservation
+from pyro_fix.observation import Failure, Look, PlateLook, Remark, SviObservation
 from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import JUDGES, TOGETHER, _alike
@@ -97,9 +97,9 @@ def test_a_parameter_that_nothing_trains_any_more() -> None:
 
 def test_rates_are_compared_seed_by_seed() -> None:
     slow = svi(trajectories=(trajectory(1, lr=0.001),))
-    assert "0.001 instead of 0.01" in _alike.rates(svi(), slow)
-    assert not _alike.rates(svi(), svi(trajectories=(trajectory(1, 40),)))
-    assert not _alike.rates(svi(), svi(trajectories=(trajectory(7, lr=1.0),))), "no such seed"
+    assert "0.001 instead of 0.01" in _alike.steps(svi(), slow)
+    assert not _alike.steps(svi(), svi(trajectories=(trajectory(1, 40),)))
+    assert not _alike.steps(svi(), svi(trajectories=(trajectory(7, lr=1.0),))), "no such seed"
 
 
 class TestRunsClean:
@@ -109,6 +109,13 @@ class TestRunsClean:
         assert judgement.kept is False and "110 became 100" in judgement.reason
         more = svi(look=look(params={**look().params, "new": param(0.0)}))
         assert judged(Promise.RUNS_CLEAN, svi(), more).kept is False
+
+    def test_a_parameter_that_is_gone_mends_nothing(self) -> None:
+        """It ends the trouble that the parameter had run into."""
+        broken = svi(trajectories=(trajectory(0, failure=Failure("ValueError", "scale", "a.py:3", 30)),))
+        fewer = look(params={"loc": param(0.0)})
+        judgement = judged(Promise.RUNS_CLEAN, broken, svi(look=fewer))
+        assert judgement.kept is False and "no parameter 'scale'" in judgement.reason
 
     def test_one_that_pyro_warns_of_may_change(self) -> None:
         other = svi(look=look(losses=(100.0, 111.0, 112.0, 113.0)))
@@ -142,6 +149,19 @@ def test_another_rate_is_in_no_promise_but_those_of_rates(promise: Promise) -> N
     assert judged(promise, before, before).kept is True
     judgement = judged(promise, before, slower)
     assert judgement.kept is False and "learning rate" in judgement.reason
+
+
+def test_a_program_that_ends_earlier() -> None:
+    short = svi(trajectories=tuple(replace(trajectory(seed), own=40) for seed in range(4)))
+    assert "ends after 40 steps" in _alike.steps(svi(), short)
+    assert not _alike.steps(short, short) and not _alike.steps(short, svi())
+
+
+def test_random_numbers_that_no_seed_changes() -> None:
+    frozen = svi(look=look(losses=(110.0,) * 4))
+    assert "same under every seed" in _alike.drawn(svi(), frozen)
+    assert not _alike.drawn(frozen, frozen)
+    assert not _alike.drawn(svi(), replace(frozen, elbo="TraceEnum_ELBO")), "it sums"
 
 
 def test_another_rate_is_what_an_optimiser_promises() -> None:

@@ -102,6 +102,15 @@ def _with_density(look: Look) -> set[str]:
     return {name for name, site in look.guide.items() if site.distribution != "Delta"}
 
 
+def drawn(before: SviObservation, after: SviObservation) -> str:
+    """Random numbers that are the same whatever the seed; an ELBO that sums has none to draw."""
+    old, new = before.look, after.look
+    if old is None or new is None or before.elbo != after.elbo or min(len(old.losses), len(new.losses)) < 2:
+        return ""
+    varies, frozen = len(set(old.losses)) > 1, len(set(new.losses)) == 1
+    return "its loss is the same under every seed" if varies and frozen and finite(new.losses) else ""
+
+
 def trained(before: Look, after: Look) -> str:
     """A parameter that the gradient reaches no longer."""
     for name in sorted(before.gradients.keys() & after.gradients.keys()):
@@ -112,13 +121,15 @@ def trained(before: Look, after: Look) -> str:
     return ""
 
 
-def rates(before: SviObservation, after: SviObservation) -> str:
-    """An optimiser that makes other steps."""
+def steps(before: SviObservation, after: SviObservation) -> str:
+    """An optimiser that makes other steps, or fewer of them."""
     theirs = {trajectory.seed: trajectory for trajectory in before.trajectories}
     for trajectory in after.trajectories:
         other = theirs.get(trajectory.seed)
         if other is None or breakdown(other) is not None or breakdown(trajectory) is not None:
             continue
+        if trajectory.own is not None and (other.own is None or other.own > trajectory.own):
+            return f"it ends after {trajectory.own} steps, which the original does not"
         for step, (old, new) in enumerate(zip(other.rates, trajectory.rates, strict=False)):
             if len(old) != len(new) or any(relative(a, b) > TOLERANCE for a, b in zip(old, new, strict=True)):
                 return f"the learning rate of step {step} is {_told(new)} instead of {_told(old)}"

@@ -31,7 +31,7 @@ def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
     if isinstance(pair, Judgement):
         return pair
     judgement = _compared(*pair)
-    other = (_alike.trained(*pair) or _alike.rates(original, patched)) if judgement.kept else ""
+    other = (_alike.trained(*pair) or _alike.steps(original, patched)) if judgement.kept else ""
     return Judgement(False, f"less variance, but {other}", judgement.evidence) if other else judgement
 
 

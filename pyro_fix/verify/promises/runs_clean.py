@@ -32,7 +32,9 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
     before = _troubles(original, ordinals)
     alone = candidate.promise is Promise.RUNS_CLEAN
     for one, other in _side_by_side(original, patched, ordinals):
-        words = _harm(one, other) or (_changed(one, other) if alone and _is_sound(original, one, before) else "")
+        words = _harm(one, other) or (_missing(one, other) if alone else "")
+        if not words and alone and _is_sound(original, one, before):
+            words = _changed(one, other)
         if words:
             return Judgement(False, f"it runs clean, but {words}", judgement.evidence)
     return judgement
@@ -79,7 +81,16 @@ def _harm(before: SviObservation, after: SviObservation) -> str:
     if old is None or new is None:
         return ""
     looked = _alike.data(old, new) or _alike.priors(old, new) or _alike.trained(old, new)
-    return looked or _alike.latents(before, after) or _alike.rates(before, after)
+    return looked or _alike.latents(before, after) or _alike.drawn(before, after) or _alike.steps(before, after)
+
+
+def _missing(before: SviObservation, after: SviObservation) -> str:
+    """A parameter that is there no longer, of a fix that says nothing else."""
+    old, new = before.look, after.look
+    if old is None or new is None or new.error:
+        return ""
+    gone = sorted(old.gradients.keys() - new.params.keys())
+    return f"there is no parameter '{gone[0]}' any more" if gone else ""
 
 
 def _is_sound(original: Observation, svi: SviObservation, troubles: dict[Key, str]) -> bool:

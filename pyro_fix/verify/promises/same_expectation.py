@@ -39,7 +39,7 @@ def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
         return judgement
     before, after = pair
     other = _alike.data(before, after) or _alike.priors(before, after) or _alike.trained(before, after)
-    other = other or _alike.latents(original, patched) or _alike.rates(original, patched) or _loss(before, after)
+    other = other or _alike.latents(original, patched) or _alike.steps(original, patched) or _loss(before, after)
     return (
         Judgement(False, f"no shift of the gradient is seen, but {other}", judgement.evidence) if other else judgement
     )

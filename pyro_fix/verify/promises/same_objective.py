@@ -39,7 +39,7 @@ def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
     if isinstance(pair, Judgement):
         return pair
     judgement = _compared(*pair)
-    other = _alike.rates(original, patched) if judgement.kept else ""
+    other = _alike.steps(original, patched) if judgement.kept else ""
     return Judgement(False, f"the same objective, but {other}", judgement.evidence) if other else judgement
 
 

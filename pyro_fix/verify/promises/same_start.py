@@ -40,7 +40,7 @@ def _judge(original: SviObservation, patched: SviObservation, candidate: Candida
     judgement = _compared(*pair)
     if not judgement.kept:
         return judgement
-    other = _gradient(*pair) or ("" if candidate.promise & _OF_STEPS else _alike.rates(original, patched))
+    other = _gradient(*pair) or ("" if candidate.promise & _OF_STEPS else _alike.steps(original, patched))
     return Judgement(False, f"it starts at the same values, but {other}", judgement.evidence) if other else judgement
 
 
