@@ -100,10 +100,18 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
             refusal = _unfinished(end, training, longest, patience)
             if refusal is not None:
                 return Judgement(True, "", {"not trained to its end": refusal})
-    ends = bench.ends(plan, ((), group), seeds, ordinals, training.most)
     baseline = bench.baseline(plan)
-    judged = [no_worse_end.harm(rows, _unit(baseline, ordinal)) for ordinal, rows in ends.pairs.items()]
-    return merge(judged) if judged else Judgement(True, "")
+    pairs: dict[int, list[Pair]] = {}
+    judgement, done = Judgement(True, ""), 0
+    for total in (len(seeds), 2 * len(seeds)):  # twice as many where the first ones make it likely
+        more = tuple(range(done, total))
+        for ordinal, rows in bench.ends(plan, ((), group), more, ordinals, training.most).pairs.items():
+            pairs.setdefault(ordinal, []).extend(rows)
+        judged = [no_worse_end.harm(rows, _unit(baseline, ordinal)) for ordinal, rows in pairs.items()]
+        judgement, done = merge(judged) if judged else judgement, total
+        if not judgement.weak:
+            return judgement
+    return Judgement(True, "", judgement.evidence)
 
 
 @dataclass(frozen=True)

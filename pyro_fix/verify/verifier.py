@@ -536,11 +536,18 @@ class _Session:
         original = self._bench.baseline(plan)
         if breaking(original) is not None or any(map(unwell, original.svis)) or plan.kind == "driver":
             return False
-        ordered = sorted(members, key=lambda fix: fix.proposal.path)
-        result = split(ordered, lambda group: ends.harm(self._bench, plan, group))
+        seen: list[Judgement] = []
+
+        def test(group: Sequence[Fix]) -> Judgement:
+            seen.append(ends.harm(self._bench, plan, group))
+            return seen[-1]
+
+        result = split(sorted(members, key=lambda fix: fix.proposal.path), test)
         for fix, judgement in result.failed:
             fix.judgements["at the end"] = judgement
             fix.fail(judgement)
+        for fix in result.kept:
+            fix.judgements["at the end"] = next((one for one in reversed(seen) if one.kept), Judgement(True, ""))
         self._defer(result.clashing, result.kept)
         return bool(result.failed or result.clashing)
 
