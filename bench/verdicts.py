@@ -28,7 +28,7 @@ from zoo import Kind, Rewrite, kinds
 
 from pyro_fix import sources
 from pyro_fix.runner import interpreter
-from pyro_fix.runner.model import Target
+from pyro_fix.runner.model import GIVEN, Target
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status
 from pyro_fix.verify import RunPlan, Verifier, VerifyOptions, laboratory
 from pyro_fix.verify.lab import Lab
@@ -51,7 +51,7 @@ def fix(case: Case, path: Path) -> Proposal:
 
 def judge(case: Case, path: Path, data: int, options: VerifyOptions, lab: Lab) -> Status:
     """What becomes of a rewrite with one data set; why, where it is not what should become of it."""
-    plan = RunPlan(Target("script", path.name, (str(data),), path.parent, "bench/verdicts.py"), 1)
+    plan = RunPlan(Target("script", path.name, (str(data),), path.parent, GIVEN), 1)
     (verdict,) = Verifier([plan], {path: sources.read(path)}, options, lab=lab).verify([fix(case, path)])
     if (verdict.status is Status.VERIFIED) is case.harmful:
         words = f"data set {data}: {case.name}, {name(case.promise)}: {verdict.status.value}: {verdict.reason}"

@@ -33,7 +33,7 @@ REWRITES = (
         "concentrations that stay",
         (
             "50.0 * torch.ones(3), constraint=constraints.positive",
-            "50.0 * torch.ones(3), constraint=constraints.interval(0.01, 200.0)",
+            "50.0 * torch.ones(3), constraint=constraints.interval(0.01, 100.0)",
         ),
     ),
     harmful("a prior of a point", ("dist.Gamma(2.0, 0.5)", "dist.Gamma(200.0, 50.0)")),

@@ -17,7 +17,7 @@ def model(x, y):
 
 def guide(x, y):
     w_loc = pyro.param("w_loc", torch.zeros(3))
-    w_scale = pyro.param("w_scale", 0.1 * torch.ones(3), constraint=constraints.positive)
+    w_scale = pyro.param("w_scale", 0.2 * torch.ones(3), constraint=constraints.positive)
     pyro.sample("w", dist.Normal(w_loc, w_scale).to_event(1))
     b_loc = pyro.param("b_loc", torch.tensor(0.0))
     b_scale = pyro.param("b_scale", torch.tensor(0.1), constraint=constraints.positive)
@@ -43,11 +43,11 @@ REWRITES = (
     ),
     harmful("targets in another order at each step", (_STEP, "    svi.step(x, y[torch.randperm(len(y))])")),
     harmful(
-        "a likelihood of half the weight",
-        (f"        {_OBS}", f"        with poutine.scale(scale=0.5):\n            {_OBS}"),
+        "a likelihood of a tenth of the weight",
+        (f"        {_OBS}", f"        with poutine.scale(scale=0.1):\n            {_OBS}"),
     ),
     harmful(
-        "a floor under the guide's scale", ("dist.Normal(w_loc, w_scale)", "dist.Normal(w_loc, w_scale.clamp(min=0.1))")
+        "a floor under the guide's scale", ("dist.Normal(w_loc, w_scale)", "dist.Normal(w_loc, w_scale.clamp(min=0.2))")
     ),
     harmful(
         "gradients of one parameter are none",
@@ -83,7 +83,7 @@ REWRITES = (
     right(
         "a softer start",
         Promise.LESS_VARIANCE | Promise.NO_WORSE,
-        ("0.1 * torch.ones(3)", "0.05 * torch.ones(3)"),
+        ("0.2 * torch.ones(3)", "0.05 * torch.ones(3)"),
         ('"b_scale", torch.tensor(0.1)', '"b_scale", torch.tensor(0.05)'),
     ),
 )

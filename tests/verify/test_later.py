@@ -112,6 +112,11 @@ class TestEnd:
         case.one(replace(known, candidates=(replace(known.candidates[0], steps=10**6),)))
         assert self.ended(fake) == [1], "nor is it tried where the source tells"
 
+    def test_more_pairs_where_the_first_make_it_likely(self) -> None:
+        pairs = [Pair(seed, 0.0, 100.0, 100.0 + lost) for seed, lost in enumerate((5.0, 13.0, 3.0, 14.0))]
+        assert no_worse_end.harm(pairs, 1.0).weak
+        assert no_worse_end.harm([*pairs, *pairs], 1.0).kept is False
+
     @pytest.mark.parametrize(("lost", "kept"), [(1.0, False), (-1.0, True), (0.0, True), (0.001, True)])
     def test_judge(self, lost: float, kept: bool) -> None:
         pairs = [Pair(seed, 0.0, 100.0 + seed, 100.0 + seed + lost * (1 + 0.1 * seed)) for seed in range(4)]

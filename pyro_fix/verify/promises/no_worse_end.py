@@ -16,6 +16,8 @@ from pyro_fix.verify.stats import mean_interval
 
 #: Of the interval for fixes that promise nothing of the end: many are looked at, and few of the sound ones may be lost.
 COVERAGE = 0.99
+#: ... and of the one that asks for more pairs.
+LIKELY = 0.9
 
 
 def harm(pairs: Sequence[Pair], unit: float) -> Judgement:
@@ -31,11 +33,13 @@ def harm(pairs: Sequence[Pair], unit: float) -> Judgement:
     if len(differs) < 2 or not any(differs):
         return Judgement(True, "", evidence)
     low, high = mean_interval(differs, COVERAGE)
-    evidence |= {"end, 99 % interval": [low, high]}
+    evidence |= {"end, mean difference": statistics.fmean(differs), "end, 99 % interval": [low, high]}
     if low > LEAST * unit:
         return Judgement(
             False, f"trained to its end it is worse: the loss is higher by {low:.3g} to {high:.3g}", evidence
         )
+    if mean_interval(differs, LIKELY)[0] > LEAST * unit:
+        return Judgement(None, "weak: it may end worse", evidence, weak=True)
     return Judgement(True, "", evidence)
 
 
