@@ -1,12 +1,13 @@
-"""Whether the rewrites of the zoo do the harm that they are said to do: the truth that ``verdicts.py --zoo`` is held to.
+"""Whether the rewrites of the zoo do the harm that they are said to do: what ``verdicts.py --zoo`` is held to.
 
     python bench/harm.py                      # three data sets, a training each
     python bench/harm.py --kind normal --seeds 5
 
 Every program is trained to its end as it is and with each rewrite, by Python alone, on other data for each seed.  Then
-the ORIGINAL's model (of a program that is broken as it is, the mended one's) judges both guides, on the original's data: the loss, and what each says of the latents.  A rewrite
-is harmful where it breaks the program, or, on most data sets, where it ends higher by ``NATS`` at least, or with a latent
-that lies or spreads elsewhere (by ``MOVED`` of the original's standard deviations, or by a factor of ``SPREAD``).
+the ORIGINAL's model judges both guides, on the original's data (of a program that is broken as it is, the mended
+one's): the loss, and what each says of the latents.  A rewrite is harmful where it breaks the program, or, on most data
+sets, where it ends higher by ``NATS`` at least, or with a latent that lies or spreads elsewhere (by ``MOVED`` of the
+original's standard deviations, or by a factor of ``SPREAD``).
 
 Exit codes: 0 as said, 1 a rewrite is called what it is not, 2 bad arguments.
 """
@@ -21,7 +22,8 @@ import sys
 import tempfile
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,16 +115,15 @@ def seed_of(kind: Kind, data: int, folder: Path) -> dict[str, str]:
     path.write_text(reference[0].applied(kind.program) if reference else kind.program, encoding="utf-8")
     original = Trained(path, data)
     before = judged(original, original)
-    return {
-        rewrite.name: _apart(lambda: _worse(kind, rewrite, original, before, path, data)) for rewrite in kind.rewrites
-    }
+    worse = partial(_worse, kind.program, original=original, before=before, path=path, data=data)
+    return {rewrite.name: _apart(partial(worse, rewrite)) for rewrite in kind.rewrites}
 
 
 def _worse(
-    kind: Kind, rewrite: Rewrite, original: Trained, before: Sequence[dict[str, Any]], path: Path, data: int
+    program: str, rewrite: Rewrite, original: Trained, before: Sequence[dict[str, Any]], path: Path, data: int
 ) -> str:
     path = path.with_name(f"{path.stem}-{os.getpid()}.py")
-    path.write_text(rewrite.applied(kind.program), encoding="utf-8")
+    path.write_text(rewrite.applied(program), encoding="utf-8")
     try:
         other = Trained(path, data)
         return compared(before, judged(original, other))
@@ -130,7 +131,7 @@ def _worse(
         return f"{type(error).__name__}: {str(error).splitlines()[0][:80] if str(error) else ''}"
 
 
-def _apart(work: Any) -> str:
+def _apart(work: Callable[[], str]) -> str:
     """Do ``work`` in a process of its own, so that it leaves nothing behind."""
     reading, writing = os.pipe()
     child = os.fork()

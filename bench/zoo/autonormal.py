@@ -1,8 +1,7 @@
 """A robust location under an autoguide."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise, Rate
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 data = torch.randn(60, generator=generator) * 1.2 + 5

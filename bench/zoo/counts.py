@@ -1,8 +1,7 @@
 """Counts over known times: Gamma and Poisson."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise, Rate
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 times = torch.rand(40, 3, generator=generator) * 5 + 0.5

@@ -1,8 +1,7 @@
 """A hidden Markov chain, its states summed over."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 states = [0]

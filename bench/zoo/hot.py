@@ -1,8 +1,7 @@
 """A learning rate that throws the parameters out."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise, Rate
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 data = torch.randn(50, generator=generator) * 2 + 3

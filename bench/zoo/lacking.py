@@ -1,8 +1,7 @@
 """A latent that the guide does not sample: Pyro warns, and draws it from the prior."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 data = torch.randn(40, generator=generator) * 2 + 3

@@ -1,8 +1,7 @@
 """Logistic regression with an autoguide-like guide of its own."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise, Rate
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 x = torch.randn(150, 4, generator=generator)

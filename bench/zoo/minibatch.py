@@ -1,8 +1,7 @@
 """A mean and a scale from minibatches that a plate draws."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 data = torch.randn(300, generator=generator) * 1.5 - 2

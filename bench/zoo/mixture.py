@@ -1,8 +1,7 @@
 """A mixture whose assignments are summed over."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 data = torch.cat([torch.randn(30, generator=generator) - 3, torch.randn(50, generator=generator) + 2])

@@ -1,8 +1,7 @@
 """Linear regression with a plate over the rows."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise, Rate
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 x = torch.randn(80, 3, generator=generator)

@@ -1,8 +1,7 @@
 """A point estimate: ridge regression by AutoDelta."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise, Rate
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 x = torch.randn(60, 3, generator=generator)

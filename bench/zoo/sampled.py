@@ -1,8 +1,7 @@
 """A discrete latent that is drawn, and a latent that the guide forgets."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 data = torch.randn(25, generator=generator) + 2

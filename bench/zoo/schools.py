@@ -1,8 +1,7 @@
 """Groups with effects of their own round a common mean."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise, Rate
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 effects = torch.randn(8, generator=generator) * 2 + 4

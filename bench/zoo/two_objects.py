@@ -1,8 +1,7 @@
 """Two SVI objects, stepped in turn: two halves of a study, with a model each."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 first = torch.randn(30, generator=generator) + 1

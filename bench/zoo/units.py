@@ -1,8 +1,7 @@
 """Covariates in units of their own."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 x = torch.randn(60, 2, generator=generator) * torch.tensor([1.0, 80.0]) + torch.tensor([0.0, 200.0])

@@ -1,8 +1,7 @@
 """A small variational autoencoder, by minibatches."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 torch.manual_seed(int(sys.argv[1]))

@@ -1,8 +1,7 @@
 """A guide whose support is not the model's: mended, and mended with harm beside."""
 
-from zoo import HEAD, harmful, right
-
 from pyro_fix.transform import Promise
+from zoo import HEAD, harmful, right
 
 PROGRAM = f"""{HEAD}
 data = torch.randn(60, generator=generator).mul(0.3).add(1.0).exp()

@@ -126,4 +126,6 @@ class TestEnd:
         pair = Pair(0, 0.0, 100.0, 200.0)
         assert no_worse_end.harm([replace(pair, unlike="the guide is another one")] * 4, 1.0).kept is True
         assert no_worse_end.harm([replace(pair, original=math.nan)] * 4, 1.0).kept is True
+        own = [replace(pair, patched=math.nan, own=(0.0, 100.0 + i), original_own=(0.0, 50.0)) for i in range(4)]
+        assert no_worse_end.harm(own, 1.0).kept is False, "under other inputs each program speaks for itself"
         assert no_worse_end.harm([replace(pair, patched_ending="NaN")] * 4, 1.0).kept is False

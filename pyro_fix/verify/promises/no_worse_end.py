@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises.better_end import LEAST, differences
-from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.promises.no_worse import Pair, speaking_for_itself
 from pyro_fix.verify.stats import mean_interval
 
 #: Of the interval for fixes that promise nothing of the end: many are looked at, and few of the sound ones may be lost.
@@ -25,7 +25,7 @@ def harm(pairs: Sequence[Pair], unit: float) -> Judgement:
     if any(pair.unlike for pair in pairs):
         return Judgement(True, "")
     if all(pair.own and pair.original_own for pair in pairs):
-        return Judgement(True, "")
+        pairs = [speaking_for_itself(pair) for pair in pairs]
     compared = differences(pairs, "trained to its end")
     if isinstance(compared, Judgement):
         return compared if compared.kept is False else Judgement(True, "", compared.evidence)
