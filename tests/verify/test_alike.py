@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from handmade import look, observation, param, site, svi, trajectory
 
-from pyro_fix.observation import Failure, Look, PlateLook, Remark, SviObservation
+from pyro_fix.observation import Dependencies, Failure, Look, PlateLook, Remark, SviObservation
 from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import JUDGES, TOGETHER, _alike
@@ -54,12 +54,14 @@ class TestData:
 
 
 def test_a_prior_is_known_by_its_spread_and_support() -> None:
-    wide, narrow = (look(model={"z": replace(site(), spread=(s, s))}) for s in (10.0, 0.1))
+    known = Dependencies({}, {}, (), True)
+    wide, narrow = (look(model={"z": replace(site(), spread=(s, s))}, dependencies=known) for s in (10.0, 0.1))
     below = look(model={"z": replace(site(support="positive"), spread=(10.0, 10.0))})
     assert "deviation 0.1 instead of 10" in _alike.priors(wide, narrow)
     assert "support positive" in _alike.priors(wide, below)
     assert not _alike.priors(wide, wide)
-    child = look(model={"z": replace(site(), spread=(10.0, 10.0), parents=("a",))})
+    child = look(model={"z": replace(site(), spread=(10.0, 10.0), parents=("a",))}, dependencies=known)
+    assert not _alike.priors(replace(wide, dependencies=None), narrow)
     assert not _alike.priors(child, narrow), "what it depends on may have moved it"
 
 
@@ -81,11 +83,12 @@ class TestLatents:
 
     def test_a_point_in_the_place_of_a_distribution(self) -> None:
         point = look(guide={"z": site("Delta")})
-        assert "a point" in _alike.latents(svi(), svi(look=point))
-        assert not _alike.latents(svi(look=point), svi())
+        assert "a point" in _alike.points(look(), point)
+        assert not _alike.points(point, look())
+        assert judged(Promise.RUNS_CLEAN, svi(), svi(look=point)).kept is False
         inner = replace(site("Normal"), auxiliary=True)
         auto = look(guide={"_z": inner, "z": site("Delta")})
-        assert not _alike.latents(svi(), svi(look=auto)), "an autoguide's own"
+        assert not _alike.points(look(), auto), "an autoguide's own"
 
 
 def test_a_parameter_that_nothing_trains_any_more() -> None:

@@ -46,8 +46,12 @@ def _draws_rows(site: SiteLook) -> bool:
 
 def priors(before: Look, after: Look) -> str:
     """A latent of the model that depends on no other one, and has another distribution."""
+    if before.dependencies is None or before.dependencies.error:
+        return ""  # nobody knows which ones depend on no other
     for name, old in before.model.items():
         new = after.model.get(name)
+        if _draws_rows(old):
+            continue
         if new is None or old.observed or new.observed or old.parents or old.spread is None or new.spread is None:
             continue
         if "?" not in (old.support, new.support) and old.support != new.support:
@@ -60,7 +64,7 @@ def priors(before: Look, after: Look) -> str:
 
 
 def latents(before: SviObservation, after: SviObservation) -> str:
-    """A latent that the guide draws no longer, or that is gone."""
+    """A latent that is gone, or that only the prior draws any more."""
     old, new = before.look, after.look
     if old is None or new is None or old.error or new.error or not new.guide:
         return ""
@@ -70,7 +74,14 @@ def latents(before: SviObservation, after: SviObservation) -> str:
     drawn = uncovered(after) - uncovered(before)
     if drawn:
         return f"nothing but the prior draws the latent '{min(drawn)}' any more"
-    lost = sorted((_with_density(old) - _with_density(new)) & _latent(new) - set(_enumerated(new)))
+    return ""
+
+
+def points(before: Look, after: Look) -> str:
+    """A latent that the guide puts on a point, and had a distribution for."""
+    if before.error or after.error or not after.guide:
+        return ""
+    lost = sorted((_with_density(before) - _with_density(after)) & _latent(after) - set(_enumerated(after)))
     return f"the guide has a point in the place of a distribution for '{lost[0]}'" if lost else ""
 
 

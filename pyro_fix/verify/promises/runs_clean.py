@@ -33,6 +33,10 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
     alone = candidate.promise is Promise.RUNS_CLEAN
     for one, other in _side_by_side(original, patched, ordinals):
         words = _harm(one, other) or (_missing(one, other) if alone else "")
+        if (
+            not words and not candidate.promise & Promise.NO_WORSE
+        ):  # another guide's parameters may have rates of theirs
+            words = _alike.steps(one, other)
         if not words and alone and _is_sound(original, one, before):
             words = _changed(one, other)
         if words:
@@ -81,16 +85,16 @@ def _harm(before: SviObservation, after: SviObservation) -> str:
     if old is None or new is None:
         return ""
     looked = _alike.data(old, new) or _alike.priors(old, new) or _alike.trained(old, new)
-    return looked or _alike.latents(before, after) or _alike.drawn(before, after) or _alike.steps(before, after)
+    return looked or _alike.latents(before, after) or _alike.drawn(before, after)
 
 
 def _missing(before: SviObservation, after: SviObservation) -> str:
-    """A parameter that is there no longer, of a fix that says nothing else."""
+    """A parameter, or a latent's distribution, that is there no longer, of a fix that says nothing else."""
     old, new = before.look, after.look
     if old is None or new is None or new.error:
         return ""
     gone = sorted(old.gradients.keys() - new.params.keys())
-    return f"there is no parameter '{gone[0]}' any more" if gone else ""
+    return f"there is no parameter '{gone[0]}' any more" if gone else _alike.points(old, new)
 
 
 def _is_sound(original: Observation, svi: SviObservation, troubles: dict[Key, str]) -> bool:
