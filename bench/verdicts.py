@@ -135,6 +135,8 @@ def walk(chosen: Sequence[Kind], data: Sequence[int], options: VerifyOptions) ->
             for one in data:
                 with laboratory(options) as lab:
                     for rewrite in kind.rewrites:
+                        passed = (time.monotonic() - started) / 60
+                        print(f"[{passed:.1f} min] {kind.name}, {rewrite.name}", file=sys.stderr, flush=True)
                         if rewrite.promise is not None:
                             status = judge(_case(kind, rewrite, rewrite.promise), path, one, options, lab)
                             right[status] += 1

@@ -5,19 +5,21 @@ A fix is compared with all that it runs with but for its own change: what the ot
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pyro_fix.analysis.health import levels
 from pyro_fix.observation import Observation, SviObservation
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.transform import Promise
-from pyro_fix.verify import wording
+from pyro_fix.verify import later, wording
 from pyro_fix.verify.bench import PATIENCE, Bench, Ends, svi_of
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.options import RunPlan
-from pyro_fix.verify.promises import ENDS, JUDGES, no_worse, no_worse_end
+from pyro_fix.verify.promises import ENDS, JUDGES, better_end, no_worse, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
 from pyro_fix.verify.trouble import crashes
 
@@ -88,6 +90,8 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
     training = replace(training, affordable=most, allowed=0)
     if training.known is not None and training.known > most:
         return Judgement(True, "", {"not trained to its end": f"{training.known:,} steps take too long"})
+    # Who keeps the objective loses little more than time, as a parameter does that moves in another unit.
+    strict = any(not later.asked(fix.candidate) and Promise.NO_WORSE in fix.candidate.promise for fix in group)
     shortest = 0
     # One seed tells whether the end comes within reach.
     for programs, some in (((), seeds[:1]), ((), seeds), (group, seeds)):
@@ -105,13 +109,25 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
     judgement, done = Judgement(True, ""), 0
     for total in (len(seeds), 2 * len(seeds)):  # twice as many where the first ones make it likely
         more = tuple(range(done, total))
-        for ordinal, rows in bench.ends(plan, ((), group), more, ordinals, training.most).pairs.items():
+        ends = bench.ends(plan, ((), group), more, ordinals, training.most)
+        for ordinal, rows in ends.pairs.items():
             pairs.setdefault(ordinal, []).extend(rows)
-        judged = [no_worse_end.harm(rows, _unit(baseline, ordinal)) for ordinal, rows in pairs.items()]
+        judged = []
+        for ordinal, rows in pairs.items():
+            margin = 0.0 if strict else no_worse.MARGIN * _progress(ends.original, ordinal)
+            judged.append(no_worse_end.harm(rows, max(margin, better_end.LEAST * _unit(baseline, ordinal))))
         judgement, done = merge(judged) if judged else judgement, total
         if not judgement.weak:
             return judgement
     return Judgement(True, "", judgement.evidence)
+
+
+def _progress(observation: Observation, ordinal: int) -> float:
+    """How far the loss of a program falls, by its own levels; 0 where it rises."""
+    svi = svi_of(observation, ordinal)
+    ends = [levels(trajectory) for trajectory in svi.trajectories] if svi is not None else []
+    falls = [first - last for first, last in filter(None, ends)]
+    return max(statistics.fmean(falls), 0.0) if falls and all(map(math.isfinite, falls)) else 0.0
 
 
 @dataclass(frozen=True)

@@ -114,18 +114,25 @@ class TestEnd:
 
     def test_more_pairs_where_the_first_make_it_likely(self) -> None:
         pairs = [Pair(seed, 0.0, 100.0, 100.0 + lost) for seed, lost in enumerate((5.0, 13.0, 3.0, 14.0))]
-        assert no_worse_end.harm(pairs, 1.0).weak
-        assert no_worse_end.harm([*pairs, *pairs], 1.0).kept is False
+        assert no_worse_end.harm(pairs, 0.01).weak
+        assert no_worse_end.harm([*pairs, *pairs], 0.01).kept is False
 
     @pytest.mark.parametrize(("lost", "kept"), [(1.0, False), (-1.0, True), (0.0, True), (0.001, True)])
     def test_judge(self, lost: float, kept: bool) -> None:
         pairs = [Pair(seed, 0.0, 100.0 + seed, 100.0 + seed + lost * (1 + 0.1 * seed)) for seed in range(4)]
-        assert no_worse_end.harm(pairs, 1.0).kept is kept
+        assert no_worse_end.harm(pairs, 0.01).kept is kept
+
+    def test_time_may_be_lost_where_the_objective_stays(self, fake: FakeRunner) -> None:
+        """A parameter moves otherwise in another constraint; 5 % of the progress may go."""
+        train = fake.program("train.py", a=1, end=0)
+        case = Case(fake, train)
+        assert case.one(case.fix(train, CONSTRAINT, end=1)).status is V
+        assert case.one(case.fix(train, Promise.NO_WORSE, end=1)).status is R
 
     def test_what_does_not_compare_shows_no_harm(self) -> None:
         pair = Pair(0, 0.0, 100.0, 200.0)
-        assert no_worse_end.harm([replace(pair, unlike="the guide is another one")] * 4, 1.0).kept is True
-        assert no_worse_end.harm([replace(pair, original=math.nan)] * 4, 1.0).kept is True
+        assert no_worse_end.harm([replace(pair, unlike="the guide is another one")] * 4, 0.01).kept is True
+        assert no_worse_end.harm([replace(pair, original=math.nan)] * 4, 0.01).kept is True
         own = [replace(pair, patched=math.nan, own=(0.0, 100.0 + i), original_own=(0.0, 50.0)) for i in range(4)]
-        assert no_worse_end.harm(own, 1.0).kept is False, "under other inputs each program speaks for itself"
-        assert no_worse_end.harm([replace(pair, patched_ending="NaN")] * 4, 1.0).kept is False
+        assert no_worse_end.harm(own, 0.01).kept is False, "under other inputs each program speaks for itself"
+        assert no_worse_end.harm([replace(pair, patched_ending="NaN")] * 4, 0.01).kept is False

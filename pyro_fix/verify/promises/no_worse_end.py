@@ -20,8 +20,11 @@ COVERAGE = 0.99
 LIKELY = 0.9
 
 
-def harm(pairs: Sequence[Pair], unit: float) -> Judgement:
-    """Broken where fixes that promise nothing of the end are seen to spoil it; what does not compare shows nothing."""
+def harm(pairs: Sequence[Pair], allowed: float) -> Judgement:
+    """Broken where fixes that promise nothing of the end lose more than is allowed; what does not compare shows nothing.
+
+    The judgement is weak where more pairs may decide.
+    """
     if any(pair.unlike for pair in pairs):
         return Judgement(True, "")
     if all(pair.own and pair.original_own for pair in pairs):
@@ -34,11 +37,11 @@ def harm(pairs: Sequence[Pair], unit: float) -> Judgement:
         return Judgement(True, "", evidence)
     low, high = mean_interval(differs, COVERAGE)
     evidence |= {"end, mean difference": statistics.fmean(differs), "end, 99 % interval": [low, high]}
-    if low > LEAST * unit:
+    if low > allowed:
         return Judgement(
             False, f"trained to its end it is worse: the loss is higher by {low:.3g} to {high:.3g}", evidence
         )
-    if mean_interval(differs, LIKELY)[0] > LEAST * unit:
+    if mean_interval(differs, LIKELY)[0] > allowed:
         return Judgement(None, "weak: it may end worse", evidence, weak=True)
     return Judgement(True, "", evidence)
 
