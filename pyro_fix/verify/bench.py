@@ -148,9 +148,12 @@ class Bench:
             if svi_of(original, ordinal) and svi_of(patched, ordinal)
         }
 
-    def later(self, plan: RunPlan, group: Sequence[Fix]) -> tuple[Observation, Observation]:
-        """What the program as it is, and the program with some fixes, think of where the former's runs ended."""
-        run = self._baseline_request(plan)
+    def later(self, plan: RunPlan, group: Sequence[Fix], most: int = 0) -> tuple[Observation, Observation]:
+        """What the program as it is, and the program with some fixes, think of where the former's runs ended.
+
+        With ``most`` these are the runs to its end, of so many steps at most.
+        """
+        run = self._unmarked(plan, (), self.seeds, most) if most else self._baseline_request(plan)
         states = {f"original-{seed}": (run, seed) for seed in self.seeds}
         words = f"{plan.label} with {codes(group)}: the objective at later parameters"
         requests = [self.request(plan, patch, self.seeds[:1]) for patch in (None, self.compose(group))]

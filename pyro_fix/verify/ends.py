@@ -104,6 +104,11 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
             refusal = _unfinished(end, training, longest, patience)
             if refusal is not None:
                 return Judgement(True, "", {"not trained to its end": refusal})
+    keeping = [fix for fix in group if later.asked(fix.candidate)]
+    if keeping:
+        agrees = later.judge(*bench.later(plan, keeping, training.most), keeping)
+        if agrees.kept is False:
+            return agrees
     baseline = bench.baseline(plan)
     pairs: dict[int, list[Pair]] = {}
     judgement, done = Judgement(True, ""), 0

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pyro_fix.observation import Observation
 from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify import wording
+from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import GRADIENT_TOLERANCE, LOSS_TOLERANCE, TERM_TOLERANCE, loss_error
 from pyro_fix.verify.stats import mean_interval
@@ -32,31 +33,28 @@ def asked(candidate: Candidate) -> bool:
     return bool(candidate.promise & (_EXACTLY | _BY_MEAN))
 
 
-def constants(judgements: Mapping[str, Judgement], ordinals: Sequence[int]) -> dict[int, float]:
+def _factors(group: Sequence[Fix]) -> dict[int, float]:
     """By SVI object: what the objective was seen to be multiplied by, at step 0."""
-    told = judgements[_SCALED].evidence if _SCALED in judgements else {}
-    found = {}
-    for ordinal in ordinals:
-        own = told.get(f"svi {ordinal}", told)
-        constant = own.get("constant") if isinstance(own, Mapping) else None
-        found[ordinal] = constant if isinstance(constant, float) else 1.0
+    found: dict[int, float] = {}
+    for fix in group:
+        told = fix.judgements[_SCALED].evidence if _SCALED in fix.judgements else {}
+        for ordinal in fix.ordinals:
+            own = told.get(f"svi {ordinal}", told)
+            constant = own.get("constant") if isinstance(own, Mapping) else None
+            found[ordinal] = found.get(ordinal, 1.0) * (constant if isinstance(constant, float) else 1.0)
     return found
 
 
-def judge(
-    original: Observation,
-    patched: Observation,
-    candidates: Sequence[Candidate],
-    factors: Mapping[int, float],
-) -> Judgement:
+def judge(original: Observation, patched: Observation, group: Sequence[Fix]) -> Judgement:
     """Kept: the losses of both programs agree at the original's last parameters, for each SVI object its factor apart.
 
     None where the patched program cannot take these parameters.
     """
+    candidates = [fix.candidate for fix in group]
     by_mean = any(candidate.promise & _BY_MEAN for candidate in candidates)
     scaled = any(Promise.SAME_OBJECTIVE in candidate.promise for candidate in candidates)
     allowed = GRADIENT_TOLERANCE / LOSS_TOLERANCE if scaled else 1.0
-    for ordinal, factor in factors.items():
+    for ordinal, factor in _factors(group).items():
         before, after = _losses(original, ordinal), _losses(patched, ordinal)
         rows = [
             [(factor * a, b) for a, b in zip(before[label], after.get(label, ()), strict=False) if math.isfinite(a)]

@@ -477,11 +477,7 @@ class _Session:
             return False
 
         def test(group: Sequence[Fix]) -> Judgement:
-            factors: dict[int, float] = {}
-            for fix in group:
-                for ordinal, constant in later.constants(fix.judgements, fix.ordinals).items():
-                    factors[ordinal] = factors.get(ordinal, 1.0) * constant
-            judgement = later.judge(*self._bench.later(plan, group), [fix.candidate for fix in group], factors)
+            judgement = later.judge(*self._bench.later(plan, group), group)
             if judgement.kept is None:  # a bound may shut out what nobody needs: where both end tells
                 return self._referee(plan, group, [no_worse.judge])
             return judgement

@@ -108,7 +108,7 @@ class FakeRunner:
     referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``hot``: seeds that are NaN from step 10 on; ``support``: the guide's;
     ``spread``: of gradients; ``broken``: an exception before any step, of the class ``broken_as``; ``unreached``: lines that never run;
     ``late``: lines that only runs of 100 steps reach; ``objective``: what it adds to the loss at parameters that it is given;
-    ``length``: how many steps the program makes by itself, and ``end``:
+    ``length``: how many steps the program makes by itself (more than anybody waits for, unless its ``end`` is said), and ``end``:
     the bias of a run to its end; ``clamped``: from which step on the optimiser clamps the gradient.
     """
 
@@ -159,7 +159,7 @@ class FakeRunner:
         trajectories = []
         steps, bias = request.steps, number("bias", 0)
         if request.to_the_end:
-            steps, bias = min(steps, int(number("length", 1000))), number("end", bias)
+            steps, bias = min(steps, int(number("length", 1000 if "end" in s else 10**9))), number("end", bias)
         for seed in request.seeds:
             noise = random.Random(f"{seed}{s.get('bias')}{s.get('end')}").gauss(0, number("noise", 0.1))
             end = 50.0 + bias + noise

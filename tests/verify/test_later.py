@@ -11,8 +11,9 @@ from handmade import FakeRunner, observation, svi
 from test_verifier import Case, R, V
 
 from pyro_fix.observation import Observation
-from pyro_fix.transform import Candidate, Promise
+from pyro_fix.transform import Candidate, Promise, Proposal
 from pyro_fix.verify import later
+from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
@@ -30,7 +31,9 @@ def seen(*states: tuple[float, ...]) -> Observation:
 
 
 def judged(before: Observation, after: Observation, promise: Promise, factor: float = 1.0) -> Judgement:
-    return later.judge(before, after, [Candidate((), promise, "a fix")], {0: factor})
+    fix = Fix(Proposal("SVI999", "a-fix", 5, Path("a.py"), 1, 1, "", (Candidate((), promise, "a fix"),)), ordinals=(0,))
+    fix.judgements["same objective"] = Judgement(True, "", {"constant": factor})
+    return later.judge(before, after, [fix])
 
 
 class TestJudge:

@@ -21,7 +21,7 @@ LIKELY = 0.9
 
 
 def harm(pairs: Sequence[Pair], allowed: float) -> Judgement:
-    """Broken where fixes that promise nothing of the end lose more than is allowed; what does not compare shows nothing.
+    """Broken where fixes that promise nothing of the end lose more than is allowed; what does not compare shows none.
 
     The judgement is weak where more pairs may decide.
     """
