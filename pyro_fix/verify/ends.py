@@ -91,7 +91,7 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
     if training.known is not None and training.known > most:
         return Judgement(True, "", {"not trained to its end": f"{training.known:,} steps take too long"})
     # Who keeps the objective loses little more than time, as a parameter does that moves in another unit.
-    strict = any(not later.asked(fix.candidate) and Promise.NO_WORSE in fix.candidate.promise for fix in group)
+    strict = any(not later.asked(fix) and Promise.NO_WORSE in fix.candidate.promise for fix in group)
     shortest = 0
     # One seed tells whether the end comes within reach.
     for programs, some in (((), seeds[:1]), ((), seeds), (group, seeds)):
@@ -104,7 +104,7 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
             refusal = _unfinished(end, training, longest, patience)
             if refusal is not None:
                 return Judgement(True, "", {"not trained to its end": refusal})
-    keeping = [fix for fix in group if later.asked(fix.candidate)]
+    keeping = [fix for fix in group if later.asked(fix)]
     if keeping:
         agrees = later.judge(*bench.later(plan, keeping, training.most), keeping)
         if agrees.kept is False:

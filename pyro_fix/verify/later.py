@@ -12,11 +12,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from pyro_fix.observation import Observation
-from pyro_fix.transform import Candidate, Promise
+from pyro_fix.transform import Promise
 from pyro_fix.verify import wording
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import GRADIENT_TOLERANCE, LOSS_TOLERANCE, TERM_TOLERANCE, loss_error
+from pyro_fix.verify.promises import runs_clean
 from pyro_fix.verify.stats import mean_interval
 
 #: Of the interval in which the mean difference of two estimates lies.
@@ -28,9 +29,11 @@ _BY_MEAN = Promise.SAME_EXPECTATION | Promise.SAME_SITES_SLICED
 _SCALED = wording.name(Promise.SAME_OBJECTIVE)
 
 
-def asked(candidate: Candidate) -> bool:
-    """Whether a fix says that the objective stays what it is."""
-    return bool(candidate.promise & (_EXACTLY | _BY_MEAN))
+def asked(fix: Fix) -> bool:
+    """Whether a fix says that the objective stays what it is, or was seen to have nothing to mend."""
+    clean = fix.judgements.get(wording.name(Promise.RUNS_CLEAN))
+    idle = clean is not None and runs_clean.NOTHING in clean.evidence
+    return bool(fix.candidate.promise & (_EXACTLY | _BY_MEAN)) or idle
 
 
 def _factors(group: Sequence[Fix]) -> dict[int, float]:

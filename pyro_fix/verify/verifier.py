@@ -358,7 +358,7 @@ class _Session:
             if self._culprits(plan, [fix for fix in kept if self._bench.touches(plan, fix)]):
                 return  # the others are judged again, without those that failed
         for plan in plans:
-            members = [fix for fix in kept if fix.plan == plan and later.asked(fix.candidate)]
+            members = [fix for fix in kept if fix.plan == plan and later.asked(fix)]
             if members and self._strays(plan, members):
                 return
         for plan in plans:

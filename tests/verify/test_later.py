@@ -15,7 +15,7 @@ from pyro_fix.transform import Candidate, Promise, Proposal
 from pyro_fix.verify import later
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement
-from pyro_fix.verify.promises import no_worse_end
+from pyro_fix.verify.promises import JUDGES, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
 
 CONSTRAINT = Promise.SAME_START | Promise.RUNS_CLEAN
@@ -30,8 +30,13 @@ def seen(*states: tuple[float, ...]) -> Observation:
     return observation(svi(referee={f"original-{i}/last": losses for i, losses in enumerate(states)}))
 
 
+def fix_of(promise: Promise) -> Fix:
+    candidate = Candidate((), promise, "a fix")
+    return Fix(Proposal("SVI999", "a-fix", 5, Path("a.py"), 1, 1, "", (candidate,)), ordinals=(0,))
+
+
 def judged(before: Observation, after: Observation, promise: Promise, factor: float = 1.0) -> Judgement:
-    fix = Fix(Proposal("SVI999", "a-fix", 5, Path("a.py"), 1, 1, "", (Candidate((), promise, "a fix"),)), ordinals=(0,))
+    fix = fix_of(promise)
     fix.judgements["same objective"] = Judgement(True, "", {"constant": factor})
     return later.judge(before, after, [fix])
 
@@ -65,8 +70,13 @@ class TestJudge:
         assert judged(seen((math.nan,)), seen((math.nan,)), Promise.SAME_START).kept is True, "nor can the original"
 
     def test_who_is_asked(self) -> None:
-        asked = [p for p in Promise if later.asked(Candidate((), p, ""))]
+        fixes = {p: fix_of(p) for p in Promise}
+        asked = [p for p in Promise if later.asked(fixes[p])]
         assert Promise.NO_WORSE not in asked and Promise.RUNS_CLEAN not in asked and Promise.SAME_START in asked
+        sound = observation(svi())
+        judgement = JUDGES[Promise.RUNS_CLEAN](sound, sound, (0,), fixes[Promise.RUNS_CLEAN].candidate)
+        fixes[Promise.RUNS_CLEAN].judgements["runs clean"] = judgement
+        assert later.asked(fixes[Promise.RUNS_CLEAN]), "there was nothing to mend"
 
 
 def test_another_objective_at_later_parameters_is_no_fix(fake: FakeRunner) -> None:

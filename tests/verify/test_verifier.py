@@ -88,7 +88,9 @@ class TestOneFix:
         assert verdict.evidence["seeds"] == [0, 1, 2, 3]
         assert verdict.evidence["versions"] == {"python": "3.11", "torch": "2.13.0", "pyro": "1.9.2"}
         json.dumps(verdict.evidence, allow_nan=False)
-        assert case.verifier.runs == 5  # the original and the patched program, both at later parameters, and for its end
+        assert (
+            case.verifier.runs == 5
+        )  # the original and the patched program, both at later parameters, and for its end
 
     def test_the_users_file_is_never_touched(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", a=1)

@@ -20,6 +20,8 @@ from pyro_fix.verify.promises import _alike
 from pyro_fix.verify.stats import mean_interval, norm
 from pyro_fix.verify.trouble import Key, crashes, invalid
 
+#: What the evidence has where the original was sound, and so has to stay what it is.
+NOTHING = "nothing to mend"
 #: Of the interval in which two ELBOs' mean difference lies.
 COVERAGE = 0.99
 
@@ -41,6 +43,8 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
             words = _changed(one, other)
         if words:
             return Judgement(False, f"it runs clean, but {words}", judgement.evidence)
+        if alone and one.elbo == other.elbo and _is_sound(original, one, before):
+            judgement.evidence[NOTHING] = True
     return judgement
 
 
