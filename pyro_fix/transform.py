@@ -189,6 +189,8 @@ class Transform(ABC):
     default: ClassVar[bool] = True
     """Whether the transform runs without being asked for by ``--select``."""
     promise: ClassVar[Promise]
+    promises: ClassVar[tuple[Promise, ...]] = ()
+    """All that its candidates promise, one or another, where that is not always :attr:`promise`."""
     after: ClassVar[tuple[str, ...]] = ()
     """Prefixes of codes that have the first word: while one of them has a fix to try, this transform's fixes wait.
     What a run shows may be the symptom of what another transform mends."""

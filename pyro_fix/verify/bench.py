@@ -32,6 +32,10 @@ PATIENCE = 3
 AT_THE_END = Referee({}, evaluations=128, moments=("late",))
 
 
+#: At later parameters the objective is asked, not the training.
+LATER = Referee({}, moments=("last",))
+
+
 @dataclass(frozen=True)
 class Ends:
     """What two programs showed that were trained to their ends."""
@@ -150,6 +154,18 @@ class Bench:
             if svi_of(original, ordinal) and svi_of(patched, ordinal)
         }
 
+    def later(self, plan: RunPlan, group: Sequence[Fix], most: int = 0) -> tuple[Observation, Observation]:
+        """What the program as it is, and the program with some fixes, think of where the former's runs ended.
+
+        With ``most`` these are the runs to its end, of so many steps at most.
+        """
+        run = self._unmarked(plan, (), self.seeds, most) if most else self._baseline_request(plan)
+        states = {f"original-{seed}": (run, seed) for seed in self.seeds}
+        words = f"{plan.label} with {codes(group)}: the objective at later parameters"
+        requests = [self.request(plan, patch, self.seeds[:1]) for patch in (None, self.compose(group))]
+        before, after = (self.lab.referee(replace(one, marks={}), states, words, LATER) for one in requests)
+        return before, after
+
     def ends(
         self,
         plan: RunPlan,
@@ -169,8 +185,10 @@ class Bench:
         referee = self.request(plan, None, seeds[:1], steps=max(most, AT_THE_END.evaluations))
         words = f"{plan.label}: the referee looks at {len(seeds)} pairs of ends"
         view = self.lab.referee(referee, states, words, AT_THE_END)
+        looks = [self.together(plan, group) if group else self.baseline(plan) for group in groups]
+        units = {ordinal: _units(looks[0], looks[1], ordinal) for ordinal in ordinals}
         pairs = {
-            ordinal: [_pair(seed, ordinal, before, after, view, ("", False), "late") for seed in seeds]
+            ordinal: [_pair(seed, ordinal, before, after, view, units[ordinal], "late") for seed in seeds]
             for ordinal in ordinals
             if svi_of(before, ordinal) and svi_of(after, ordinal)
         }

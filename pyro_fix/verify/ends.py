@@ -5,23 +5,29 @@ A fix is compared with all that it runs with but for its own change: what the ot
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pyro_fix.analysis.health import levels
 from pyro_fix.observation import Observation, SviObservation
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.transform import Promise
-from pyro_fix.verify import wording
+from pyro_fix.verify import later, wording
 from pyro_fix.verify.bench import PATIENCE, Bench, Ends, svi_of
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.options import RunPlan
-from pyro_fix.verify.promises import ENDS, JUDGES, no_worse
+from pyro_fix.verify.promises import ENDS, JUDGES, better_end, no_worse, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.trouble import crashes
 
 #: CPU seconds that the steps of both programs may take, over the first seeds, for one candidate; where these cannot
 #: tell, as many again for more of them.
 BUDGET = 120.0
+#: ... and for all fixes together that promise nothing of the end.
+HARM_BUDGET = 30.0
 #: A program that ends after fewer steps is a smoke test.
 FEWEST = 50
 _ONLY_THERE = "what it is worth shows only at the end"
@@ -69,6 +75,64 @@ def judge(bench: Bench, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> dict[s
         if not any(judgement.weak for judgement in judgements.values()):
             break
     return judgements
+
+
+def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
+    """Whether fixes that say nothing of the end spoil it, all together; kept as well where nobody can afford to look.
+
+    What holds a parameter later on, or stops, is what no short run shows.
+    """
+    longest = max(group, key=lambda fix: fix.candidate.steps or 0)
+    training = _training(bench, plan, longest)
+    ordinals = tuple(sorted({ordinal for fix in group for ordinal in fix.ordinals}))
+    seeds, patience = bench.seeds, PATIENCE * bench.options.timeout
+    most = int(HARM_BUDGET / (2 * len(seeds) * training.seconds)) if training.seconds > 0 else training.allowed
+    training = replace(training, affordable=most, allowed=0)
+    if training.known is not None and training.known > most:
+        return Judgement(True, "", {"not trained to its end": f"{training.known:,} steps take too long"})
+    # Who keeps the objective loses little more than time, as a parameter does that moves in another unit.
+    strict = any(not later.asked(fix) and Promise.NO_WORSE in fix.candidate.promise for fix in group)
+    shortest = 0
+    # One seed tells whether the end comes within reach.
+    for programs, some in (((), seeds[:1]), ((), seeds), (group, seeds)):
+        if training.known is None or some == seeds:
+            end = bench.end(plan, programs, some, training.most)
+            made = min((len(t.losses) for svi in _svis(end, longest) for t in svi.trajectories), default=0)
+            if programs and made < shortest and not crashes(end):
+                return Judgement(False, f"it trains for {made:,} steps instead of {shortest:,}")
+            shortest = made
+            refusal = _unfinished(end, training, longest, patience)
+            if refusal is not None:
+                return Judgement(True, "", {"not trained to its end": refusal})
+    keeping = [fix for fix in group if later.asked(fix)]
+    if keeping:
+        agrees = later.judge(*bench.later(plan, keeping, training.most), keeping)
+        if agrees.kept is False:
+            return agrees
+    baseline = bench.baseline(plan)
+    pairs: dict[int, list[Pair]] = {}
+    judgement, done = Judgement(True, ""), 0
+    for total in (len(seeds), 2 * len(seeds)):  # twice as many where the first ones make it likely
+        more = tuple(range(done, total))
+        ends = bench.ends(plan, ((), group), more, ordinals, training.most)
+        for ordinal, rows in ends.pairs.items():
+            pairs.setdefault(ordinal, []).extend(rows)
+        judged = []
+        for ordinal, rows in pairs.items():
+            margin = 0.0 if strict else no_worse.MARGIN * _progress(ends.original, ordinal)
+            judged.append(no_worse_end.harm(rows, max(margin, better_end.LEAST * _unit(baseline, ordinal))))
+        judgement, done = merge(judged) if judged else judgement, total
+        if not judgement.weak:
+            return judgement
+    return Judgement(True, "", judgement.evidence)
+
+
+def _progress(observation: Observation, ordinal: int) -> float:
+    """How far the loss of a program falls, by its own levels; 0 where it rises."""
+    svi = svi_of(observation, ordinal)
+    ends = [levels(trajectory) for trajectory in svi.trajectories] if svi is not None else []
+    falls = [first - last for first, last in filter(None, ends)]
+    return max(statistics.fmean(falls), 0.0) if falls and all(map(math.isfinite, falls)) else 0.0
 
 
 @dataclass(frozen=True)

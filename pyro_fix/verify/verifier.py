@@ -20,13 +20,13 @@ from pyro_fix.rewrite import Conflict, Patch
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.sources import Source
 from pyro_fix.transform import Promise, Proposal, Status, Verdict
-from pyro_fix.verify import ends, wording
+from pyro_fix.verify import ends, later, wording
 from pyro_fix.verify.bench import Bench, is_script, loads, svi_of
 from pyro_fix.verify.fix import Fix, codes
 from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.lab import Lab, Run
 from pyro_fix.verify.options import RunPlan, VerifyOptions
-from pyro_fix.verify.promises import JUDGES, REFEREES, no_worse
+from pyro_fix.verify.promises import JUDGES, REFEREES, TOGETHER, no_worse
 from pyro_fix.verify.split import split
 from pyro_fix.verify.trouble import (
     NOT_OF_THE_PROGRAM,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pyro_fix.runner.executor import Executor
 
 T = TypeVar("T")
+Referees = Callable[[Sequence[no_worse.Pair]], Judgement]
 
 #: What can be shown at values that we made up: it holds at any, or says itself where it fails.
 DATA_FREE = (
@@ -365,6 +366,10 @@ class _Session:
             if self._culprits(plan, [fix for fix in kept if self._bench.touches(plan, fix)]):
                 return  # the others are judged again, without those that failed
         for plan in plans:
+            members = [fix for fix in kept if fix.plan == plan and later.asked(fix)]
+            if members and self._strays(plan, members):
+                return
+        for plan in plans:
             members = [fix for fix in kept if fix.plan == plan and _refereed([fix])]
             if members and self._worse(plan, members):
                 return
@@ -373,6 +378,10 @@ class _Session:
         for plan in plans:
             group = [fix for fix in kept if self._bench.touches(plan, fix)]
             if any([self._falls_short(plan, fix, group) for fix in group if fix.plan == plan]):
+                return
+        for plan in plans:
+            members = [fix for fix in kept if fix.plan == plan and not ends.asked(fix.candidate.promise)]
+            if members and self._spoils(plan, members):
                 return
         for plan in plans:
             group = [fix for fix in kept if self._bench.touches(plan, fix)]
@@ -448,9 +457,9 @@ class _Session:
         """Whether a set of fixes brings nothing bad that the original does not have."""
         judgements = [self._ending(original, patched)]
         for fix in group:
-            for promise in (Promise.RUNS_CLEAN, Promise.STABLE):  # what only all seeds can show
+            for promise, judge in TOGETHER.items():
                 if promise in fix.candidate.promise:
-                    judgements.append(JUDGES[promise](original, patched, fix.ordinals, fix.candidate))
+                    judgements.append(judge(original, patched, fix.ordinals, fix.candidate))
         for svi in patched.svis:
             before = svi_of(original, svi.ordinal)
             if before is not None and unwell(svi) and not unwell(before):
@@ -473,6 +482,25 @@ class _Session:
         clean = Promise.RUNS_CLEAN in fix.candidate.promise
         return clean and any(key[0] != "data" for key in invalid(patched, fix.ordinals))
 
+    def _strays(self, plan: RunPlan, members: Sequence[Fix]) -> bool:
+        """Compare the objectives where the original's steps have led; True when ``members`` have another one there."""
+        original = self._bench.baseline(plan)
+        if breaking(original) is not None or any(map(unwell, original.svis)):
+            return False
+
+        def test(group: Sequence[Fix]) -> Judgement:
+            judgement = later.judge(*self._bench.later(plan, group), group)
+            if judgement.kept is None:  # a bound may shut out what nobody needs: where both end tells
+                return self._referee(plan, group, [no_worse.judge])
+            return judgement
+
+        result = split(sorted(members, key=lambda fix: fix.proposal.path), test)
+        for fix, judgement in result.failed:
+            fix.judgements["later"] = judgement
+            fix.fail(judgement)
+        self._defer(result.clashing, result.kept)
+        return bool(result.failed or result.clashing)
+
     def _worse(self, plan: RunPlan, members: Sequence[Fix]) -> bool:
         """Bring ``members`` before the referee; True when some of them failed."""
         seen: dict[frozenset[int], Judgement] = {}
@@ -494,11 +522,11 @@ class _Session:
             fix.judgements[name] = test(result.kept)
         return bool(result.failed or result.clashing)
 
-    def _referee(self, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
+    def _referee(self, plan: RunPlan, group: Sequence[Fix], judges: Sequence[Referees] = ()) -> Judgement:
         """Pairs of runs in growing batches until the referee can tell."""
         ordinals = sorted({ordinal for fix in group for ordinal in fix.ordinals})
         first = len(self._bench.seeds)
-        judges = [REFEREES[promise] for promise in _refereed(group)]
+        judges = judges or [REFEREES[promise] for promise in _refereed(group)]
         pairs: dict[int, list[no_worse.Pair]] = {}
         judgement = Judgement(None, "there is no SVI object to compare")
         done = 0
@@ -510,6 +538,26 @@ class _Session:
             if not judgement.weak:
                 break
         return judgement
+
+    def _spoils(self, plan: RunPlan, members: Sequence[Fix]) -> bool:
+        """Train the program to its end with all that says nothing of it; True when some of them spoil it."""
+        original = self._bench.baseline(plan)
+        if breaking(original) is not None or any(map(unwell, original.svis)) or plan.kind == "driver":
+            return False
+        seen: list[Judgement] = []
+
+        def test(group: Sequence[Fix]) -> Judgement:
+            seen.append(ends.harm(self._bench, plan, group))
+            return seen[-1]
+
+        result = split(sorted(members, key=lambda fix: fix.proposal.path), test)
+        for fix, judgement in result.failed:
+            fix.judgements["at the end"] = judgement
+            fix.fail(judgement)
+        for fix in result.kept:
+            fix.judgements["at the end"] = next((one for one in reversed(seen) if one.kept), Judgement(True, ""))
+        self._defer(result.clashing, result.kept)
+        return bool(result.failed or result.clashing)
 
     def _falls_short(self, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> bool:
         """Train the program to its end, where a fix has to hold out that long; True when it failed."""

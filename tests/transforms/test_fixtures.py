@@ -84,6 +84,25 @@ def test_becomes_the_fixed_one(before: Path):
     assert any(data != path.read_bytes() for path, data in fixed.items()), "nothing was fixed"
 
 
+def undeclared(result: Result) -> list[str]:
+    """Candidates that promise something that their transform does not say it promises."""
+    from pyro_fix import catalogue
+
+    declared = {transform.code: transform.promises or (transform.promise,) for transform in catalogue.load()}
+    return [
+        f"{finding.proposal.code}: {candidate.promise}"
+        for finding in result.findings
+        for candidate in finding.proposal.candidates
+        if candidate.promise not in declared[finding.proposal.code]
+    ]
+
+
+@each_static
+def test_candidates_promise_what_their_transform_declares(before: Path):
+    """``bench/verdicts.py --zoo`` asks for what is declared."""
+    assert undeclared(check(files_of(before), [before.parent.name], FIXTURES)) == []
+
+
 @each_static
 def test_second_run_proposes_nothing(before: Path):
     result, _ = fix(fixed_of(before), before.parent.name)

@@ -111,7 +111,8 @@ class FakeRunner:
     ``init``/``lr``/``lrd``: start and rates; ``factor``: scale of the objective; ``bias``: where the run ends, in the
     referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``hot``: seeds that are NaN from step 10 on; ``support``: the guide's;
     ``spread``: of gradients; ``broken``: an exception before any step, of the class ``broken_as``; ``unreached``: lines that never run;
-    ``late``: lines that only runs of 100 steps reach; ``length``: how many steps the program makes by itself, and ``end``:
+    ``late``: lines that only runs of 100 steps reach; ``objective``: what it adds to the loss at parameters that it is given;
+    ``length``: how many steps the program makes by itself (more than anybody waits for, unless its ``end`` is said), and ``end``:
     the bias of a run to its end; ``clamped``: from which step on the optimiser clamps the gradient.
     """
 
@@ -154,7 +155,7 @@ class FakeRunner:
             kind = str(settings.get("broken_as", "ModuleNotFoundError"))
             return replace(base, failure=Failure(kind, str(settings["broken"]), "train.py:1"))
         if request.referee is not None:
-            return replace(base, svis=(self._judge(request),))
+            return replace(base, svis=(self._judge(request, settings),))
         return replace(base, svis=(self._svi(request, settings),))
 
     def _svi(self, request: RunRequest, s: Mapping[str, object]) -> SviObservation:
@@ -162,7 +163,7 @@ class FakeRunner:
         trajectories = []
         steps, bias = request.steps, number("bias", 0)
         if request.to_the_end:
-            steps, bias = min(steps, int(number("length", 1000))), number("end", bias)
+            steps, bias = min(steps, int(number("length", 1000 if "end" in s else 10**9))), number("end", bias)
         for seed in request.seeds:
             noise = random.Random(f"{seed}{s.get('bias')}{s.get('end')}").gauss(0, number("noise", 0.1))
             end = 50.0 + bias + noise
@@ -202,10 +203,11 @@ class FakeRunner:
             0, "train.py:20", "Trace_ELBO", str(s.get("optimizer", "Adam")), 1, tuple(trajectories), looked
         )
 
-    def _judge(self, request: RunRequest) -> SviObservation:
+    def _judge(self, request: RunRequest, s: Mapping[str, object]) -> SviObservation:
         assert request.referee is not None
+        factor, more = (float(s.get(key, default)) for key, default in (("factor", 1), ("objective", 0)))  # type: ignore[arg-type]
         seen = {
-            f"{label}/{which}": (float((folder / f"svi-0-{FILES[which]}.pt").read_text()),)
+            f"{label}/{which}": (more + factor * float((folder / f"svi-0-{FILES[which]}.pt").read_text()),)
             * request.referee.evaluations
             for label, folder in request.referee.states.items()
             for which in request.referee.moments

@@ -130,12 +130,15 @@ class TestRunsClean:
         ],
     )
     def test_supports(self, guide: str, model: str, kept: bool) -> None:
-        seen = with_look(guide={"z": site(support=guide)}, model={"z": site(support=model)})
-        assert (judge(Promise.RUNS_CLEAN, svi(), seen).kept is True) is kept
+        sound, seen = (
+            with_look(guide={"z": site(support=support)}, model={"z": site(support=model)})
+            for support in (model, guide)
+        )
+        assert (judge(Promise.RUNS_CLEAN, sound, seen).kept is True) is kept
 
     def test_a_point_estimate_has_no_support_to_compare(self) -> None:
         seen = with_look(guide={"z": site("Delta", "real")}, model={"z": site("Gamma", "positive")})
-        assert judge(Promise.RUNS_CLEAN, svi(), seen).kept is True
+        assert judge(Promise.RUNS_CLEAN, seen, seen).kept is True
 
     def test_a_mismatch_that_was_there_before_waits_for_another_fix(self) -> None:
         wrong = with_look(guide={"z": site("Normal", "real")}, model={"z": site("Beta", "unit_interval")})
@@ -386,7 +389,7 @@ class TestSeveralSvis:
         assert judgement.kept is False
 
     def start(self, original: Observation, patched: Observation) -> Judgement:
-        candidate = Candidate((), Promise.SAME_START, "")
+        candidate = Candidate((), Promise.SAME_START | Promise.NO_WORSE, "")
         return JUDGES[Promise.SAME_START](original, patched, affected(original, patched), candidate)
 
 

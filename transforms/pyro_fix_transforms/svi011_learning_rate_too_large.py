@@ -72,6 +72,7 @@ class LearningRateTooLarge(Transform):
 
     code, name, tip = "SVI011", "learning-rate-too-large", 1
     promise = Promise.DECLARED_RATE | Promise.STABLE | Promise.NO_WORSE_END
+    promises = (promise, promise | Promise.NO_WORSE)
     after = ("SVI021", "SVI04", "SVI05", "SVI062", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI16")
     large = Threshold(0.1, "learning rates from this on are large where no run says otherwise")
     long = Threshold(500, "numbers of steps from this on are long enough for a small rate")

@@ -86,6 +86,7 @@ class DecayTooFast(Transform):
 
     code, name, tip = "SVI032", "decay-too-fast", 3
     promise = Promise.DECLARED_RATE | Promise.BETTER_END
+    promises = (promise, Promise.SAME_START | Promise.BETTER_END)
     after = AFTER
     least = Threshold(1e-3, "the last step's share of the initial learning rate below which the decay is too fast")
 

@@ -58,6 +58,7 @@ class AnalyticKl(Transform):
 
     code, name, tip = "SVI091", "analytic-kl", 9
     promise = Promise.SAME_EXPECTATION
+    promises = (promise, promise | Promise.LESS_VARIANCE)
     # Those change what is sampled, or the ELBO's class; a discrete latent is SVI141's, and then this rule is silent.
     after = ("SVI04", "SVI06", "SVI13", "SVI14")
 

@@ -102,6 +102,7 @@ class DiscreteLatentSampled(Transform):
 
     code, name, tip = "SVI141", "discrete-latent-sampled", 14
     promise = Promise.SAME_EXPECTATION | Promise.RUNS_CLEAN
+    promises = (Promise.RUNS_CLEAN, Promise.SAME_EXPECTATION, Promise.SAME_EXPECTATION | Promise.LESS_VARIANCE)
     # Other supports, or a shape error, come first: enumeration adds a dimension to everything.
     after = ("SVI04", "SVI05", "SVI13")
 

@@ -42,6 +42,9 @@ JUDGES: Mapping[Promise, Judge] = {
 }
 """In the order in which the clauses of a reason appear: deterministic ones first."""
 
+TOGETHER: Mapping[Promise, Judge] = {Promise.RUNS_CLEAN: runs_clean.clean, Promise.STABLE: stable.judge}
+"""What only all seeds can show, of the run of all fixes together."""
+
 LOOKS: Mapping[Promise, int] = {
     Promise.SAME_EXPECTATION: less_variance.SEEDS,
     Promise.LESS_VARIANCE: less_variance.SEEDS,

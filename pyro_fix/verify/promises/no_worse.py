@@ -62,7 +62,7 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
         return Judgement(False, f"the patched run goes wrong, which the original does not: {bad_after[0]}", evidence)
     unlike = next((pair.unlike for pair in pairs if pair.unlike), "")
     if not unlike and all(pair.original_own and pair.own for pair in pairs):
-        pairs = [_speaking_for_itself(pair) for pair in pairs]
+        pairs = [speaking_for_itself(pair) for pair in pairs]
         evidence["compared"] = "each program by its own loss: the same observations under other inputs"
     nothing_left = all(not math.isfinite(pair.start) and not math.isfinite(pair.original) for pair in pairs)
     if len(bad_before) == len(pairs) and (unlike or nothing_left):
@@ -108,7 +108,7 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
     return Judgement(None, f"weak: the referee cannot tell: lost {interval} ({allowed})", evidence, weak=True)
 
 
-def _speaking_for_itself(pair: Pair) -> Pair:
+def speaking_for_itself(pair: Pair) -> Pair:
     """The pair with both programs' own levels in the place of the referee's."""
     assert pair.original_own is not None and pair.own is not None
     (start, original), (patched_start, patched) = pair.original_own, pair.own

@@ -11,8 +11,39 @@ from collections.abc import Sequence
 
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises.better_end import LEAST, differences
-from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.promises.no_worse import Pair, speaking_for_itself
 from pyro_fix.verify.stats import mean_interval
+
+#: Of the interval for fixes that promise nothing of the end: many are looked at, and few of the sound ones may be lost.
+COVERAGE = 0.99
+#: ... and of the one that asks for more pairs.
+LIKELY = 0.9
+
+
+def harm(pairs: Sequence[Pair], allowed: float) -> Judgement:
+    """Broken where fixes that promise nothing of the end lose more than is allowed; what does not compare shows none.
+
+    The judgement is weak where more pairs may decide.
+    """
+    if any(pair.unlike for pair in pairs):
+        return Judgement(True, "")
+    if all(pair.own and pair.original_own for pair in pairs):
+        pairs = [speaking_for_itself(pair) for pair in pairs]
+    compared = differences(pairs, "trained to its end")
+    if isinstance(compared, Judgement):
+        return compared if compared.kept is False else Judgement(True, "", compared.evidence)
+    differs, evidence = compared
+    if len(differs) < 2 or not any(differs):
+        return Judgement(True, "", evidence)
+    low, high = mean_interval(differs, COVERAGE)
+    evidence |= {"end, mean difference": statistics.fmean(differs), "end, 99 % interval": [low, high]}
+    if low > allowed:
+        return Judgement(
+            False, f"trained to its end it is worse: the loss is higher by {low:.3g} to {high:.3g}", evidence
+        )
+    if mean_interval(differs, LIKELY)[0] > allowed:
+        return Judgement(None, "weak: it may end worse", evidence, weak=True)
+    return Judgement(True, "", evidence)
 
 
 def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:

@@ -2,20 +2,54 @@
 
 A short run that passes proves nothing about supports (a mismatch was seen to die at steps 8 to 153, or never), so they
 are judged on the distributions themselves.
+
+What is clean may be so because less is asked of it.  So a fix that promises this leaves alone what it does not mend:
+the data, the priors, the guide's latents, what is trained, and how fast (``_alike.py``).  Where a fix promises no more
+than this, and the original was sound, there is nothing that it could mend: it has to be the same program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyro_fix.observation import Observation
-from pyro_fix.transform import Candidate
+from pyro_fix.observation import Look, Observation, SviObservation
+from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify.judgement import Judgement
+from pyro_fix.verify.numeric import GRADIENT_TOLERANCE, common, finite, flat, loss_error, terms
+from pyro_fix.verify.promises import _alike
+from pyro_fix.verify.stats import mean_interval, norm
 from pyro_fix.verify.trouble import Key, crashes, invalid
+
+#: What the evidence has where the original was sound, and so has to stay what it is.
+NOTHING = "nothing to mend"
+#: Of the interval in which two ELBOs' mean difference lies.
+COVERAGE = 0.99
 
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
-    """Kept: nothing is wrong in the patched run.  What was wrong before the patch as well makes it wait."""
+    """Kept: nothing is wrong in the run of the fix alone, and it leaves alone what it does not mend."""
+    judgement = clean(original, patched, ordinals, candidate)
+    if judgement.kept is False:
+        return judgement
+    before = _troubles(original, ordinals)
+    alone = candidate.promise is Promise.RUNS_CLEAN
+    for one, other in _side_by_side(original, patched, ordinals):
+        words = _harm(one, other) or (_missing(one, other) if alone else "")
+        if (
+            not words and not candidate.promise & Promise.NO_WORSE
+        ):  # another guide's parameters may have rates of theirs
+            words = _alike.steps(one, other)
+        if not words and alone and _is_sound(original, one, before):
+            words = _changed(one, other)
+        if words:
+            return Judgement(False, f"it runs clean, but {words}", judgement.evidence)
+        if alone and one.elbo == other.elbo and _is_sound(original, one, before):
+            judgement.evidence[NOTHING] = True
+    return judgement
+
+
+def clean(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
+    """Kept: nothing is wrong in the patched run, whatever else is in it; what was wrong before makes it wait."""
     before, after = _troubles(original, ordinals), _troubles(patched, ordinals)
     evidence: dict[str, object] = {"original": sorted(before.values()), "patched": sorted(after.values())}
     # Values that the data hold are no doing of a fix: they count only when they were valid before.
@@ -40,3 +74,73 @@ def _known(key: Key, before: dict[Key, str]) -> bool:
     if key[0] == "trajectory":  # a defect that is left may show itself another way
         return any(other[:2] == key[:2] for other in before)
     return key in before
+
+
+def _side_by_side(
+    original: Observation, patched: Observation, ordinals: Sequence[int]
+) -> list[tuple[SviObservation, SviObservation]]:
+    before = {svi.ordinal: svi for svi in original.svis}
+    return [(before[svi.ordinal], svi) for svi in patched.svis if svi.ordinal in ordinals and svi.ordinal in before]
+
+
+def _harm(before: SviObservation, after: SviObservation) -> str:
+    """What the patched program does worse, whatever was mended."""
+    old, new = before.look, after.look
+    if old is None or new is None:
+        return ""
+    looked = _alike.data(old, new) or _alike.priors(old, new) or _alike.trained(old, new)
+    return looked or _alike.latents(before, after) or _alike.drawn(before, after)
+
+
+def _missing(before: SviObservation, after: SviObservation) -> str:
+    """A parameter, or a latent's distribution, that is there no longer, of a fix that says nothing else."""
+    old, new = before.look, after.look
+    if old is None or new is None or new.error:
+        return ""
+    gone = sorted(old.gradients.keys() - new.params.keys())
+    return f"there is no parameter '{gone[0]}' any more" if gone else _alike.points(old, new)
+
+
+def _is_sound(original: Observation, svi: SviObservation, troubles: dict[Key, str]) -> bool:
+    """Whether runs show nothing of an SVI object that there were to mend."""
+    look = svi.look
+    if troubles or original.failure is not None or look is None or look.error:
+        return False
+    if any(remark.svi in (None, svi.ordinal) for remark in original.remarks) or _alike.uncovered(svi):
+        return False
+    asked = any(site.enumerated for sites in (look.guide, look.model) for site in sites.values())
+    return finite(look.losses) and (not asked or _alike.SUMMING in svi.elbo)
+
+
+def _changed(before: SviObservation, after: SviObservation) -> str:
+    """What is another program, where there was nothing to mend."""
+    old, new = before.look, after.look
+    assert old is not None
+    if new is None or new.error:
+        return ""
+    if old.params.keys() != new.params.keys():
+        return f"it trains other parameters: {', '.join(sorted(old.params.keys() ^ new.params.keys()))}"
+    pairs = list(zip(old.losses, new.losses, strict=False))
+    if before.elbo != after.elbo:
+        differs = [b - a for a, b in pairs]
+        low, high = mean_interval(differs, COVERAGE) if len(differs) > 1 else (0.0, 0.0)
+        return "" if low <= 0 <= high else f"the loss of step 0 has another mean, by {low:.3g} to {high:.3g}"
+    size = max(terms(old), terms(new))
+    for a, b in pairs:
+        if loss_error(a, b, size) > 1:
+            return f"the loss of step 0 changed under equal seeds: {a:.6g} became {b:.6g}"
+    return _gradient(old, new)
+
+
+def _gradient(old: Look, new: Look) -> str:
+    """Another gradient; where one is estimated by the score of a sample, plates may change it and not its mean."""
+    drawn = [site for site in old.guide.values() if not site.observed and site.distribution != "Delta"]
+    names = sorted(old.gradients.keys() & new.gradients.keys())
+    if not all(site.reparameterised for site in drawn):
+        return ""
+    for seed in range(common(old, new) if names else 0):
+        a, b = list(flat(old, names, seed)), list(flat(new, names, seed))
+        off = norm([y - x for x, y in zip(a, b, strict=True)]) if len(a) == len(b) else float("inf")
+        if off > GRADIENT_TOLERANCE * max(norm(a), 1e-30):
+            return "the gradient of step 0 changed under equal seeds"
+    return ""

@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from pyro_fix.observation import Observation, SviObservation
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
-from pyro_fix.verify.numeric import within
+from pyro_fix.verify.numeric import finite, within
+from pyro_fix.verify.promises import _alike
 from pyro_fix.verify.promises._pairs import over_svis
+from pyro_fix.verify.stats import mean_interval
 
 #: Relative disagreement of a site's log-prob that float32 sums in another order can make.
 SLICE_TOLERANCE = 1e-4
+#: Of the intervals of the mean loss at step 0: where they do not meet, it is another objective.
+COVERAGE = 0.99
 #: Seconds a particle, patched over original: below it the fix is called faster, above its inverse slower.
 FASTER = 0.8
 
@@ -41,6 +45,9 @@ def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
             "off that of its slice in the plain program",
             evidence | {"site": replay.site},
         )
+    other = _beside(original, patched)
+    if other:
+        return Judgement(False, f"the slices agree with the program's own plain run, but {other}", evidence)
     reason = f"same sites, sliced: {replay.particles} particles agree with the plain program {within(replay.worst)}"
     clocks = {t.clock for svi in (original, patched) for t in svi.trajectories if t.losses}
     clock = clocks.pop() if len(clocks) == 1 else ""
@@ -53,6 +60,21 @@ def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
         return Judgement(None, f"correct, but no gain: a particle costs {ratio:.2g} times the {clock} time", evidence)
     gain = f"{1 / ratio:.2g} times faster a particle" if ratio < FASTER else "no gain in speed measured"
     return Judgement(True, f"{reason}; {gain}", evidence)
+
+
+def _beside(original: SviObservation, patched: SviObservation) -> str:
+    """What else is another program: slices are compared with the patched program's own plain run."""
+    before, after = original.look, patched.look
+    if before is None or after is None:
+        return ""
+    if before.params.keys() != after.params.keys():
+        return f"it trains other parameters: {', '.join(sorted(before.params.keys() ^ after.params.keys()))}"
+    other = _alike.priors(before, after) or _alike.trained(before, after) or _alike.steps(original, patched)
+    if other or not finite([*before.losses, *after.losses]) or min(len(before.losses), len(after.losses)) < 2:
+        return other
+    (low, high), (least, most) = (mean_interval(look.losses, COVERAGE) for look in (before, after))
+    apart = least > high or low > most
+    return f"the loss of step 0 is {least:.4g} to {most:.4g} instead of {low:.4g} to {high:.4g}" if apart else ""
 
 
 def _cost(svi: SviObservation) -> float:

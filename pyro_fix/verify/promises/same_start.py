@@ -4,19 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyro_fix.observation import Look, Observation, ParamLook
-from pyro_fix.transform import Candidate
+from pyro_fix.observation import Look, Observation, ParamLook, SviObservation
+from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify.judgement import Judgement
-from pyro_fix.verify.numeric import TERM_TOLERANCE, VALUE_TOLERANCE, common, finite, loss_error, relative, terms, within
-from pyro_fix.verify.promises._pairs import over_looks
+from pyro_fix.verify.numeric import (
+    GRADIENT_TOLERANCE,
+    TERM_TOLERANCE,
+    VALUE_TOLERANCE,
+    common,
+    finite,
+    loss_error,
+    relative,
+    terms,
+    within,
+)
+from pyro_fix.verify.promises import _alike
+from pyro_fix.verify.promises._pairs import looks, over_svis
+from pyro_fix.verify.stats import norm
+
+#: A gradient this small beside the whole one is rounding error.
+NEGLIGIBLE = 1e-3
+#: Promises of fixes that change how parameters move, and not only where they may be.
+_OF_STEPS = Promise.NO_WORSE | Promise.BETTER_END | Promise.DECLARED_RATE
 
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
     """Kept: equal constrained values, equal sites, equal losses under common seeds at step 0."""
-    return over_looks(original, patched, ordinals, _judge)
+    return over_svis(original, patched, ordinals, lambda before, after: _judge(before, after, candidate))
 
 
-def _judge(before: Look, after: Look) -> Judgement:
+def _judge(original: SviObservation, patched: SviObservation, candidate: Candidate) -> Judgement:
+    pair = looks(original, patched)
+    if isinstance(pair, Judgement):
+        return pair
+    judgement = _compared(*pair)
+    if not judgement.kept:
+        return judgement
+    other = _gradient(*pair) or ("" if candidate.promise & _OF_STEPS else _alike.steps(original, patched))
+    return Judgement(False, f"it starts at the same values, but {other}", judgement.evidence) if other else judgement
+
+
+def _gradient(before: Look, after: Look) -> str:
+    """A parameter whose gradient is another one; in another constraint it is measured in other coordinates."""
+    for name in sorted(before.gradients.keys() & after.gradients.keys()):
+        one, other = before.params.get(name), after.params.get(name)
+        if one is None or other is None or one.constraint != other.constraint:
+            continue
+        for old, new in zip(before.gradients[name], after.gradients[name], strict=False):
+            off = norm([b - a for a, b in zip(old, new, strict=True)]) if len(old) == len(new) else float("inf")
+            if finite(old) and off > GRADIENT_TOLERANCE * max(norm(old), NEGLIGIBLE * norm(_whole(before))):
+                return f"the gradient of '{name}' is another one"
+    return _alike.trained(before, after)
+
+
+def _whole(look: Look) -> list[float]:
+    return [value for value in look.gradient_norms if finite([value])]
+
+
+def _compared(before: Look, after: Look) -> Judgement:
     worst = 0.0
     evidence: dict[str, object]
     for name in sorted(before.params.keys() | after.params.keys()):
