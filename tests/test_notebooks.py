@@ -474,3 +474,25 @@ def test_the_program_of_a_notebook_has_its_lines(tmp_path: Path) -> None:
 def test_an_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be read"):
         notebooks.read(tmp_path / "none.ipynb")
+
+
+ASKED = "Trace_ELBO().loss(model, guide, data)"
+
+
+@pytest.mark.parametrize(
+    ("last", "is_trained"),
+    [
+        (TRAIN, True),
+        (ASKED, False),
+        ("guide(data)", True),  # the training may be yet to be written
+        (f"{ASKED}\noptim = ClippedAdam({{}})", True),
+        (f"{ASKED}\nimport helpers\nhelpers.train(model, guide)", True),
+        (f"{ASKED}\nimport somebodys\nsomebodys.Trainer(model, guide)", True),
+    ],
+)
+def test_a_param_that_is_never_trained_needs_no_constraint(tmp_path: Path, last: str, is_trained: bool):
+    """A notebook that shows shapes; of a file one knows less, since others may import it."""
+    path = save(tmp_path, document([*CELLS[:-1], code(last)]))
+    assert bool(check(path).findings) is is_trained
+    file = save(tmp_path, "\n".join([IMPORTS.partition("\n")[2], MODEL]).encode(), "main.py")
+    assert check(file).findings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +11,13 @@ from typing import Literal
 
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.program import Param, Program, Use
+from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.tensors import Extent, extent
 from pyro_fix.analysis.values import Applied, Attribute, Const, Library, Made, Value
+from pyro_fix.sources import NOTEBOOK
 
+#: What trains behind a name.
+_TRAINING = re.compile(r"Forecaster|Trainer|\.fit\(|\btrain")
 #: As large as any draw.
 LARGEST = 1e30
 #: Why a param that a plain torch optimiser holds gets no constraint.
@@ -54,7 +59,9 @@ class Requirement:
 
 
 def requirement(program: Program, param: Param) -> Requirement | None:
-    """What is asked of ``param``; ``None`` when nothing is, or when it never arrives unchanged."""
+    """What is asked of ``param``; ``None`` when nothing is, or when it never arrives unchanged, or never moves."""
+    if _is_shown_only(program, param.module):
+        return None
     if param.kind != "param" or param.name is None:
         return _requirement(program, param)
     key = ("requirement", param.name, param.module)  # one for all calls of the name
@@ -63,6 +70,16 @@ def requirement(program: Program, param: Param) -> Requirement | None:
     found = program.memo[key]
     assert found is None or isinstance(found, Requirement)
     return found
+
+
+def _is_shown_only(program: Program, module: Module) -> bool:
+    """Whether a notebook, which nothing imports, has an ELBO and trains nothing: it shows shapes and handlers."""
+    if module.path.suffix != NOTEBOOK or _TRAINING.search(module.source.text):
+        return False
+    read = {module, *module.imports}
+    names = [made.name for made in program.made if made.module in read]
+    trained = any(svi.module in read for svi in program.svis) or any(".optim." in name for name in names)
+    return not trained and any("ELBO" in name for name in names)
 
 
 def _requirement(program: Program, param: Param) -> Requirement | None:
