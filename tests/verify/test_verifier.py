@@ -363,7 +363,7 @@ class TestSeveralFixes:
         ]
         assert statuses(case.verify(*proposals)) == [V, R, V]
         together = [r for r in fake.requests if r.overlay.get(train) == b"a = 2\ninit = 1.0\nb = 2\n"]
-        assert together and together[-1].seeds == (0, 1, 2, 3)
+        assert any(request.seeds == (0, 1, 2, 3) for request in together)
 
     def test_only_the_one_that_the_referee_blames_goes(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", bias=0, a=1)
@@ -514,7 +514,7 @@ class TestCache:
         case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
         model.write_text("c = 22\n")
         case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
-        assert case.verifier.runs == 3
+        assert case.verifier.runs == 5
 
     def test_what_changed_under_a_run_is_run_again(self, fake: FakeRunner, tmp_path: Path) -> None:
         model, train = fake.program("model.py", c=1), fake.program("train.py", imports="model.py", a=1)
@@ -529,13 +529,13 @@ class TestCache:
         proposal = case.fix(train, Promise.RUNS_CLEAN, a=2)
         Verifier(case.plans, sources, case.options, writes).verify([proposal])
         case.verify(proposal)
-        assert case.verifier.runs == 3
+        assert case.verifier.runs == 5
         case.verify(proposal)
         assert case.verifier.runs == 0
 
     def test_what_the_sandbox_allows_is_part_of_what_was_run(self, fake: FakeRunner, tmp_path: Path) -> None:
         train = fake.program("train.py", a=1)
-        for sandbox, runs in ((Sandbox(), 3), (Sandbox(), 0), (Sandbox(network=True), 3), (None, 3), (Sandbox(), 0)):
+        for sandbox, runs in ((Sandbox(), 5), (Sandbox(), 0), (Sandbox(network=True), 5), (None, 5), (Sandbox(), 0)):
             case = Case(fake, train, cache=tmp_path / "cache", sandbox=sandbox)
             case.verify(case.fix(train, Promise.RUNS_CLEAN, a=2))
             assert case.verifier.runs == runs
