@@ -392,6 +392,25 @@ def test_labels_that_are_forgotten(check, step: str):
 
 
 @pytest.mark.parametrize(
+    ("assigned", "read", "found"),
+    [
+        ("label = ", "label", True),
+        ("", "1.0", True),
+        ("y_label = ", "y_label + len(locals())", False),
+        ("label = ", "label + (0 if y is None else 0)", False),
+        ("label = ", "label if y is None else y", False),
+    ],
+)
+def test_an_argument_of_the_name_of_a_site_that_nothing_reads(check, assigned: str, read: str, found: bool):
+    """The sample's value has another name, or none."""
+    model = LABELS.replace("y = pyro.sample('y'", f"{assigned}pyro.sample('y'").replace("z + y", f"z + {read}")
+    outcome = check(f"{PREAMBLE}xs, ys = torch.ones(3), torch.ones(3)\n{model}svi.step(xs, ys)\n")
+    told = [f for f in outcome.findings if "never observed" in f.proposal.message]
+    assert bool(told) == found
+    assert not found or f"{assigned}pyro.sample('y', dist.Bernoulli(logits=x), obs=y)" in outcome.text
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         ("svi.step(xs, ys)", "svi.step(xs)"),  # unsupervised: nothing is handed in

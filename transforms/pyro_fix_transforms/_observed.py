@@ -74,7 +74,7 @@ def _learnt_there(program: Program, site: Site) -> str:
 
 
 def forgotten(program: Program, svi: Svi) -> Iterator[Slip]:
-    """Sites of the model that overwrite an argument, which is handed in and never looked at: ``obs=`` is missing."""
+    """Sites of the model in the place of an argument, which is handed in and never looked at: ``obs=`` is missing."""
     guide = program.sites_of(functions_of(svi.guide))
     if any(site.name is None or "{}" in site.name for site in guide):
         return
@@ -94,10 +94,15 @@ def forgotten(program: Program, svi: Svi) -> Iterator[Slip]:
 
 
 def _overwritten(program: Program, svi: Svi, site: Site) -> str:
-    """The model's argument that the site's value is assigned to, where it is handed in and nothing has read it."""
+    """The model's argument that the site's value is assigned to, where it is handed in and nothing has read it; or the
+    argument of the site's own name, where nothing reads it at all."""
     for function in functions_of(svi.model):
         if not isinstance(function, ast.FunctionDef) or function not in site.functions:
             continue
+        if site.name is not None and _is_handed_in(svi, function, site.name):
+            own = {n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == site.name}
+            if not own and not any(getattr(n, "id", "") in ("locals", "vars") for n in ast.walk(function)):
+                return site.name
         assigned = next((n for n in ast.walk(function) if isinstance(n, ast.Assign) and n.value is site.call), None)
         if assigned is None or len(assigned.targets) != 1 or not isinstance(assigned.targets[0], ast.Name):
             continue
