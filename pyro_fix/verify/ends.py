@@ -85,13 +85,18 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
     longest = max(group, key=lambda fix: fix.candidate.steps or 0)
     training = _training(bench, plan, longest)
     ordinals = tuple(sorted({ordinal for fix in group for ordinal in fix.ordinals}))
+    # Who keeps the objective loses little more than time, as a parameter does that moves in another unit; who does not
+    # has been seen by the referee over a short run alone.
+    strict = any(not later.asked(fix) and Promise.NO_WORSE in fix.candidate.promise for fix in group)
     seeds, patience = bench.seeds, PATIENCE * bench.options.timeout
-    most = int(HARM_BUDGET / (2 * len(seeds) * training.seconds)) if training.seconds > 0 else training.allowed
+    most = (
+        int((BUDGET if strict else HARM_BUDGET) / (2 * len(seeds) * training.seconds))
+        if training.seconds > 0
+        else training.allowed
+    )
     training = replace(training, affordable=most, allowed=0)
     if training.known is not None and training.known > most:
         return Judgement(True, "", {"not trained to its end": f"{training.known:,} steps take too long"})
-    # Who keeps the objective loses little more than time, as a parameter does that moves in another unit.
-    strict = any(not later.asked(fix) and Promise.NO_WORSE in fix.candidate.promise for fix in group)
     shortest = 0
     # One seed tells whether the end comes within reach.
     for programs, some in (((), seeds[:1]), ((), seeds), (group, seeds)):
