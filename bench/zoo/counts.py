@@ -36,14 +36,6 @@ REWRITES = (
         ),
     ),
     harmful("a prior of a point", ("dist.Gamma(2.0, 0.5)", "dist.Gamma(200.0, 50.0)")),
-    harmful(
-        "the KL divergence twentyfold",
-        ("        rate = pyro.sample", "        with poutine.scale(scale=20.0):\n            rate = pyro.sample"),
-        (
-            '        pyro.sample("rate", dist.Gamma(a, b))',
-            '        with poutine.scale(scale=20.0):\n            pyro.sample("rate", dist.Gamma(a, b))',
-        ),
-    ),
     harmful("a rate of a hundredth", ('"lr": 0.02', '"lr": 0.0002'), rate=Rate(lr=0.0002, lrd=1.0)),
     harmful("kinds mixed up", ("obs=data)", "obs=data.flip(-1))")),
     right(

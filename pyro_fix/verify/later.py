@@ -54,11 +54,12 @@ def judge(original: Observation, patched: Observation, group: Sequence[Fix]) -> 
     None where the patched program cannot take these parameters.
     """
     candidates = [fix.candidate for fix in group]
-    by_mean = any(candidate.promise & _BY_MEAN for candidate in candidates)
     scaled = any(Promise.SAME_OBJECTIVE in candidate.promise for candidate in candidates)
     allowed = GRADIENT_TOLERANCE / LOSS_TOLERANCE if scaled else 1.0
     for ordinal, factor in _factors(group).items():
         before, after = _losses(original, ordinal), _losses(patched, ordinal)
+        another = _estimator(original, ordinal) != _estimator(patched, ordinal)
+        by_mean = another and any(candidate.promise & _BY_MEAN for candidate in candidates)
         rows = [
             [(factor * a, b) for a, b in zip(before[label], after.get(label, ()), strict=False) if math.isfinite(a)]
             for label in before
@@ -71,6 +72,12 @@ def judge(original: Observation, patched: Observation, group: Sequence[Fix]) -> 
             evidence: dict[str, object] = {"losses there": [[list(pair) for pair in row] for row in finite]}
             return Judgement(False, f"at the parameters that the original ends with, {words}", evidence)
     return Judgement(True, "")
+
+
+def _estimator(observation: Observation, ordinal: int) -> tuple[object, ...]:
+    """What draws the random numbers: where it is the same, the losses compare one by one."""
+    svi = next((svi for svi in observation.svis if svi.ordinal == ordinal), None)
+    return (svi.elbo, svi.num_particles, svi.vectorized) if svi is not None else ()
 
 
 def _losses(observation: Observation, ordinal: int) -> Mapping[str, tuple[float, ...]]:

@@ -26,8 +26,8 @@ def fake(tmp_path: Path) -> FakeRunner:
     return FakeRunner(tmp_path)
 
 
-def seen(*states: tuple[float, ...]) -> Observation:
-    return observation(svi(referee={f"original-{i}/last": losses for i, losses in enumerate(states)}))
+def seen(*states: tuple[float, ...], elbo: str = "Trace_ELBO") -> Observation:
+    return observation(svi(elbo=elbo, referee={f"original-{i}/last": losses for i, losses in enumerate(states)}))
 
 
 def fix_of(promise: Promise) -> Fix:
@@ -57,10 +57,14 @@ class TestJudge:
 
     def test_by_the_mean_where_it_is_another_estimate(self) -> None:
         before = seen(tuple(100.0 + i for i in range(8)))
-        noisy = seen(tuple(100.0 + i + (-1) ** i for i in range(8)))
-        higher = seen(tuple(105.0 + i + 0.1 * (-1) ** i for i in range(8)))
+        noisy, higher = (
+            seen(tuple(level + i + noise * (-1) ** i for i in range(8)), elbo="TraceMeanField_ELBO")
+            for level, noise in ((100.0, 1.0), (105.0, 0.1))
+        )
         assert judged(before, noisy, Promise.SAME_EXPECTATION).kept is True
         assert judged(before, noisy, Promise.SAME_START).kept is False
+        same = seen(noisy.svis[0].referee["original-0/last"])
+        assert judged(before, same, Promise.SAME_EXPECTATION).kept is False, "the same ELBO draws the same numbers"
         judgement = judged(before, higher, Promise.SAME_EXPECTATION)
         assert judgement.kept is False and "higher by" in judgement.reason
 
