@@ -17,7 +17,7 @@ def model(data):
 
 def guide(data):
     pyro.sample("mu", dist.Normal(pyro.param("mu_loc", torch.tensor(0.0)), pyro.param("mu_scale", torch.tensor(0.3), constraint=constraints.positive)))
-    pyro.sample("tau", dist.LogNormal(pyro.param("tau_loc", torch.tensor(0.0)), pyro.param("tau_scale", torch.tensor(0.2))))
+    pyro.sample("tau", dist.LogNormal(pyro.param("tau_loc", torch.tensor(0.0)), pyro.param("tau_scale", torch.tensor(0.2), constraint=constraints.positive)))
     loc = pyro.param("loc", torch.zeros(8))
     scale = pyro.param("scale", 0.8 * torch.ones(8), constraint=constraints.positive)
     with pyro.plate("groups", 8, dim=-1):
@@ -56,9 +56,12 @@ REWRITES = (
         ('SGD({"lr": 0.002}', 'ClippedAdam({"lr": 0.05, "clip_norm": float("inf")}'),
     ),
     right(
-        "a constraint",
+        "a bound away from zero",
         Promise.SAME_START | Promise.RUNS_CLEAN,
-        ('"tau_scale", torch.tensor(0.2))', '"tau_scale", torch.tensor(0.2), constraint=constraints.positive)'),
+        (
+            "torch.tensor(0.2), constraint=constraints.positive",
+            "torch.tensor(0.2), constraint=constraints.greater_than(0.001)",
+        ),
     ),
     right("the mean-field ELBO", Promise.SAME_EXPECTATION, ("loss=Trace_ELBO()", "loss=TraceMeanField_ELBO()")),
 )

@@ -206,6 +206,9 @@ class TestJudges:
         assert both.kept is None and both.waits
         assert judge(pairs(1.0, 1.0, original_ending="NaN at step 900"), 1.0, "").kept is True
         assert judge(pairs(float("nan"), 1.0), 1.0, "").kept is None
+        for own, kept in (((9.0, 3.0), True), ((9.0, 9.0), None)):  # one that hardly moves breaks nowhere either
+            broken = [replace(pair, own=own) for pair in pairs(1.0, 1.0, original_ending="NaN at step 900")]
+            assert judge(broken, 1.0, "").kept is kept
 
     def test_the_end_is_that_of_the_program_that_comes_to_it(self, fake: FakeRunner) -> None:
         """An original that breaks at its third step is not trained to its end by that."""

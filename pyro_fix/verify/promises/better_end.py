@@ -60,8 +60,17 @@ def differences(pairs: Sequence[Pair], length: str) -> Judgement | tuple[list[fl
         if before:
             return Judgement(None, f"{length} it goes wrong as the original does: {after}", evidence, waits=True)
         return Judgement(False, f"{length} it goes wrong, which the original does not: {after}", evidence)
+    if before and not _falls(pairs):
+        return Judgement(None, f"{length} it holds, but its loss is not seen to fall (original: {before})", evidence)
     if before:
         return Judgement(True, f"{length} it holds, which the original does not: {before}", evidence)
     if not all(math.isfinite(value) for pair in pairs for value in (pair.original, pair.patched)):
         return Judgement(None, "not comparable: the original program cannot evaluate the last parameters", evidence)
     return [pair.patched - pair.original for pair in pairs], evidence
+
+
+def _falls(pairs: Sequence[Pair]) -> bool:
+    """Whether the patched program gets anywhere: one that hardly moves breaks nowhere either."""
+    levels = [pair.own for pair in pairs if pair.own is not None]
+    changes = [end - start for start, end in levels]
+    return len(changes) < 2 or not all(map(math.isfinite, changes)) or mean_interval(changes)[1] < 0
