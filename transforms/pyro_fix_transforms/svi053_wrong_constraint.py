@@ -71,6 +71,7 @@ class WrongConstraint(Transform):
 
     code, name, tip = "SVI053", "wrong-constraint", 5
     promise = Promise.SAME_START | Promise.RUNS_CLEAN
+    promises = (promise, promise | Promise.NO_WORSE_END, Promise.RUNS_CLEAN)
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding a name; the edits cover every call that initialises it."""
