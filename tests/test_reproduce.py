@@ -46,7 +46,7 @@ from parts import guide, model
 if __name__ == "__main__":
     data = torch.tensor([1.0, 2.0, 3.0])
     svi = SVI(model, guide, SGD({"lr": 0.0005}), Trace_ELBO())
-    for _ in range(50):
+    for _ in range(40):
         svi.step(data)
 """
 

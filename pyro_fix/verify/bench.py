@@ -21,7 +21,7 @@ from pyro_fix.verify.options import RunPlan, VerifyOptions
 from pyro_fix.verify.promises import LOOKS, STEPS
 from pyro_fix.verify.promises.no_worse import Pair
 from pyro_fix.verify.trouble import crashes
-from pyro_fix.verify.units import other_inputs, unlike
+from pyro_fix.verify.units import other_families, other_inputs, unlike
 
 #: Promises that the referee looks at: it needs the parameters of the runs.
 REFEREED = Promise.NO_WORSE | Promise.BETTER_START
@@ -316,7 +316,7 @@ def _units(original: Observation, patched: Observation, ordinal: int) -> tuple[s
     before, after = svi_of(original, ordinal), svi_of(patched, ordinal)
     if before is None or after is None:
         return "", False
-    return unlike(before, after), other_inputs(before, after)
+    return unlike(before, after), other_inputs(before, after) or other_families(before, after)
 
 
 def _own(observation: Observation, ordinal: int, seed: int) -> tuple[float, float] | None:

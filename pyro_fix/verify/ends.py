@@ -21,6 +21,7 @@ from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.options import RunPlan
 from pyro_fix.verify.promises import ENDS, JUDGES, better_end, no_worse, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.stats import mean_interval
 from pyro_fix.verify.trouble import crashes
 
 #: CPU seconds that the steps of both programs may take, over the first seeds, for one candidate; where these cannot
@@ -30,6 +31,8 @@ BUDGET = 120.0
 HARM_BUDGET = 30.0
 #: A program that ends after fewer steps is a smoke test.
 FEWEST = 50
+#: In the evidence: why the end was not seen.
+NOT_RUN = "not trained to its end"
 _ONLY_THERE = "what it is worth shows only at the end"
 
 
@@ -72,9 +75,33 @@ def judge(bench: Bench, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> dict[s
                 ENDS[promise](rows, _unit(bench.baseline(plan), ordinal), length) for ordinal, rows in pairs.items()
             ]
             judgements[wording.name(promise)] = _all_or_one(promise, judged)
+            behind = [_behind(ends, ordinal, _unit(bench.baseline(plan), ordinal), length) for ordinal in pairs]
+            if judgements[wording.name(promise)].kept and any(behind):
+                judgements[wording.name(promise)] = Judgement(False, next(filter(None, behind)))
         if not any(judgement.weak for judgement in judgements.values()):
             break
     return judgements
+
+
+def _behind(ends: Ends, ordinal: int, unit: float, length: str) -> str:
+    """Whether a slower program falls behind data that go on, which batches of before do not show.
+
+    Both programs have seen the same data at the same steps, under the same random numbers.
+    """
+    before, after = svi_of(ends.original, ordinal), svi_of(ends.patched, ordinal)
+    if before is None or after is None:
+        return ""
+    levels = [
+        [statistics.fmean(t.losses[-max(len(t.losses) // 10, 1) :]) for t in svi.trajectories if t.losses]
+        for svi in (before, after)
+    ]
+    differs = [new - old for old, new in zip(*levels, strict=False)]
+    if len(differs) < 2 or not all(map(math.isfinite, differs)):
+        return ""
+    low, high = mean_interval(differs)
+    if low <= better_end.LEAST * unit:
+        return ""
+    return f"{length} its own loss over the last tenth of the steps is higher by {low:.3g} to {high:.3g}"
 
 
 def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
@@ -94,9 +121,11 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
         if training.seconds > 0
         else training.allowed
     )
+    # Of what a clock has said as little as may be goes into a request, which the cache would know again.
+    most = 1 << max(most.bit_length() - 1, 0)
     training = replace(training, affordable=most, allowed=0)
     if training.known is not None and training.known > most:
-        return Judgement(True, "", {"not trained to its end": f"{training.known:,} steps take too long"})
+        return Judgement(True, "", {NOT_RUN: f"{training.known:,} steps take too long"})
     shortest = 0
     # One seed tells whether the end comes within reach.
     for programs, some in (((), seeds[:1]), ((), seeds), (group, seeds)):
@@ -108,7 +137,9 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
             shortest = made
             refusal = _unfinished(end, training, longest, patience)
             if refusal is not None:
-                return Judgement(True, "", {"not trained to its end": refusal})
+                return Judgement(True, "", {NOT_RUN: refusal})
+            if training.known is None and not crashes(end):
+                training = replace(training, known=made)  # as those ask that know it from the source
     keeping = [fix for fix in group if later.asked(fix)]
     if keeping:
         agrees = later.judge(*bench.later(plan, keeping, training.most), keeping)
@@ -233,7 +264,7 @@ def _not_run(promise: Promise, why: str) -> Judgement:
     """A gain has to be seen; for want of a long training nothing else is held back that short ones have shown."""
     if promise is Promise.BETTER_END:
         return Judgement(None, why)
-    return Judgement(True, "", {"not trained to its end": why})
+    return Judgement(True, "", {NOT_RUN: why})
 
 
 def _all_or_one(promise: Promise, judged: Sequence[Judgement]) -> Judgement:

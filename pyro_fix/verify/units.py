@@ -43,6 +43,23 @@ def other_inputs(original: SviObservation, patched: SviObservation) -> bool:
     return old.keys() == new.keys() and old != new
 
 
+def other_families(original: SviObservation, patched: SviObservation) -> bool:
+    """Whether one guide draws a latent from another family, so that its parameters mean something else.
+
+    The original would take the logarithm of a number for the number.  What both programs bound is the same.
+    """
+    before, after = original.look, patched.look
+    if (
+        before is None
+        or after is None
+        or original.guide != patched.guide
+        or _observations(before) != _observations(after)
+    ):
+        return False
+    common = before.guide.keys() & after.guide.keys()
+    return any(before.guide[name].distribution != after.guide[name].distribution for name in common)
+
+
 def _given(look: Look) -> dict[str, tuple[object, ...]]:
     return {given.name: (given.shape, given.minimum, given.maximum) for given in look.inputs if not given.observed}
 

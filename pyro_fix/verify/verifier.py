@@ -557,7 +557,17 @@ class _Session:
         for fix in result.kept:
             fix.judgements["at the end"] = next((one for one in reversed(seen) if one.kept), Judgement(True, ""))
         self._defer(result.clashing, result.kept)
-        return bool(result.failed or result.clashing)
+        lost = [fix for fix in result.kept if self._loses_unseen(fix, fix.judgements["at the end"])]
+        return bool(result.failed or result.clashing or lost)
+
+    def _loses_unseen(self, fix: Fix, end: Judgement) -> bool:
+        """Fail a fix that a short run has seen to lose, where nobody saw its end; True when it is one."""
+        short = fix.judgements.get(wording.name(Promise.NO_WORSE))
+        if short is None or not short.evidence.get(no_worse.LOSES) or ends.NOT_RUN not in end.evidence:
+            return False
+        words = f"within the margin, but seen to lose, and its end was not seen: {short.reason}"
+        fix.fail(Judgement(None, words, short.evidence))
+        return True
 
     def _falls_short(self, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> bool:
         """Train the program to its end, where a fix has to hold out that long; True when it failed."""
@@ -567,7 +577,7 @@ class _Session:
         fix.judgements |= judgements
         failed = _failed(judgements)
         if failed is None:
-            return False
+            return any([self._loses_unseen(fix, judgement) for judgement in judgements.values()])
         fix.patched = self._bench.together(plan, [fix])
         fix.fail(failed)
         return True

@@ -9,10 +9,13 @@ import pytest
 from handmade import FakeRunner, look, observation, svi, trajectory
 from test_verifier import Case, R, U, V
 
+from pyro_fix.observation import Observation
 from pyro_fix.transform import Candidate, Promise, Proposal
-from pyro_fix.verify.ends import _unit
+from pyro_fix.verify.bench import Ends
+from pyro_fix.verify.ends import _behind, _unit
 from pyro_fix.verify.promises import JUDGES, better_end, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
+from pyro_fix.verify.units import other_families
 
 GAIN = Promise.SAME_START | Promise.BETTER_END
 HARMLESS = Promise.SAME_START | Promise.NO_WORSE_END
@@ -237,3 +240,24 @@ def test_more_trainings_are_made_only_where_they_may_tell(differences: tuple[flo
     pairs = [Pair(seed, 100.0, 50.0, 50.0 + value) for seed, value in enumerate(differences)]
     judgement = better_end.judge(pairs, 1.0, "trained to its end")
     assert judgement.kept is None and judgement.weak is weak
+
+
+def ended(levels: tuple[float, float]) -> Observation:
+    """Two seeds whose losses are ``levels`` over all of a hundred steps."""
+    return observation(svi([trajectory(seed, losses=(level,) * 100) for seed, level in enumerate(levels)]))
+
+
+@pytest.mark.parametrize(("after", "behind"), [((11.0, 12.1), True), ((10.0, 11.0), False), ((9.0, 10.0), False)])
+def test_a_program_that_falls_behind_data_that_go_on(after: tuple[float, float], behind: bool) -> None:
+    """A referee that looks at batches of before prefers the one that forgets nothing."""
+    shown = Ends(ended((10.0, 11.0)), ended(after), {})
+    assert bool(_behind(shown, 0, 1.0, "trained to its end")) is behind
+
+
+@pytest.mark.parametrize(("family", "other"), [("LogNormal", True), ("Normal", False)])
+def test_parameters_of_another_family_are_not_the_referees_to_read(family: str, other: bool) -> None:
+    before = look()
+    guide = {name: replace(site, distribution="Normal") for name, site in before.guide.items()}
+    changed = {name: replace(site, distribution=family) for name, site in before.guide.items()}
+    one, two = (svi(look=replace(before, guide=sites)) for sites in (guide, changed))
+    assert other_families(one, two) is other

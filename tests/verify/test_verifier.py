@@ -271,10 +271,20 @@ class TestLadders:
     def test_the_referee_sends_it_to_the_next_one(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", bias=0)
         case = Case(fake, train)
-        rungs = [case.candidate(train, Promise.NO_WORSE, bias=bias) for bias in (40, 0.5)]
+        rungs = [case.candidate(train, Promise.NO_WORSE, bias=bias) for bias in (40, -0.5)]
         verdict = case.one(case.proposal(train, *rungs))
         assert verdict.status is V and verdict.candidate == rungs[1]
         assert "worse by the referee" in str(verdict.evidence["earlier candidates"])
+
+    @pytest.mark.parametrize(("end", "status"), [(None, U), (0.0, V), (3.0, R)])
+    def test_what_loses_a_little_has_to_show_its_end(self, fake: FakeRunner, end: float | None, status: Status) -> None:
+        known = {} if end is None else {"end": 0.0}
+        train = fake.program("train.py", bias=0, **known)
+        case = Case(fake, train)
+        changed = {} if end is None else {"end": end}
+        verdict = case.one(case.fix(train, Promise.NO_WORSE, bias=1.5, **changed))
+        assert verdict.status is status, verdict.reason
+        assert status is not U or "seen to lose, and its end was not seen" in verdict.reason
 
     def test_none_does(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", init=1.0)
@@ -485,7 +495,7 @@ def test_what_has_run_together_is_where_the_next_round_begins(fake: FakeRunner) 
         assert seen.svis[0].look is not None and len(seen.svis[0].look.losses) == 32
         # Its parameters are there for the referee, too.
         path = train
-        edit = Edit(path, now.index(b"0.1"), now.index(b"0.1") + 3, "0.2")
+        edit = Edit(path, now.index(b"0.1"), now.index(b"0.1") + 3, "0.0")
         again = Proposal("SVI999", "a-fix", 5, path, 2, 1, "", (Candidate((edit,), Promise.NO_WORSE, "bias"),), "")
         assert statuses(later.verify([again])) == [V]
         assert lab.runs == made + 3, "the fix, the referee, and for the end"

@@ -19,6 +19,10 @@ from pyro_fix.verify.stats import mean_interval
 
 #: Of the original's progress: what may be lost.
 MARGIN = 0.05
+#: What is less of the progress than this is nothing, however surely it is seen.
+NOTICEABLE = 1e-4
+#: In the evidence: whether it is within the margin, and yet seen to lose.
+LOSES = "seen to lose"
 #: Paired runs after which to look, and to stop (verification.md: 0 of 4,100 false rejects, 24 of 3,350 false accepts).
 BATCHES = (4, 8, 16)
 
@@ -102,6 +106,8 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
         return Judgement(None, f"weak: finite, but no better than at the start: {interval}", evidence, weak=True)
     allowed = f"margin {margin:.3g}, 5 % of the original's progress"
     if high < margin:
+        # It is a small part of the way, and yet it loses: whether it catches up only the end can tell.
+        evidence[LOSES] = low > max(NOTICEABLE * progress, 0.0)
         return Judgement(True, f"no worse by the referee: lost {interval} ({allowed})", evidence)
     if low > margin:
         return Judgement(False, f"worse by the referee: lost {interval} ({allowed})", evidence)
