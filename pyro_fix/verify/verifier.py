@@ -26,7 +26,7 @@ from pyro_fix.verify.fix import Fix, codes
 from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.lab import Lab, Run
 from pyro_fix.verify.options import RunPlan, VerifyOptions
-from pyro_fix.verify.promises import JUDGES, REFEREES, TOGETHER, no_worse
+from pyro_fix.verify.promises import JUDGES, REFEREES, TOGETHER, better_end, no_worse
 from pyro_fix.verify.split import split
 from pyro_fix.verify.trouble import (
     NOT_OF_THE_PROGRAM,
@@ -561,11 +561,14 @@ class _Session:
         return bool(result.failed or result.clashing or lost)
 
     def _loses_unseen(self, fix: Fix, end: Judgement) -> bool:
-        """Fail a fix that a short run has seen to lose, where nobody saw its end; True when it is one."""
+        """Fail a fix that a short run has seen to lose, where nobody saw it catch up; True when it is one."""
         short = fix.judgements.get(wording.name(Promise.NO_WORSE))
-        if short is None or not short.evidence.get(no_worse.LOSES) or ends.NOT_RUN not in end.evidence:
+        left = end.evidence.get(better_end.DIFFERENCE)
+        behind = isinstance(left, float) and left > 0
+        if short is None or not short.evidence.get(no_worse.LOSES) or not (behind or ends.NOT_RUN in end.evidence):
             return False
-        words = f"within the margin, but seen to lose, and its end was not seen: {short.reason}"
+        what = "does not catch up to its end" if behind else "its end was not seen"
+        words = f"within the margin, but seen to lose, and {what}: {short.reason}"
         fix.fail(Judgement(None, words, short.evidence))
         return True
 

@@ -244,10 +244,11 @@ def test_more_trainings_are_made_only_where_they_may_tell(differences: tuple[flo
 
 def ended(levels: tuple[float, float]) -> Observation:
     """Two seeds whose losses are ``levels`` over all of a hundred steps."""
-    return observation(svi([trajectory(seed, losses=(level,) * 100) for seed, level in enumerate(levels)]))
+    made = tuple(trajectory(seed, losses=(level,) * 100) for seed, level in enumerate(levels))
+    return observation(svi(trajectories=made))
 
 
-@pytest.mark.parametrize(("after", "behind"), [((11.0, 12.1), True), ((10.0, 11.0), False), ((9.0, 10.0), False)])
+@pytest.mark.parametrize(("after", "behind"), [((11.0, 12.01), True), ((10.0, 11.0), False), ((9.0, 10.0), False)])
 def test_a_program_that_falls_behind_data_that_go_on(after: tuple[float, float], behind: bool) -> None:
     """A referee that looks at batches of before prefers the one that forgets nothing."""
     shown = Ends(ended((10.0, 11.0)), ended(after), {})

@@ -104,7 +104,7 @@ LIMITS: Mapping[Promise, Mapping[str, str]] = {
     Promise.WHOLE_GRADIENT: {"steps with a clamped gradient": "0, or the original's optimiser clamps as well"},
     Promise.BETTER_END: {
         "end, 95 % interval": "upper end < 0",
-        "end, mean difference": f"< -{better_end.LEAST:g} of the objective's unit",
+        better_end.DIFFERENCE: f"< -{better_end.LEAST:g} of the objective's unit",
     },
     Promise.NO_WORSE_END: {"end, 95 % interval": f"lower end <= {better_end.LEAST:g} of the objective's unit"},
 }

@@ -18,6 +18,8 @@ from pyro_fix.verify.stats import half_width, mean_interval
 
 #: In units of the objective (nats, where it is not scaled): what is less is no difference worth a change.
 LEAST = 0.01
+#: In the evidence: by how much the loss is higher at the end, on average.
+DIFFERENCE = "end, mean difference"
 
 
 def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:
@@ -35,7 +37,7 @@ def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:
         return Judgement(None, "weak: one pair of runs has no interval", evidence, weak=True)
     low, high = mean_interval(differs)
     mean = statistics.fmean(differs)
-    evidence |= {"end, mean difference": mean, "end, 95 % interval": [low, high]}
+    evidence |= {DIFFERENCE: mean, "end, 95 % interval": [low, high]}
     if high < 0 and mean < -LEAST * unit:
         return Judgement(True, f"{length} the loss ends lower by {-high:.3g} to {-low:.3g}", evidence)
     if low > LEAST * unit:

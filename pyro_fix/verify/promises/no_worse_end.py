@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 
 from pyro_fix.verify.judgement import Judgement
-from pyro_fix.verify.promises.better_end import LEAST, differences
+from pyro_fix.verify.promises.better_end import DIFFERENCE, LEAST, differences
 from pyro_fix.verify.promises.no_worse import Pair, speaking_for_itself
 from pyro_fix.verify.stats import mean_interval
 
@@ -36,7 +36,7 @@ def harm(pairs: Sequence[Pair], allowed: float) -> Judgement:
     if len(differs) < 2 or not any(differs):
         return Judgement(True, "", evidence)
     low, high = mean_interval(differs, COVERAGE)
-    evidence |= {"end, mean difference": statistics.fmean(differs), "end, 99 % interval": [low, high]}
+    evidence |= {DIFFERENCE: statistics.fmean(differs), "end, 99 % interval": [low, high]}
     if low > allowed:
         return Judgement(
             False, f"trained to its end it is worse: the loss is higher by {low:.3g} to {high:.3g}", evidence
@@ -55,7 +55,7 @@ def judge(pairs: Sequence[Pair], unit: float, length: str) -> Judgement:
     if len(differs) < 2:
         return Judgement(True, "", evidence)
     low, high = mean_interval(differs)
-    evidence |= {"end, mean difference": statistics.fmean(differs), "end, 95 % interval": [low, high]}
+    evidence |= {DIFFERENCE: statistics.fmean(differs), "end, 95 % interval": [low, high]}
     if low > LEAST * unit:
         return Judgement(False, f"{length} it ends worse: the loss is higher by {low:.3g} to {high:.3g}", evidence)
     return Judgement(True, f"{length} it ends no worse: the loss differs by {low:.3g} to {high:.3g}", evidence)
