@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shown import check_shown, failing, line_of, site_look, svi_at, trajectory
 
-from pyro_fix.observation import Failure, Feed, Look, PlateLook
+from pyro_fix.observation import Failure, Feed, InputLook, Look, PlateLook
 from pyro_fix.result import Finding
 
 CODE = "SVI001"
@@ -200,6 +200,23 @@ def test_data_that_no_distribution_gives(tmp_path: Path, support: str, parents: 
     )
     blamed = check_shown(tmp_path, "SVI061", TEXT, svi_at(TEXT, "svi = SVI", ended, look=look)).findings
     assert bool(blamed) is not are_to_blame  # no other guide meets other data
+
+
+NOT_REAL = (
+    "Expected parameter loc (Tensor of shape (3,)) of distribution Normal() to satisfy the constraint Real(), but"
+)
+
+
+@pytest.mark.parametrize(("highest", "is_to_blame"), [(float("nan"), True), (float("inf"), True), (4.0, False)])
+def test_what_the_program_is_given_is_no_number(tmp_path: Path, highest: float, is_to_blame: bool):
+    """Covariates with gaps: neither the guide nor the line that Pyro names is at fault."""
+    given = InputLook("area", (3,), "float32", False, 0.0, highest, None)
+    look = Look({}, {}, {}, (), {}, (), inputs=(given,))
+    ended = failing("ValueError", NOT_REAL, where=STEP, site="x")
+    held_back = check(tmp_path, ended, look=look).held_back
+    assert ("NaN or infinity is in what the program is given, 'area'" in held_back) is is_to_blame
+    blamed = check_shown(tmp_path, "SVI061", TEXT, svi_at(TEXT, "svi = SVI", ended, look=look)).findings
+    assert bool(blamed) is not is_to_blame
 
 
 # -- enumeration in sequence by the model -------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from pyro_fix.observation import Failure, Look, SiteLook
@@ -28,3 +29,10 @@ def of_data(failure: Failure, look: Look | None) -> SiteLook | None:
         return None
     moves = "(" in site.support and bool(site.parents)
     return None if moves or site.support == "?" else site
+
+
+def broken_inputs(failure: Failure, look: Look | None) -> list[str]:
+    """The tensors that the program was given with NaN or infinity in them, where an exception complains of numbers."""
+    if look is None or not of_values(failure):
+        return []
+    return [given.name for given in look.inputs if not (math.isfinite(given.minimum) and math.isfinite(given.maximum))]

@@ -14,7 +14,7 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.observation import Failure, Feed, Look, Observation, SviObservation, Trajectory
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
-from pyro_fix_transforms._failures import of_data
+from pyro_fix_transforms._failures import broken_inputs, of_data
 from pyro_fix_transforms._mends import SEQUENTIAL, Mend, known
 from pyro_fix_transforms._told import place
 
@@ -186,6 +186,10 @@ def _advice(failure: Failure | None, look: Look | None) -> str:
             plates = {plate.name for plate in guide.plates} - {plate.name for plate in model.plates}
             extra = ", ".join(repr(name) for name in sorted(plates))
             return words + (f", outside of the plate {extra}, which the model lacks" if extra else "")
+    broken = broken_inputs(failure, look) if failure is not None else []
+    if broken:
+        names = " and ".join(map(repr, broken))
+        return f"NaN or infinity is in what the program is given, {names}: drop or fill those rows"
     data = of_data(failure, look) if failure is not None else None
     if failure is not None and data is not None:
         words = f"the data of '{failure.site}' hold values that no {data.distribution} gives"

@@ -18,7 +18,7 @@ from pyro_fix.analysis.spell import steps_of
 from pyro_fix.analysis.values import Const, Function, Instance, Made, Value, options
 from pyro_fix.observation import Look, Trajectory
 from pyro_fix.transform import Candidate, Promise, Proposal, Transform
-from pyro_fix_transforms._failures import of_data, of_values
+from pyro_fix_transforms._failures import broken_inputs, of_data, of_values
 from pyro_fix_transforms._guides import is_pyro_module, linked, read_by_name
 from pyro_fix_transforms._local import by_plates, local, packing
 from pyro_fix_transforms._priors import repeated
@@ -167,7 +167,7 @@ def _bad_end(trajectory: Trajectory, seen: SeenSvi, guide: Function) -> str:
         return f"ends in {bad[1]}"
     if failure is None:
         return ""
-    if of_data(failure, seen.svi.look) is not None:
+    if of_data(failure, seen.svi.look) is not None or broken_inputs(failure, seen.svi.look):
         return ""  # another guide meets the same data
     of_guide = failure.kind in MATHEMATICAL and _inside(failure, seen, guide)
     if of_values(failure) or _DISAGREE.match(failure.message) or of_guide:
