@@ -226,6 +226,16 @@ def test_a_run_shows_why_not(tmp_path: Path):
     assert "pyro.markov" in finding.proposal.held_back
 
 
+@pytest.mark.parametrize(("given", "is_missing"), [("obs=label", True), ("obs=None", False)])
+def test_labels_that_no_step_hands_in(tmp_path: Path, given: str, is_missing: bool):
+    """To sum over what was to be learnt from hides that it was forgotten."""
+    text = program([Z.replace("))", f"), {given})"), X], guide=("pass",))
+    text = text.replace("def model(data)", "def model(data, label=None)")
+    (finding,) = seen(tmp_path, text, guide={})
+    assert ("no step hands its data in" in finding.proposal.held_back) is is_missing
+    assert bool(finding.proposal.candidates) is not is_missing
+
+
 def test_a_run_that_fails_leaves_the_source_to_speak(tmp_path: Path):
     (finding,) = seen(tmp_path, program(), error="ValueError", model={})
     assert finding.proposal.source == "static"

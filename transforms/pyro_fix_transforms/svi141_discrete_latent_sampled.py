@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -251,11 +252,24 @@ def _autoguide(svi: Svi) -> Made | None:
     return only if isinstance(only, Made) and only.name.startswith("pyro.infer.autoguide.Auto") else None
 
 
+def _data_missing(program: Program, svi: Svi, found: _Discrete) -> str:
+    """A latent that nobody guides and that would be observed, if its data were given: labels that were forgotten."""
+    for site in _all(program, side(program, svi.model)):
+        given = [keyword.value for keyword in site.call.keywords if keyword.arg == "obs"]
+        is_none = bool(given) and isinstance(given[0], ast.Constant) and given[0].value is None
+        if given and not is_none and site.name in found.names and site.name not in found.in_guide:
+            return site.name or ""
+    return ""
+
+
 def _doubt(program: Program, svi: Svi, mine: Sequence[Loss], found: _Discrete) -> str:
     if any(len({id(other.call) for other in loss.svis}) > 1 for loss in mine):
         return "one ELBO serves several SVI objects"
     if svi.node(0, "model") is None or svi.node(1, "guide") is None:
         return "model and guide are not spelled at one call"
+    missing = _data_missing(program, svi, found)
+    if missing:
+        return f"obs= would observe '{missing}', and no step hands its data in: svi.step may lack an argument"
     if svi.kind == "loss" and any(loss.kind.startswith(JIT) for loss in mine):
         return "wrapped where the loss is called, model and guide would be compiled anew at every call"
     for value in (svi.model, svi.guide):
