@@ -20,7 +20,7 @@ from pyro_fix.verify.numeric import GRADIENT_TOLERANCE, LOSS_TOLERANCE, TERM_TOL
 from pyro_fix.verify.promises import runs_clean
 from pyro_fix.verify.stats import mean_interval
 
-#: Of the interval in which the mean difference of two estimates lies: a few losses with a long tail are no normal sample.
+#: Of the interval of the mean difference of two estimates: a few losses, with a long tail, are no normal sample.
 COVERAGE = 0.9999
 #: What says that the objective is the same at any parameters, under the same random numbers.
 _EXACTLY = Promise.SAME_START | Promise.SAME_OBJECTIVE | Promise.DECLARED_RATE | Promise.LESS_VARIANCE

@@ -21,7 +21,7 @@ from pyro_fix.verify.stats import mean_interval, norm, sign_flip
 SEEDS = 16
 #: False alarms of the test.
 LEVEL = 0.01
-#: ... of a test that looks at losses besides: few of them with a long tail are no normal sample, and it is one more look.
+#: ... of a look at losses besides: a few of them with a long tail are no normal sample.
 LOSS_LEVEL = 1e-4
 #: The standard error of the shift, relative to the mean gradient, above which "no shift seen" says nothing.
 RESOLUTION = 0.5
