@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pyro_fix.observation import Observation
 from pyro_fix.transform import Promise
 from pyro_fix.verify import wording
+from pyro_fix.verify.bench import svi_of
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import GRADIENT_TOLERANCE, LOSS_TOLERANCE, TERM_TOLERANCE, loss_error
@@ -76,12 +77,12 @@ def judge(original: Observation, patched: Observation, group: Sequence[Fix]) -> 
 
 def _estimator(observation: Observation, ordinal: int) -> tuple[object, ...]:
     """What draws the random numbers: where it is the same, the losses compare one by one."""
-    svi = next((svi for svi in observation.svis if svi.ordinal == ordinal), None)
+    svi = svi_of(observation, ordinal)
     return (svi.elbo, svi.num_particles, svi.vectorized) if svi is not None else ()
 
 
 def _losses(observation: Observation, ordinal: int) -> Mapping[str, tuple[float, ...]]:
-    svi = next((svi for svi in observation.svis if svi.ordinal == ordinal), None)
+    svi = svi_of(observation, ordinal)
     return svi.referee if svi is not None else {}
 
 

@@ -122,6 +122,12 @@ def drawn(before: SviObservation, after: SviObservation) -> str:
     return "its loss is the same under every seed" if varies and frozen and finite(new.losses) else ""
 
 
+def parameters(before: Look, after: Look) -> str:
+    """Parameters that only one of them has."""
+    differ = sorted(before.params.keys() ^ after.params.keys())
+    return f"it trains other parameters: {', '.join(differ)}" if differ else ""
+
+
 def trained(before: Look, after: Look) -> str:
     """A parameter that the gradient reaches no longer."""
     for name in sorted(before.gradients.keys() & after.gradients.keys()):

@@ -41,14 +41,30 @@ def over_svis(
     return merge(judgements)
 
 
+#: Two deep looks at the first step.
+Pair = tuple[Look, Look]
+
+
 def over_looks(
-    original: Observation, patched: Observation, ordinals: Sequence[int], judge: Callable[[Look, Look], Judgement]
+    original: Observation,
+    patched: Observation,
+    ordinals: Sequence[int],
+    judge: Callable[[Look, Look], Judgement],
+    kept: str,
+    beside: Callable[[Pair, SviObservation, SviObservation], str],
 ) -> Judgement:
-    """The same for a promise that the deep looks at the first step decide."""
+    """The same for a promise that the deep looks at the first step decide.
+
+    What is ``kept`` so is not where there is something ``beside``: a difference in what the promise says nothing of.
+    """
 
     def judged(before: SviObservation, after: SviObservation) -> Judgement:
         pair = looks(before, after)
-        return pair if isinstance(pair, Judgement) else judge(*pair)
+        if isinstance(pair, Judgement):
+            return pair
+        judgement = judge(*pair)
+        other = beside(pair, before, after) if judgement.kept else ""
+        return Judgement(False, f"{kept}, but {other}", judgement.evidence) if other else judgement
 
     return over_svis(original, patched, ordinals, judged)
 

@@ -10,7 +10,7 @@ from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import common, finite, flat
 from pyro_fix.verify.promises import _alike
-from pyro_fix.verify.promises._pairs import looks, over_svis
+from pyro_fix.verify.promises._pairs import Pair, over_looks
 from pyro_fix.verify.stats import jackknife_interval, total_variance
 
 #: Common seeds that a ratio of variances needs (verification.md).
@@ -23,19 +23,14 @@ UNALIGNED = 1 / 3
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
     """Kept: the ratio of total variances lies below :data:`NOTABLE` with its whole interval."""
-    return over_svis(original, patched, ordinals, _judge)
+    return over_looks(original, patched, ordinals, _judge, "less variance", _beside)
 
 
-def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
-    pair = looks(original, patched)
-    if isinstance(pair, Judgement):
-        return pair
-    judgement = _compared(*pair)
-    other = (_alike.trained(*pair) or _alike.steps(original, patched)) if judgement.kept else ""
-    return Judgement(False, f"less variance, but {other}", judgement.evidence) if other else judgement
+def _beside(pair: Pair, original: SviObservation, patched: SviObservation) -> str:
+    return _alike.trained(*pair) or _alike.steps(original, patched)
 
 
-def _compared(before: Look, after: Look) -> Judgement:
+def _judge(before: Look, after: Look) -> Judgement:
     seeds = common(before, after)
     if seeds < SEEDS:
         return Judgement(None, f"{seeds} common seeds are too few: {SEEDS} are needed")

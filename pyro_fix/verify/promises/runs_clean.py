@@ -118,8 +118,8 @@ def _changed(before: SviObservation, after: SviObservation) -> str:
     assert old is not None
     if new is None or new.error:
         return ""
-    if old.params.keys() != new.params.keys():
-        return f"it trains other parameters: {', '.join(sorted(old.params.keys() ^ new.params.keys()))}"
+    if others := _alike.parameters(old, new):
+        return others
     pairs = list(zip(old.losses, new.losses, strict=False))
     if before.elbo != after.elbo:
         differs = [b - a for a, b in pairs]

@@ -14,7 +14,7 @@ from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import LOSS_TOLERANCE, common, finite, flat
 from pyro_fix.verify.promises import _alike
-from pyro_fix.verify.promises._pairs import looks, over_svis
+from pyro_fix.verify.promises._pairs import Pair, over_looks
 from pyro_fix.verify.stats import mean_interval, norm, sign_flip
 
 #: The test needs this many common seeds (verification.md).
@@ -29,22 +29,12 @@ RESOLUTION = 0.5
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
     """Kept: no shift is seen, and one of half the gradient's size would have been."""
-    return over_svis(original, patched, ordinals, _judge)
+    return over_looks(original, patched, ordinals, _judge, "no shift of the gradient is seen", _beside)
 
 
-def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
-    pair = looks(original, patched)
-    if isinstance(pair, Judgement):
-        return pair
-    judgement = _compared(*pair)
-    if not judgement.kept:
-        return judgement
-    before, after = pair
-    other = _alike.data(before, after) or _alike.priors(before, after) or _alike.trained(before, after)
-    other = other or _alike.latents(original, patched) or _alike.steps(original, patched) or _loss(before, after)
-    return (
-        Judgement(False, f"no shift of the gradient is seen, but {other}", judgement.evidence) if other else judgement
-    )
+def _beside(pair: Pair, original: SviObservation, patched: SviObservation) -> str:
+    looked = _alike.data(*pair) or _alike.priors(*pair) or _alike.trained(*pair)
+    return looked or _alike.latents(original, patched) or _alike.steps(original, patched) or _loss(*pair)
 
 
 def _loss(before: Look, after: Look) -> str:
@@ -58,7 +48,7 @@ def _loss(before: Look, after: Look) -> str:
     return "" if low <= rounding and high >= -rounding else f"the loss is higher by {low:.3g} to {high:.3g}"
 
 
-def _compared(before: Look, after: Look) -> Judgement:
+def _judge(before: Look, after: Look) -> Judgement:
     seeds = common(before, after)
     if seeds < SEEDS:
         return Judgement(None, f"{seeds} common seeds are too few: {SEEDS} are needed")

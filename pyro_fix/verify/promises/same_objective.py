@@ -22,7 +22,7 @@ from pyro_fix.verify.numeric import (
     within,
 )
 from pyro_fix.verify.promises import _alike
-from pyro_fix.verify.promises._pairs import looks, over_svis
+from pyro_fix.verify.promises._pairs import Pair, over_looks
 from pyro_fix.verify.stats import dot, norm
 
 #: A parameter whose gradient is this small beside the whole gradient is rounding error.
@@ -31,19 +31,14 @@ NEGLIGIBLE = 1e-6
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
     """Kept: one positive constant fits every loss, every parameter's gradient and every site's scale."""
-    return over_svis(original, patched, ordinals, _judge)
+    return over_looks(original, patched, ordinals, _judge, "the same objective", _beside)
 
 
-def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
-    pair = looks(original, patched)
-    if isinstance(pair, Judgement):
-        return pair
-    judgement = _compared(*pair)
-    other = _alike.steps(original, patched) if judgement.kept else ""
-    return Judgement(False, f"the same objective, but {other}", judgement.evidence) if other else judgement
+def _beside(_: Pair, original: SviObservation, patched: SviObservation) -> str:
+    return _alike.steps(original, patched)
 
 
-def _compared(before: Look, after: Look) -> Judgement:
+def _judge(before: Look, after: Look) -> Judgement:
     seeds = common(before, after)
     if not seeds:
         return Judgement(None, "no losses at step 0 to compare")

@@ -67,9 +67,8 @@ def _beside(original: SviObservation, patched: SviObservation) -> str:
     before, after = original.look, patched.look
     if before is None or after is None:
         return ""
-    if before.params.keys() != after.params.keys():
-        return f"it trains other parameters: {', '.join(sorted(before.params.keys() ^ after.params.keys()))}"
-    other = _alike.priors(before, after) or _alike.trained(before, after) or _alike.steps(original, patched)
+    other = _alike.parameters(before, after) or _alike.priors(before, after)
+    other = other or _alike.trained(before, after) or _alike.steps(original, patched)
     if other or not finite([*before.losses, *after.losses]) or min(len(before.losses), len(after.losses)) < 2:
         return other
     (low, high), (least, most) = (mean_interval(look.losses, COVERAGE) for look in (before, after))

@@ -19,7 +19,7 @@ from pyro_fix.verify.numeric import (
     within,
 )
 from pyro_fix.verify.promises import _alike
-from pyro_fix.verify.promises._pairs import looks, over_svis
+from pyro_fix.verify.promises._pairs import Pair, over_looks
 from pyro_fix.verify.stats import norm
 
 #: A gradient this small beside the whole one is rounding error.
@@ -30,18 +30,11 @@ _OF_STEPS = Promise.NO_WORSE | Promise.BETTER_END | Promise.DECLARED_RATE
 
 def judge(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
     """Kept: equal constrained values, equal sites, equal losses under common seeds at step 0."""
-    return over_svis(original, patched, ordinals, lambda before, after: _judge(before, after, candidate))
 
+    def beside(pair: Pair, before: SviObservation, after: SviObservation) -> str:
+        return _gradient(*pair) or ("" if candidate.promise & _OF_STEPS else _alike.steps(before, after))
 
-def _judge(original: SviObservation, patched: SviObservation, candidate: Candidate) -> Judgement:
-    pair = looks(original, patched)
-    if isinstance(pair, Judgement):
-        return pair
-    judgement = _compared(*pair)
-    if not judgement.kept:
-        return judgement
-    other = _gradient(*pair) or ("" if candidate.promise & _OF_STEPS else _alike.steps(original, patched))
-    return Judgement(False, f"it starts at the same values, but {other}", judgement.evidence) if other else judgement
+    return over_looks(original, patched, ordinals, _judge, "it starts at the same values", beside)
 
 
 def _gradient(before: Look, after: Look) -> str:
@@ -61,7 +54,7 @@ def _whole(look: Look) -> list[float]:
     return [value for value in look.gradient_norms if finite([value])]
 
 
-def _compared(before: Look, after: Look) -> Judgement:
+def _judge(before: Look, after: Look) -> Judgement:
     worst = 0.0
     evidence: dict[str, object]
     for name in sorted(before.params.keys() | after.params.keys()):
