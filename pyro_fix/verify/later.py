@@ -19,10 +19,8 @@ from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import GRADIENT_TOLERANCE, LOSS_TOLERANCE, TERM_TOLERANCE, loss_error
 from pyro_fix.verify.promises import runs_clean
-from pyro_fix.verify.stats import mean_interval
+from pyro_fix.verify.promises.same_expectation import shift
 
-#: Of the interval of the mean difference of two estimates: a few losses, with a long tail, are no normal sample.
-COVERAGE = 0.9999
 #: What says that the objective is the same at any parameters, under the same random numbers.
 _EXACTLY = Promise.SAME_START | Promise.SAME_OBJECTIVE | Promise.DECLARED_RATE | Promise.LESS_VARIANCE
 #: ... and what estimates the same in another way.
@@ -100,6 +98,5 @@ def _shift(states: Sequence[Sequence[tuple[float, float]]]) -> str:
     differs = [statistics.fmean(b - a for a, b in row) for row in zip(*states, strict=False)]
     if len(differs) < 2 or not any(differs):
         return ""
-    low, high = mean_interval(differs, COVERAGE)
-    rounding = LOSS_TOLERANCE * max(abs(a) for row in states for a, _ in row)
-    return "" if low <= rounding and high >= -rounding else f"its loss is higher by {low:.3g} to {high:.3g}"
+    shifted = shift(differs, max(abs(a) for row in states for a, _ in row))
+    return f"its loss {shifted}" if shifted else ""

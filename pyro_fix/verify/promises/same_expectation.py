@@ -42,10 +42,15 @@ def _loss(before: Look, after: Look) -> str:
     differs = [b - a for a, b in zip(before.losses, after.losses, strict=False)]
     if not finite(differs) or not any(differs):
         return ""
+    shifted = shift(differs, max(map(abs, before.losses)))
+    return f"the loss {shifted}" if shifted else ""
+
+
+def shift(differs: Sequence[float], size: float) -> str:
+    """By how much losses of about ``size`` are higher in the mean, where that is sure."""
     low, high = mean_interval(differs, 1 - LOSS_LEVEL)
-    # float32 in another order is no shift
-    rounding = LOSS_TOLERANCE * max(map(abs, before.losses))
-    return "" if low <= rounding and high >= -rounding else f"the loss is higher by {low:.3g} to {high:.3g}"
+    rounding = LOSS_TOLERANCE * size  # float32 in another order is no shift
+    return "" if low <= rounding and high >= -rounding else f"is higher by {low:.3g} to {high:.3g}"
 
 
 def _judge(before: Look, after: Look) -> Judgement:
