@@ -62,7 +62,7 @@ def left_out(result: Result, cwd: Path) -> Iterator[str]:
         if not finding.included:
             proposal = finding.proposal
             what = label(finding) or proposal.message
-            yield f"{place(finding, cwd)}: {proposal.code} {what}: {_why(finding)}"
+            yield f"{place(finding, cwd)}: {proposal.code} {what}: {why(finding)}"
 
 
 def gone(result: Result, cwd: Path) -> Iterator[str]:
@@ -100,12 +100,14 @@ def summary(result: Result, mode: Mode, verified: bool) -> str:
     files = f"{_count(result.files, 'file')} looked at"
     if not result.findings:
         return f"{files}: nothing to do"
+    suggestions = sum(finding.suggestion for finding in result.findings)
     places = {finding.proposal.path for finding in result.findings}
     total = f"{_count(len(result.findings), 'finding')} in {_count(len(places), 'file')}"
     if mode == "list" and not verified:
         fixes = sum(bool(f.proposal.candidates) for f in result.findings)
+        asked = f", {_count(suggestions, 'suggestion')}" if suggestions else ""
         hint = "; nothing was run: --diff runs the programs and shows the fixes that hold" if fixes else ""
-        return f"{files}: {total}, {_count(fixes, 'possible fix', 'possible fixes')}{hint}"
+        return f"{files}: {total}, {_count(fixes, 'possible fix', 'possible fixes')}{asked}{hint}"
     included = [f for f in result.findings if f.included]
     parts = [f"{_count(len(included), 'fix', 'fixes')} {_DONE[mode]} in {_count(len(result.changes), 'file')}"]
     unverified = sum(f.verdict.status is not Status.VERIFIED for f in included)
@@ -114,7 +116,6 @@ def summary(result: Result, mode: Mode, verified: bool) -> str:
     left = [f for f in result.findings if not f.included]
     rest = Counter(f.verdict.status for f in left if not f.suggestion)
     parts += [f"{rest[kind]} {words}" for kind, words in _REST.items() if rest[kind]]
-    suggestions = sum(f.suggestion for f in left)
     parts += [_count(suggestions, "suggestion")] if suggestions else []
     return f"{files}: {total}: {', '.join(parts)}"
 
@@ -138,17 +139,19 @@ def label(finding: Finding) -> str:
 def _fix(finding: Finding, verified: bool) -> str:
     verdict = finding.verdict
     if verdict.status is Status.NONE:
-        return f"none: {_why(finding)}"
+        return f"none{',' if finding.suggestion else ':'} {why(finding)}"
     if not verified:
         return label(finding)
     reason = "" if verdict.status is Status.VERIFIED else f": {verdict.reason}"
     return f"{label(finding)}, {status(finding)}{reason}"
 
 
-def _why(finding: Finding) -> str:
+def why(finding: Finding) -> str:
+    """Why a finding is left as it is."""
     verdict, reason = finding.verdict, finding.verdict.reason
     if verdict.status is Status.NONE:
-        return finding.proposal.held_back or reason or "there is none"
+        reason = finding.proposal.held_back or reason or "there is none"
+        return f"{status(finding)}: {reason}" if finding.suggestion else reason
     if verdict.status is Status.VERIFIED:
         return f"verified, but it waits for the other changes: run again ({reason})"
     return f"{status(finding)}: {reason}"
@@ -156,7 +159,7 @@ def _why(finding: Finding) -> str:
 
 def status(finding: Finding) -> str:
     """What became of a fix, in a word or two."""
-    return "a suggestion" if finding.suggestion and not finding.included else finding.verdict.status.value
+    return "a suggestion" if finding.suggestion else finding.verdict.status.value
 
 
 def place(finding: Finding, cwd: Path) -> str:
