@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from pyro_fix.analysis.sayings import shortened
 from pyro_fix.result import Finding, Result
 from pyro_fix.transform import Status
 
@@ -23,7 +24,8 @@ def shown(path: Path, cwd: Path) -> str:
 
 def once(result: Result) -> Result:
     """What ended a program is said at length once: by the finding that is about it, else by the first that has it."""
-    told = [f.proposal.message for f in (*result.findings, *(one.finding for one in result.gone)) if not f.proposal.tip]
+    found = [*result.findings, *(one.finding for one in result.gone)]
+    told = [shortened(finding.proposal.message) for finding in found if not finding.proposal.tip]
     waited: set[str] = set()
     briefer: dict[int, Finding] = {}
     for finding in sorted(result.findings, key=lambda f: not f.included):  # the order in which they are told
@@ -31,10 +33,10 @@ def once(result: Result) -> Result:
         if not isinstance(breaks, Mapping):
             continue
         what, brief, reason = str(breaks["what"]), str(breaks["brief"]), verdict.reason
-        message = what.removeprefix(brief).removeprefix(": ").removesuffix("…")
+        message = what.removeprefix(brief).removeprefix(": ")
         if what in waited and verdict.evidence.get("deferred"):
             reason = "waits for the same"
-        elif any(message in words for words in told):
+        elif any(all(part in words for part in message.split("…")) for words in told):
             reason = reason.replace(what, brief)
         waited |= {what} if verdict.evidence.get("deferred") else set()
         told.append(what)
@@ -46,7 +48,7 @@ def findings(result: Result, cwd: Path, verified: bool) -> Iterator[str]:
     """One line a finding: ``path:line:col: CODE message [fix: …]``."""
     for finding in result.findings:
         proposal = finding.proposal
-        yield f"{place(finding, cwd)}: {proposal.code} {proposal.message} [fix: {_fix(finding, verified)}]"
+        yield f"{place(finding, cwd)}: {proposal.code} {shortened(proposal.message)} [fix: {_fix(finding, verified)}]"
 
 
 def verdict(finding: Finding, cwd: Path) -> str:
@@ -61,7 +63,7 @@ def left_out(result: Result, cwd: Path) -> Iterator[str]:
     for finding in result.findings:
         if not finding.included:
             proposal = finding.proposal
-            what = label(finding) or proposal.message
+            what = label(finding) or shortened(proposal.message)
             yield f"{place(finding, cwd)}: {proposal.code} {what}: {why(finding)}"
 
 
@@ -69,7 +71,7 @@ def gone(result: Result, cwd: Path) -> Iterator[str]:
     """One line for each finding that runs have withdrawn, or that the included fixes have mended."""
     for one in result.gone:
         proposal = one.finding.proposal
-        yield f"{one.how}: {place(one.finding, cwd)}: {proposal.code} {proposal.message}: {one.reason}"
+        yield f"{one.how}: {place(one.finding, cwd)}: {proposal.code} {shortened(proposal.message)}: {one.reason}"
 
 
 def skipped(result: Result, cwd: Path) -> Iterator[str]:
