@@ -26,7 +26,7 @@ from pyro_fix.verify.fix import Fix, codes
 from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.lab import Lab, Run
 from pyro_fix.verify.options import RunPlan, VerifyOptions
-from pyro_fix.verify.promises import JUDGES, REFEREES, TOGETHER, better_end, no_worse
+from pyro_fix.verify.promises import JUDGES, REFEREES, TOGETHER, _alike, better_end, no_worse
 from pyro_fix.verify.split import split
 from pyro_fix.verify.trouble import (
     NOT_OF_THE_PROGRAM,
@@ -427,7 +427,11 @@ class _Session:
                 words = f"dropped: with {codes([other for other in group if other is not fix])} nothing runs its line"
                 fix.decide(Status.UNVERIFIED, words, {"deferred": True})
                 return True
-        return False
+        unused = _unused(fix, patched)
+        if unused:
+            words = f"dropped: with {codes([other for other in group if other is not fix])} nothing uses '{unused}'"
+            fix.decide(Status.UNVERIFIED, words, {"deferred": True})
+        return bool(unused)
 
     def _culprits(self, plan: RunPlan, members: Sequence[Fix]) -> bool:
         """Run ``members`` together over whole trajectories; True when some of them failed."""
@@ -544,6 +548,7 @@ class _Session:
         original = self._bench.baseline(plan)
         if breaking(original) is not None or any(map(unwell, original.svis)) or plan.kind == "driver":
             return False
+        members = [fix for fix in members if not _bounds_again(fix)]
         seen: list[Judgement] = []
 
         def test(group: Sequence[Fix]) -> Judgement:
@@ -665,6 +670,32 @@ class _Session:
 def _may_exercise(plan: RunPlan, fix: Fix) -> bool:
     """Whether the source leaves it possible that a program reads a file that a fix edits."""
     return not plan.files or not plan.files.isdisjoint(edit.path for edit in fix.candidate.edits)
+
+
+def _bounds_again(fix: Fix) -> bool:
+    """Whether the loss is a bound with a fix, and was none: where training ends the original is no judge then."""
+    assert fix.original is not None and fix.alone is not None
+    looks = [(old.look, new.look) for old, new in zip(fix.original.svis, fix.alone.svis, strict=False)]
+    return any(
+        old is not None and new is not None and _alike.drawn_data(old) and not _alike.drawn_data(new)
+        for old, new in looks
+    )
+
+
+def _unused(fix: Fix, patched: Observation) -> str:
+    """A parameter that a fix changes, where all of them are trained with it alone, and none with the others as well."""
+    assert fix.original is not None and fix.alone is not None
+    changed: set[str] = set()
+    for before, after in zip(fix.original.svis, fix.alone.svis, strict=False):
+        if before.look is not None and after.look is not None:
+            changed |= {
+                name
+                for name, param in before.look.params.items()
+                if after.look.params.get(name) not in (None, param) and _alike.is_reached(before.look, name)
+            }
+    looks = [svi.look for svi in patched.svis]
+    used = any(look is None or look.error or _alike.is_reached(look, name) for look in looks for name in changed)
+    return "" if used else min(changed, default="")
 
 
 def _missed(patch: Patch, patched: Observation) -> list[str]:
