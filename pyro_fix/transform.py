@@ -123,6 +123,8 @@ class Proposal:
     source: Literal["static", "seen"] = "static"
     end_line: int = 0
     """Last line of the statement that the finding is about (suppression comments on any of its lines count)."""
+    part_of: str = ""
+    """A code whose fix at the same place leaves nothing of this finding: where it has one, the two are told as one."""
 
 
 class Status(str, enum.Enum):
