@@ -678,7 +678,7 @@ def _bounds_again(fix: Fix) -> bool:
 
 
 def _unused(fix: Fix, patched: Observation) -> str:
-    """A parameter that a fix changes and the original trains, where the others together leave none of these to train."""
+    """A parameter that a fix changes and the original trains, where the others together leave none of these trained."""
     changed = {
         name
         for before, after in _looks(fix)
