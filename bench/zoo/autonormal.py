@@ -47,5 +47,4 @@ REWRITES = (
             'init_scale=0.5, init_loc_fn=init_to_value(values={"loc": data.mean(), "scale": data.std()})',
         ),
     ),
-    right("the mean-field ELBO", Promise.SAME_EXPECTATION, ("loss=Trace_ELBO()", "loss=TraceMeanField_ELBO()")),
 )

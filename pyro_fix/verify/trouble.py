@@ -120,7 +120,8 @@ def breaking(observation: Observation) -> Break | None:
     total = len(svi.trajectories)
     brief = words + (f" ({len(bad)} of {total} seeds)" if total > 1 else "")
     message = shortened(said_of(failure), IN_PASSING) if failure is not None else ""
-    what = (failure.site or failure.where) if failure is not None else bad[0].nonfinite
+    # Of numbers that are none, which one is the first to be none is chance.
+    what = (failure.site or failure.where) if failure is not None else ""
     seeds = tuple(trajectory.seed for trajectory in bad)
     return Break((str(svi.ordinal), kind, what), f"{brief}: {message}" if message else brief, brief, reach, seeds)
 

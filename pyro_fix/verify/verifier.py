@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -517,14 +518,21 @@ class _Session:
 
         name = wording.name(Promise.NO_WORSE)
         result = split(sorted(members, key=lambda fix: fix.proposal.path), test)
+        failed = False
         for fix, judgement in result.failed:
-            fix.patched = self._bench.together(plan, [fix])
             fix.judgements[name] = judgement
+            seen_to_end = Promise.NO_WORSE_END in fix.candidate.promise and len(fix.ordinals) == 1
+            if seen_to_end and no_worse.is_behind(judgement):
+                words = f"behind after {self._bench.options.steps} steps, which is not the end: {judgement.reason}"
+                fix.judgements[name] = replace(judgement, kept=True, reason=words)
+                continue  # a slower start may be made good: where both end tells
+            failed = True
+            fix.patched = self._bench.together(plan, [fix])
             fix.fail(judgement)
         self._defer(result.clashing, result.kept)
         for fix in result.kept:
             fix.judgements[name] = test(result.kept)
-        return bool(result.failed or result.clashing)
+        return bool(failed or result.clashing)
 
     def _referee(self, plan: RunPlan, group: Sequence[Fix], judges: Sequence[Referees] = ()) -> Judgement:
         """Pairs of runs in growing batches until the referee can tell."""
@@ -570,10 +578,13 @@ class _Session:
         short = fix.judgements.get(wording.name(Promise.NO_WORSE))
         left = end.evidence.get(better_end.DIFFERENCE)
         behind = isinstance(left, float) and left > 0
+        if short is not None and no_worse.is_behind(short) and not isinstance(left, float):
+            end = Judgement(None, "", {ends.NOT_RUN: "nothing there compares"})
         if short is None or not short.evidence.get(no_worse.LOSES) or not (behind or ends.NOT_RUN in end.evidence):
             return False
         what = "does not catch up to its end" if behind else "its end was not seen"
-        words = f"within the margin, but seen to lose, and {what}: {short.reason}"
+        within = "" if no_worse.is_behind(short) else "within the margin, but "
+        words = f"{within}seen to lose, and {what}: {short.reason}"
         fix.fail(Judgement(None, words, short.evidence))
         return True
 
@@ -585,7 +596,8 @@ class _Session:
         fix.judgements |= judgements
         failed = _failed(judgements)
         if failed is None:
-            return any([self._loses_unseen(fix, judgement) for judgement in judgements.values()])
+            told = [judgements[wording.name(promise)] for promise in ends.asked(fix.candidate.promise)]
+            return any([self._loses_unseen(fix, judgement) for judgement in told])
         fix.patched = self._bench.together(plan, [fix])
         fix.fail(failed)
         return True

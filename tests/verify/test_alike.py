@@ -130,6 +130,11 @@ class TestRunsClean:
         more = svi(look=look(params={**look().params, "new": param(0.0)}))
         assert judged(Promise.RUNS_CLEAN, svi(), more).kept is False
 
+    def test_another_elbo_of_a_sound_program_is_another_program(self) -> None:
+        """A bias of a nat or two is no four losses' to show: autoguides' densities, which an analytic KL leaves out."""
+        judgement = judged(Promise.RUNS_CLEAN, svi(), svi(elbo="TraceMeanField_ELBO"))
+        assert judgement.kept is False and "TraceMeanField_ELBO instead of Trace_ELBO" in judgement.reason
+
     def test_a_parameter_that_is_gone_mends_nothing(self) -> None:
         """It ends the trouble that the parameter had run into."""
         broken = svi(trajectories=(trajectory(0, failure=Failure("ValueError", "scale", "a.py:3", 30)),))
@@ -169,6 +174,17 @@ def test_another_rate_is_in_no_promise_but_those_of_rates(promise: Promise) -> N
     assert judged(promise, before, before).kept is True
     judgement = judged(promise, before, slower)
     assert judgement.kept is False and "learning rate" in judgement.reason
+
+
+def test_rates_are_compared_until_a_program_breaks() -> None:
+    """What throws the parameters out at any rate above nothing is not mended by a rate of nothing."""
+    broken, slow = (
+        svi(trajectories=(trajectory(0, lr=lr, first_nonfinite=bad),)) for lr, bad in ((60.0, 1), (1e-7, None))
+    )
+    assert "1e-07 instead of 60" in _alike.steps(broken, slow)
+    after = trajectory(0, lr=60.0)
+    later = replace(after, rates=(*after.rates[:2], *((0.1,) for _ in after.rates[2:])))
+    assert not _alike.steps(broken, svi(trajectories=(later,))), "it never came to these steps"
 
 
 def test_a_program_that_ends_earlier() -> None:
@@ -211,6 +227,13 @@ class TestSameStart:
             },
         )
         assert judged(Promise.SAME_START, svi(), svi(look=positive)).kept is True
+
+
+def test_an_expectation_is_one_of_the_same_parameters() -> None:
+    plain = look(seeds=32)
+    bounded = replace(plain, params={**plain.params, "scale": param(1.0, 1.0, 1.0, constraint="greater_than(0.25)")})
+    judgement = judged(Promise.SAME_EXPECTATION, svi(look=plain), svi(look=bounded))
+    assert judgement.kept is False and "greater_than(0.25) instead of real" in judgement.reason
 
 
 def test_the_expectation_of_the_loss_is_looked_at_as_well() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,14 @@ def test_a_delay_is_no_progress() -> None:
     assert gets_further(early, ended_at(30, "w"))
     assert not gets_further(early, ended_at(2, "w"))
     assert not gets_further(observation(svi()), late)
+
+
+def test_numbers_that_are_none_are_one_trouble_wherever_they_begin() -> None:
+    hot, less = (
+        observation(svi(trajectories=(replace(trajectory(0, first_nonfinite=step), nonfinite=name),)))
+        for step, name in ((1, "loss"), (2, "m"))
+    )
+    assert not gets_further(hot, less)
 
 
 def test_another_svi_object_that_is_reached_is_progress() -> None:

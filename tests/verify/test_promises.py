@@ -360,6 +360,26 @@ class TestNoWorse:
         assert better.kept is True and "ValueError at step 37" in better.reason
         assert no_worse.judge(self.pairs(150.0, 151.0, 152.0, 150.0, **broken)).kept is False
 
+    def test_a_rate_of_nothing_beats_no_original_that_broke(self) -> None:
+        """It breaks nowhere, and learns nothing: neither as the referee sees it, nor by its own loss."""
+        broken = {"original": math.nan, "original_ending": "NaN or infinity at step 1"}
+        for gained in (0.0, 0.0004):
+            idle = self.pairs(*(100.0 - gained * (1 + s / 100) for s in range(4)), **broken)
+            assert no_worse.judge(idle).kept is None
+        own = [Pair(s, math.nan, math.nan, 199.9996, "NaN at step 1", patched_start=200.0) for s in range(4)]
+        assert no_worse.judge(own).kept is None
+        assert no_worse.judge([replace(pair, patched=190.0) for pair in own]).kept is True
+
+    def test_what_the_referee_cannot_see_the_looks_do(self) -> None:
+        """It has data and priors of its own."""
+        plain = look()
+        x = replace(plain.model["x"], shape=(20,), minimum=-1.0, maximum=2.0)
+        before = svi(look=replace(plain, model={**plain.model, "x": x}))
+        after = svi(look=replace(plain, model={**plain.model, "x": replace(x, maximum=3.0)}))
+        judgement = judge(Promise.NO_WORSE, before, after)
+        assert judgement.kept is False and "other data" in judgement.reason
+        assert judge(Promise.NO_WORSE, before, before).kept is True
+
     def test_an_original_without_progress_gives_no_margin(self) -> None:
         stuck = [Pair(s, 100.0, 100.0, 100.0 + 0.01 * s) for s in range(4)]
         assert no_worse.judge(stuck).kept is not True

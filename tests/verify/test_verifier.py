@@ -287,6 +287,18 @@ class TestLadders:
         assert verdict.status is status, verdict.reason
         assert status is not U or "seen to lose, and its end was not seen" in verdict.reason
 
+    @pytest.mark.parametrize(("end", "status"), [(None, U), (-1.0, V), (3.0, R)])
+    def test_what_is_behind_on_the_way_is_judged_by_its_end(
+        self, fake: FakeRunner, end: float | None, status: Status
+    ) -> None:
+        """Where a fix promises something of it, and it is seen."""
+        train = fake.program("train.py", bias=0, **({} if end is None else {"end": 0.0}))
+        case = Case(fake, train)
+        changed = {} if end is None else {"end": end}
+        verdict = case.one(case.fix(train, Promise.NO_WORSE | Promise.NO_WORSE_END, bias=40, **changed))
+        assert verdict.status is status, verdict.reason
+        assert "behind after 100 steps, which is not the end" in verdict.reason or status is R
+
     def test_none_does(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", init=1.0)
         case = Case(fake, train)
@@ -384,7 +396,7 @@ class TestSeveralFixes:
                 found = replace(found, gradients={**found.gradients, "scale": ((gradient,) * 3,) * 4})
             return replace(seen, svis=(replace(seen.svis[0], look=found),))
 
-        constrained, other = case.fix(train, Promise.RUNS_CLEAN, a=2), case.fix(train, Promise.NO_WORSE, b=2)
+        constrained, other = case.fix(train, Promise.RUNS_CLEAN, a=2), case.fix(train, Promise.NO_WORSE_END, b=2)
         alone, both = (
             Verifier(case.plans, {train: read(train)}, case.options, run).verify(proposals)
             for proposals in ([constrained], [constrained, other])

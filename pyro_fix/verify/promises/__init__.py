@@ -1,6 +1,7 @@
 """One module a promise: a pure function from two observations to a judgement.
 
-``NO_WORSE`` and ``BETTER_START`` are judged on the referee's view of whole trajectories, the others on two runs.
+``NO_WORSE`` and ``BETTER_START`` are judged on the referee's view of whole trajectories, the others on two runs; what
+that view cannot show of ``NO_WORSE`` the two runs show before.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ JUDGES: Mapping[Promise, Judge] = {
     Promise.SAME_EXPECTATION: same_expectation.judge,
     Promise.LESS_VARIANCE: less_variance.judge,
     Promise.RUNS_CLEAN: runs_clean.judge,
+    Promise.NO_WORSE: no_worse.beside,
 }
 """In the order in which the clauses of a reason appear: deterministic ones first."""
 

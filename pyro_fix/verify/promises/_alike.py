@@ -125,6 +125,15 @@ def drawn(before: SviObservation, after: SviObservation) -> str:
     return "its loss is the same under every seed" if varies and frozen and finite(new.losses) else ""
 
 
+def constraints(before: Look, after: Look) -> str:
+    """A parameter that moves in another space: a bound that shuts out where it would go shows at no first step."""
+    for name in sorted(before.params.keys() & after.params.keys()):
+        old, new = before.params[name].constraint, after.params[name].constraint
+        if old != new:
+            return f"the parameter '{name}' has the constraint {new} instead of {old}"
+    return ""
+
+
 def parameters(before: Look, after: Look) -> str:
     """Parameters that only one of them has."""
     differ = sorted(before.params.keys() ^ after.params.keys())
@@ -169,11 +178,14 @@ def steps(before: SviObservation, after: SviObservation) -> str:
     theirs = {trajectory.seed: trajectory for trajectory in before.trajectories}
     for trajectory in after.trajectories:
         other = theirs.get(trajectory.seed)
-        if other is None or breakdown(other) is not None or breakdown(trajectory) is not None:
+        if other is None:
             continue
-        if trajectory.own is not None and (other.own is None or other.own > trajectory.own):
+        broken = breakdown(other) is not None or breakdown(trajectory) is not None  # rates compare until then
+        if not broken and trajectory.own is not None and (other.own is None or other.own > trajectory.own):
             return f"it ends after {trajectory.own} steps, which the original does not"
-        for step, (old, new) in enumerate(zip(other.rates, trajectory.rates, strict=False)):
+        sound = [t.first_nonfinite + 1 for t in (other, trajectory) if t.first_nonfinite is not None]
+        until = min([len(other.rates), len(trajectory.rates), *sound])
+        for step, (old, new) in enumerate(zip(other.rates[:until], trajectory.rates[:until], strict=True)):
             if len(old) != len(new) or any(relative(a, b) > TOLERANCE for a, b in zip(old, new, strict=True)):
                 return f"the learning rate of step {step} is {_told(new)} instead of {_told(old)}"
     return ""

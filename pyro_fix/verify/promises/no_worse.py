@@ -5,6 +5,8 @@ Where the guide is another one, the referee puts it round the original's model (
 bound one evidence, unless a latent is given as a point (``verify/units.py``).
 "Not shown worse" does not do either: a heavy tail widens the interval and accepts everything.  So the interval has to
 lie below the margin as a whole.
+
+The referee has the original's data and priors, and so cannot see that a fix changes those: the looks at step 0 do.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pyro_fix.observation import Observation, SviObservation
+from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
+from pyro_fix.verify.promises import _alike
+from pyro_fix.verify.promises._pairs import over_svis
 from pyro_fix.verify.stats import mean_interval
 
 #: Of the original's progress: what may be lost.
@@ -23,6 +29,8 @@ MARGIN = 0.05
 NOTICEABLE = 1e-4
 #: In the evidence: whether it is within the margin, and yet seen to lose.
 LOSES = "seen to lose"
+#: ... and whether it is beyond the margin, in losses that compare: what a longer training may make good.
+BEHIND = "beyond the margin"
 #: Paired runs after which to look, and to stop (verification.md: 0 of 4,100 false rejects, 24 of 3,350 false accepts).
 BATCHES = (4, 8, 16)
 
@@ -50,6 +58,20 @@ class Pair:
     original_own: tuple[float, float] | None = None
     """The same of the original, where the two programs' own losses compare and the referee cannot: both bound the
     evidence of the same observations, under other inputs (``verify/units.py``)."""
+
+
+def beside(original: Observation, patched: Observation, ordinals: Sequence[int], candidate: Candidate) -> Judgement:
+    """Kept: the data, the priors, the latents and what is trained are what they were, as far as the looks show."""
+    return over_svis(original, patched, ordinals, _beside)
+
+
+def _beside(before: SviObservation, after: SviObservation) -> Judgement:
+    old, new = before.look, after.look
+    if old is None or new is None:
+        return Judgement(True, "")
+    words = _alike.data(old, new) or _alike.priors(old, new) or _alike.trained(old, new)
+    words = words or _alike.latents(before, after)
+    return Judgement(not words, words)
 
 
 def judge(pairs: Sequence[Pair]) -> Judgement:
@@ -86,7 +108,7 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
     if not math.isfinite(progress):
         return Judgement(None, "not comparable: the original program cannot evaluate its initial parameters", evidence)
     margin = 0.0 if bad_before else MARGIN * max(progress, 0.0)
-    if not any(lost):
+    if not any(lost) and not bad_before:
         return Judgement(True, "no worse: both runs end at the same parameters' values", evidence)
     if len(pairs) < 2:
         return Judgement(None, "weak: one pair of runs has no interval", evidence, weak=True)
@@ -99,7 +121,7 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
     }
     interval = f"95 % CI {low:.3g} to {high:.3g} over {len(pairs)} pairs of runs"
     if bad_before:
-        if high < 0:
+        if high < -_least(reference):
             return Judgement(True, f"better by the referee: {interval} (original: {bad_before[0]})", evidence)
         if low > 0:
             return Judgement(False, f"finite, but ends worse than it starts: {interval}", evidence)
@@ -110,8 +132,19 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
         evidence[LOSES] = low > max(NOTICEABLE * progress, 0.0)
         return Judgement(True, f"no worse by the referee: lost {interval} ({allowed})", evidence)
     if low > margin:
+        evidence[LOSES] = evidence[BEHIND] = True
         return Judgement(False, f"worse by the referee: lost {interval} ({allowed})", evidence)
     return Judgement(None, f"weak: the referee cannot tell: lost {interval} ({allowed})", evidence, weak=True)
+
+
+def is_behind(judgement: Judgement) -> bool:
+    """Whether a short run ends in losses that compare, and are surely worse."""
+    return bool(judgement.evidence.get(BEHIND))
+
+
+def _least(starts: Sequence[float]) -> float:
+    """How far a loss has to fall from there for anything to have been learnt: a rate of nothing breaks nothing."""
+    return NOTICEABLE * statistics.fmean(map(abs, starts))
 
 
 def speaking_for_itself(pair: Pair) -> Pair:
@@ -133,7 +166,7 @@ def _by_itself(pairs: Sequence[Pair], broken: str, evidence: dict[str, object]) 
     low, high = mean_interval([end - start for start, end in levels])
     evidence |= {"own levels": [list(row) for row in levels], "95 % interval": [low, high]}
     change = f"95 % CI {low:.3g} to {high:.3g} over {len(pairs)} runs"
-    if high < 0:
+    if high < -_least([start for start, _ in levels]):
         reason = f"finite, and its own loss falls: {change} (nothing of the original compares: {broken})"
         return Judgement(True, reason, evidence)
     if low > 0:
