@@ -11,6 +11,8 @@ from pyro_fix.observation import Failure, Look, Observation, SiteLook, SviObserv
 
 STOPS = frozenset({"timeout", "killed"})
 """Failures that say more of the machine than of the program."""
+#: ELBOs that compute the KL divergence of a latent where it has a closed form.
+ANALYTIC = "TraceMeanField_ELBO"
 #: A loss that ends this many times further above its start than the start is from zero has diverged.
 DIVERGENCE = 10.0
 #: Losses are noisy: levels are medians over this many steps.
@@ -129,6 +131,21 @@ def unpaired(look: Look) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if name not in look.model and not (site.observed or site.auxiliary or site.distribution == "Delta")
     )
     return missing, extra
+
+
+def left_out(svi: SviObservation) -> tuple[str, ...]:
+    """Latents whose density an analytic KL divergence leaves out: it takes a Delta for a point, whatever it carries.
+
+    Autoguides draw in the unconstrained space, and put the value into a Delta with the Jacobian for its density.
+    """
+    look = svi.look
+    if look is None or look.error or ANALYTIC not in svi.elbo:
+        return ()
+    return tuple(
+        name
+        for name, site in look.guide.items()
+        if site.distribution == "Delta" and name in look.model and not site.observed and site.log_prob != 0
+    )
 
 
 def _drew_outside(site: SiteLook) -> bool:

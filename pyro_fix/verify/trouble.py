@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pyro_fix.analysis.health import STOPS, breakdown, describe, is_handled, mismatches, one_line, said_of
+from pyro_fix.analysis.health import STOPS, breakdown, describe, is_handled, left_out, mismatches, one_line, said_of
 from pyro_fix.analysis.sayings import IN_PASSING, shortened
 from pyro_fix.observation import Observation, SiteLook, SviObservation, Trajectory
 
@@ -160,6 +160,13 @@ def crashes(observation: Observation) -> dict[Key, str]:
     return found
 
 
+def is_biased(observation: Observation, ordinals: Iterable[int]) -> bool:
+    """Whether an analytic KL divergence is not what it stands for: such a loss is no bound, and no judge of others."""
+    if any(MEAN_FIELD_WARNING in warning for warning in observation.warnings):
+        return True
+    return any(left_out(svi) for svi in observation.svis if svi.ordinal in set(ordinals))
+
+
 def invalid(observation: Observation, ordinals: Iterable[int]) -> dict[Key, str]:
     """Invalid arguments, values and supports, judged on the distributions themselves at the first step."""
     found: dict[Key, str] = {}
@@ -181,6 +188,7 @@ def invalid(observation: Observation, ordinals: Iterable[int]) -> dict[Key, str]
                     found["data", at, role, name, "shape"] = (
                         f"{role} site '{name}': an observed value of shape {site.shape} is repeated to fill {shape}"
                     )
+        found |= {("density", at, name): f"{svi.elbo} leaves out the density of '{name}'" for name in left_out(svi)}
         found |= {("support", at, name): words for name, words in mismatches(svi.look).items()}
     return found
 

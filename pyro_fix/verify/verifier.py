@@ -38,6 +38,7 @@ from pyro_fix.verify.trouble import (
     crashes,
     gets_further,
     invalid,
+    is_biased,
     said,
 )
 from pyro_fix.watch import Event, Phase, Progress, TaskDone
@@ -686,7 +687,12 @@ def _may_exercise(plan: RunPlan, fix: Fix) -> bool:
 
 def _bounds_again(fix: Fix) -> bool:
     """Whether the loss is a bound with a fix, and was none: where training ends the original is no judge then."""
-    return any(_alike.drawn_data(before) and not _alike.drawn_data(after) for before, after in _looks(fix))
+    if any(_alike.drawn_data(before) and not _alike.drawn_data(after) for before, after in _looks(fix)):
+        return True
+    before, after = fix.original, fix.patched
+    if before is None or after is None:
+        return False
+    return is_biased(before, fix.ordinals) and not is_biased(after, fix.ordinals)
 
 
 def _unused(fix: Fix, patched: Observation) -> str:

@@ -117,3 +117,14 @@ def test_the_mean_field_restriction(tmp_path: Path, known: Dependencies | None, 
     if found:
         assert "loss=Trace_ELBO())" in outcome.text and "import SVI, Trace_ELBO" in outcome.text
         assert outcome.finding.proposal.candidates[0].needs_run
+
+
+@pytest.mark.parametrize(("carried", "found"), [(-1.3, True), (0.0, False)])
+def test_a_density_that_the_analytic_kl_leaves_out(tmp_path: Path, carried: float, found: bool):
+    """An autoguide's Delta carries the Jacobian of a constrained latent; an unconstrained one, or a MAP guide's, none."""
+    guide = {"b": replace(GUIDE["e"], distribution="Delta", log_prob=carried)}
+    outcome = check(tmp_path, "Encountered NaN: loss", replace(BOTH, guide=guide, model={"b": MODEL["e"]}))
+    assert bool(outcome.findings) is found
+    if found:
+        assert "leaves out the density that the guide's Delta at 'b' carries" in outcome.finding.proposal.message
+        assert "loss=Trace_ELBO())" in outcome.text

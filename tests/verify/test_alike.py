@@ -11,6 +11,7 @@ from pyro_fix.observation import Dependencies, Failure, Feed, Look, PlateLook, R
 from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import JUDGES, TOGETHER, _alike
+from pyro_fix.verify.trouble import is_biased
 
 
 def judged(promise: Promise, before: SviObservation, after: SviObservation, **changes: object) -> Judgement:
@@ -242,3 +243,24 @@ def test_the_expectation_of_the_loss_is_looked_at_as_well() -> None:
     shifted = replace(plain, losses=tuple(loss + 5.0 for loss in plain.losses))
     judgement = judged(Promise.SAME_EXPECTATION, svi(look=plain), svi(look=shifted))
     assert judgement.kept is False and "the loss is higher by 5" in judgement.reason
+
+
+class TestLeftOut:
+    """An analytic KL takes an autoguide's Delta for a point, and leaves out the density that it carries."""
+
+    def seen(self, elbo: str) -> SviObservation:
+        plain = look()
+        return svi(elbo=elbo, look=replace(plain, guide={"z": site("Delta", log_prob=-1.3)}))
+
+    def test_an_elbo_without_it_mends_that(self) -> None:
+        wrong, right = self.seen("TraceMeanField_ELBO"), self.seen("Trace_ELBO")
+        judgement = judged(Promise.RUNS_CLEAN, wrong, right)
+        assert judgement.kept is True and "leaves out the density of 'z'" in judgement.reason
+
+    def test_it_is_not_brought_in(self) -> None:
+        judgement = judged(Promise.RUNS_CLEAN, self.seen("Trace_ELBO"), self.seen("TraceMeanField_ELBO"))
+        assert judgement.kept is False and "leaves out the density of 'z'" in judgement.reason
+
+    def test_a_loss_that_bounds_nothing_is_no_judge(self) -> None:
+        wrong, right = (observation(self.seen(elbo)) for elbo in ("TraceMeanField_ELBO", "Trace_ELBO"))
+        assert is_biased(wrong, (0,)) and not is_biased(right, (0,)) and not is_biased(wrong, (1,))

@@ -58,7 +58,7 @@ def clean(original: Observation, patched: Observation, ordinals: Sequence[int], 
     if after:
         return Judgement(None, f"still there, as without the fix: {next(iter(after.values()))}", evidence, waits=True)
     # What ended the original's trajectories is told with the number of steps.
-    cured = [words for key, words in before.items() if key[0] in ("support", "violation")]
+    cured = [words for key, words in before.items() if key[0] in ("support", "violation", "density")]
     return Judgement(True, "runs clean" + (f" (original: {cured[0]})" if cured else ""), evidence)
 
 
