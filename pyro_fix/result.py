@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pyro_fix.sources import Source
-from pyro_fix.transform import Promise, Proposal, Status, Verdict
+from pyro_fix.transform import Proposal, Status, Verdict
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,15 @@ class Finding:
 
     @property
     def suggestion(self) -> bool:
-        """Whether the fix mends nothing, but would be a gain, and no run has shown that: nothing is left to do."""
-        verdict = self.verdict
-        if verdict.candidate is None or Promise.BETTER_END not in verdict.candidate.promise:
+        """Whether the fix mends nothing, but would be a gain, and no run has shown that: nothing is left to do.
+
+        What is held back no run can show.
+        """
+        proposal, verdict = self.proposal, self.verdict
+        if self.included or not proposal.only_gain:
             return False
         judged = "seeds" in verdict.evidence and not verdict.evidence.get("deferred")
-        return judged and verdict.status is not Status.VERIFIED
+        return not proposal.candidates or (judged and verdict.status is not Status.VERIFIED)
 
 
 @dataclass(frozen=True)
@@ -80,3 +84,12 @@ class Result:
     """How many files were looked at."""
     gone: tuple[Gone, ...] = ()
     """By path and line."""
+
+    @property
+    def suggestions(self) -> int:
+        """How many findings are suggestions."""
+        return sum(finding.suggestion for finding in self.findings)
+
+    def tally(self) -> Counter[Status]:
+        """How many findings have each status; suggestions are none of these."""
+        return Counter(finding.verdict.status for finding in self.findings if not finding.suggestion)

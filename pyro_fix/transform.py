@@ -123,6 +123,8 @@ class Proposal:
     source: Literal["static", "seen"] = "static"
     end_line: int = 0
     """Last line of the statement that the finding is about (suppression comments on any of its lines count)."""
+    only_gain: bool = False
+    """Whether nothing is wrong as it is: a fix would be a gain at best, which runs have to show."""
     part_of: str = ""
     """A code whose fix at the same place leaves nothing of this finding: where it has one, the two are told as one."""
 
@@ -233,6 +235,7 @@ class Transform(ABC):
             held_back,
             source,
             end_line=end_line,
+            only_gain=Promise.BETTER_END in self.promise,
         )
 
     def withdraw(self, program: Program, module: Module, node: ast.expr, reason: str) -> None:

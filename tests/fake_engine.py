@@ -78,6 +78,7 @@ def _finding(source: sources.Source, match: re.Match[str], options: Options) -> 
         candidates=() if status is Status.NONE else (candidate,),
         held_back="it is a getter" if status is Status.NONE else "",
         end_line=line,
+        only_gain=code == "SVI022",
     )
     if status is Status.NONE:
         return Finding(proposal, Verdict(status, ""), fingerprint=known)

@@ -98,6 +98,12 @@ def test_nothing_to_do_is_0(project: Project) -> None:
         ("fixme-rejected-SVI022", ["--diff"], 0),
         ("fixme-verified-SVI022", ["--diff"], 1),
         ("fixme-unverified-SVI022 fixme-unverified", ["--apply"], 3),
+        # nor is there anything to do where it is held back
+        ("fixme-none-SVI022", [], 0),
+        ("fixme-none-SVI022", ["--verify"], 0),
+        ("fixme-none-SVI022", ["--diff"], 0),
+        ("fixme-none-SVI022", ["--apply"], 0),
+        ("fixme-none-SVI022 fixme-none", ["--diff"], 1),
     ],
 )
 def test_exit_codes(project: Project, text: str, arguments: list[str], expected: int) -> None:
@@ -213,15 +219,21 @@ def test_diff_says_on_stderr_what_the_runs_said_and_what_was_left_out(project: P
 
 
 def test_a_suggestion_is_told_as_one_everywhere(project: Project) -> None:
-    project.write(a="1  # fixme-verified\n2  # fixme-unverified-SVI022\n")
+    project.write(a="1  # fixme-verified\n2  # fixme-unverified-SVI022\n3  # fixme-none-SVI022\n")
     _, _, err = project.run("--diff")
     assert "left out: a.py:2:1: SVI022 make it fixed: a suggestion: reason of unverified" in err.splitlines()
-    assert err.splitlines()[-1].endswith("1 fix shown in 1 file, 1 suggestion")
+    held = "SVI022 scale [bold]needs[/x] to be positive"
+    assert f"left out: a.py:3:1: {held}: a suggestion: it is a getter" in err.splitlines()
+    assert err.splitlines()[-1].endswith("1 fix shown in 1 file, 2 suggestions")
     code, out, _ = project.run("--verify", "--format", "json")
     told = json.loads(out)
-    assert [f["fix"]["suggestion"] for f in told["findings"]] == [False, True]
-    assert (code, told["summary"]["suggestions"]) == (1, 1)
-    assert "[fix: make it fixed, a suggestion: reason of unverified]" in project.run("--verify")[1]
+    assert [f["fix"]["suggestion"] for f in told["findings"]] == [False, True, True]
+    counted = {key: told["summary"][key] for key in ("verified", "unverified", "none", "suggestions")}
+    assert (code, counted) == (1, {"verified": 1, "unverified": 0, "none": 0, "suggestions": 2})
+    listed = project.run("--verify")[1]
+    assert "[fix: make it fixed, a suggestion: reason of unverified]" in listed
+    assert f"{held} [fix: none, a suggestion: it is a getter]" in listed
+    assert "3 findings in 1 file, 2 possible fixes, 1 suggestion;" in project.run()[2]
 
 
 def test_apply_tells_what_it_wrote(project: Project) -> None:

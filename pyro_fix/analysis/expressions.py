@@ -31,6 +31,7 @@ from pyro_fix.analysis.values import (
     StepLoss,
     SviValue,
     Value,
+    chosen,
     join,
     literal,
     options,
@@ -310,7 +311,7 @@ class Evaluator:
         self.nesting.append(node)  # the first decides whether the others are looked at
         values += [self.test(value) for value in node.values[1:-1]] + [self.evaluate(node.values[-1])]
         self.nesting.pop()
-        return join(*values)
+        return chosen(type(node.op).__name__, tuple(values), tuple(values))
 
     def _compare(self, node: ast.Compare) -> Value:
         operands = tuple(self.evaluate(value) for value in (node.left, *node.comparators))
@@ -319,7 +320,7 @@ class Evaluator:
         for operand in operands:
             for part in _losses(operand):
                 part.svi.loss_compared = True
-        return Arithmetic("Compare", operands)
+        return Arithmetic(type(node.ops[0]).__name__ if len(node.ops) == 1 else "Compare", operands)
 
     def test(self: Any, node: ast.expr) -> Value:
         """The value of a condition."""
@@ -336,7 +337,7 @@ class Evaluator:
         for arm, inner in enumerate((node.body, node.orelse)):
             run.arms[node] = arm
             values.append(run.evaluate(inner))
-        value = join(*values)
+        value = chosen("IfExp", (values[0], test, values[1]), tuple(values))
         run.nesting.pop()
         del run.arms[node]
         branches.meet(node, len(values), run.stepped[before:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 
+from pyro_fix.analysis.sayings import IN_PASSING, LONGEST, cut, shortened
 from pyro_fix.analysis.supports import LOOSE, inside
 from pyro_fix.observation import Failure, Look, Observation, SiteLook, SviObservation, Trajectory
 
@@ -25,7 +26,7 @@ def one_line(text: str, limit: int = 160) -> str:
 def describe(failure: Failure) -> str:
     """A failure in one line."""
     step = "" if failure.step is None else f" at step {failure.step}"
-    message = f": {one_line(failure.message)}" if failure.message.strip() else ""
+    message = f": {shortened(said_of(failure), IN_PASSING)}" if failure.message.strip() else ""
     return f"{failure.kind}{step}{message}" + (f" ({failure.where})" if failure.where else "")
 
 
@@ -33,10 +34,9 @@ def describe(failure: Failure) -> str:
 _TABLES = re.compile(r"\s*Trace Shapes:.*|\s*Not Trace Shapes.*", re.DOTALL)
 
 
-def said_of(failure: Failure, limit: int = 500) -> str:
+def said_of(failure: Failure) -> str:
     """The whole message of an exception in one line, but for Pyro's table of shapes."""
-    text = " ".join(_TABLES.sub("", failure.message).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return cut(" ".join(_TABLES.sub("", failure.message).split()), LONGEST)
 
 
 def is_handled(observation: Observation, trajectory: Trajectory) -> bool:

@@ -18,6 +18,7 @@ from pyro_fix.analysis.values import (
     Argument,
     Arithmetic,
     Attribute,
+    Chosen,
     Collection,
     Const,
     Instance,
@@ -35,6 +36,8 @@ MOST_WORDS = 100
 #: ... nor a number of steps that are made in more places.
 MOST_PLACES = 16
 _OPERATORS = {"Add": "+", "Sub": "-", "Mult": "*", "FloorDiv": "//", "Div": "/"}
+#: Of what is asked of numbers, and of names.
+_COMPARISONS = {"Eq": "==", "NotEq": "!=", "Lt": "<", "LtE": "<=", "Gt": ">", "GtE": ">="}
 
 
 #: Builtins that give the same number whenever they are asked, of numbers.
@@ -99,6 +102,8 @@ class _Writer:
             return self._paths[id(value)]
         if isinstance(value, Const):
             return self._literal(value)
+        if isinstance(value, Chosen):
+            return self._choice(value)
         if isinstance(value, Attribute):
             base = self.write(value.base)
             return f"{base}.{value.name}" if base else None
@@ -116,6 +121,28 @@ class _Writer:
         if isinstance(value, Made) and not value.spread and not value.keywords:
             return self._called(Library(value.name), value.arguments)
         return None
+
+    def _choice(self, value: Chosen) -> str | None:
+        """An expression that chooses, by what can be asked here as well."""
+        parts = [self._condition(part) for part in value.operands]
+        if not all(parts):
+            return None
+        if value.operator == "IfExp":
+            then, test, otherwise = parts
+            return f"({then} if {test} else {otherwise})"
+        return f"({f' {value.operator.lower()} '.join(map(str, parts))})"
+
+    def _condition(self, value: Value) -> str | None:
+        """Something that may be asked for its truth, or compared."""
+        if isinstance(value, Arithmetic) and not self._is_named(value):
+            parts = value.operands
+            if value.operator == "Not":
+                inner = self._condition(parts[0])
+                return f"not {inner}" if inner else None
+            if value.operator in _COMPARISONS and len(parts) == 2:
+                left, right = map(self._index, parts)
+                return f"{left} {_COMPARISONS[value.operator]} {right}" if left and right else None
+        return self.write(value)
 
     def _called(self, callee: Value, arguments: Sequence[Value]) -> str | None:
         name = callee.name.removeprefix("builtins.") if isinstance(callee, Library) else ""

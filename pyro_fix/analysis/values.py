@@ -328,6 +328,16 @@ class Join(Value):
         return self.options
 
 
+class Chosen(Join):
+    """One of several values, by an expression that can be written elsewhere: ``a if test else b``, ``a or b``."""
+
+    __slots__ = ("operands", "operator")
+
+    def __init__(self, options: tuple[Value, ...], operator: str, operands: tuple[Value, ...]) -> None:
+        super().__init__(options)
+        self.operator, self.operands = operator, operands
+
+
 class Loop:
     """A loop that is being run through; ``count`` is the value of its number of rounds, where there is one."""
 
@@ -384,6 +394,12 @@ def join(*values: Value) -> Value:
                 if len(options) > MOST_OPTIONS:
                     return Opaque()
     return options[0] if len(options) == 1 else Join(tuple(options))
+
+
+def chosen(operator: str, operands: tuple[Value, ...], arms: tuple[Value, ...]) -> Value:
+    """The value of an expression that is any of ``arms``."""
+    value = join(*arms)
+    return Chosen(value.options, operator, operands) if isinstance(value, Join) else value
 
 
 def options(value: Value | None) -> tuple[Value, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pyro_fix import catalogue
+from pyro_fix.analysis.sayings import shortened
 from pyro_fix.bot import escape, memory, plot, runs
 from pyro_fix.bot.memory import Memory
 from pyro_fix.bot.plan import Fix, Group
@@ -299,7 +300,7 @@ def _number(value: float) -> str:
 
 
 def _cut(words: str) -> str:
-    return words if len(words) <= LONGEST_WORDS else words[:LONGEST_WORDS] + "…"
+    return shortened(words, LONGEST_WORDS)
 
 
 def _within(part: str, longest: int) -> str:

@@ -26,6 +26,17 @@ _BETWEEN = (os.path.join(_PYRO, "poutine", ""), _PRIMITIVES, os.path.join(_PYRO,
 _READ = pyro.nn.module.PyroModule.__getattr__.__code__
 
 
+#: Letters of a message that are kept: its beginning says what it is about, its end is often the cause.
+MOST_LETTERS, LAST_LETTERS = 8000, 2600
+
+
+def cut(text: str) -> str:
+    """A text that is too long without its middle."""
+    if len(text) <= MOST_LETTERS:
+        return text
+    return f"{text[: MOST_LETTERS - LAST_LETTERS - 1]}…{text[-LAST_LETTERS:]}"
+
+
 class Places:
     """Labels of places in one project."""
 
@@ -102,7 +113,7 @@ class Places:
             trace = trace.tb_next
         if isinstance(error, SyntaxError) and error.filename and not where:
             where = self.label(error.filename, error.lineno)
-        kind, message = type(error).__name__, str(error)[:2000]
+        kind, message = type(error).__name__, cut(str(error))
         return {"kind": kind, "message": message, "where": where, "site": raised.site(error, *at), "pyro": through}
 
 

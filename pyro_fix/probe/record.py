@@ -23,7 +23,7 @@ from .entries import Entry, Step, elbo_name, loss_of, particles
 from .executions import name_of
 from .lower_level import LowerLevel
 from .overlay import Overlay
-from .places import Places
+from .places import Places, cut
 from .replicas import Replicas
 from .seal import Seal
 from .steps import Steps
@@ -104,7 +104,7 @@ class Recorder:
         if self.places.is_pyro(filename) and not issubclass(category, (DeprecationWarning, FutureWarning)):
             step = self.current or self.lower_level.pending
             told["remark"] = {
-                "text": " ".join(str(message).split())[:500],
+                "text": cut(" ".join(str(message).split())),
                 "where": self.places.around(sys._getframe(1)),
                 "svi": None if step is None else step.entry.ordinal,
                 "step": None if step is None else step.index,

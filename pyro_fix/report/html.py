@@ -9,7 +9,6 @@ import contextlib
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -78,7 +77,7 @@ class _Page:
     # --- the page's ends
 
     def _head(self) -> Iterator[str]:
-        statuses = Counter(finding.verdict.status for finding in self._result.findings)
+        statuses = self._result.tally()
         yield '<header class="wide">\n<h1>pyro-fix report</h1>'
         yield f"<p>{self._text(text.summary(self._result, self._mode, self._verified))}.</p>"
         lines = [f"pyro-fix {__version__}", *text.runs(self._result)]
@@ -89,6 +88,8 @@ class _Page:
         yield f'<p class="soft">{"<br>".join(map(self._text, lines))}</p>\n<ul class="tiles">'
         for status, words in _TILES:
             yield f"<li><b>{statuses[status]}</b><span>{words}</span></li>"
+        suggestions = self._result.suggestions
+        yield f"<li><b>{suggestions}</b><span>suggestion{'s' * (suggestions != 1)}</span></li>"
         yield f"<li><b>{len(self._result.changes)}</b><span>{_FILES[self._mode]}</span></li>\n</ul>\n</header>"
 
     def _foot(self) -> Iterator[str]:
@@ -110,7 +111,7 @@ class _Page:
         yield "<thead><tr><th>Verdict</th><th>Fix</th><th>Where</th><th>Outcome</th></tr></thead>\n<tbody>"
         for number, finding in enumerate(fixes, 1):
             cells = [
-                _badge(finding.verdict.status),
+                _badge(finding),
                 f'<a href="#fix-{number}">{plain(finding.proposal.code)}</a> {self._text(text.label(finding))}',
                 f"<code>{self._text(text.place(finding, self._cwd))}</code>",
                 _BECAME[self._mode, finding.included],
@@ -127,7 +128,7 @@ class _Page:
         of_tip = f", tip {proposal.tip}" if proposal.tip else ""
         yield f'<article id="fix-{number}" aria-labelledby="name-{number}">\n<header>'
         yield f'<h3 id="name-{number}">{plain(proposal.code)} {plain(proposal.name)}</h3>'
-        yield f"<span>{_badge(verdict.status)}</span>\n</header>"
+        yield f"<span>{_badge(finding)}</span>\n</header>"
         yield f'<p class="soft"><code>{self._text(text.place(finding, self._cwd))}</code>{of_tip}</p>'
         yield f"<p>{self._text(_sentence(proposal.message))}</p>"
         became = _BECAME[self._mode, finding.included]
@@ -235,7 +236,7 @@ class _Page:
             [
                 f"<code>{self._text(text.place(f, self._cwd))}</code>",
                 self._text(f"{f.proposal.code} {f.proposal.message}"),
-                self._text(f.proposal.held_back or f.verdict.reason or "there is none"),
+                self._text(text.why(f)),
             ]
             for f in findings
         ]
@@ -317,9 +318,12 @@ _FACTS = (
 _KINDS = {"---": "file", "+++": "file", "diff ": "file", "@@": "hunk", "+": "add", "-": "del"}
 
 
-def _badge(status: Status) -> str:
-    name = _NAMES.get(status, status.value)
-    return f'<span class="badge {status.value}"><span aria-hidden="true">{_SIGNS[status]}</span> {name}</span>'
+def _badge(finding: Finding) -> str:
+    status = finding.verdict.status
+    name, sign, kind = _NAMES.get(status, status.value), _SIGNS[status], status.value
+    if finding.suggestion:  # what is left to do for nobody is in the colour of what has no fix
+        name, sign, kind = "suggestion", "+", Status.NONE.value
+    return f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {name}</span>'
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

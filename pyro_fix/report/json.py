@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +18,7 @@ _NUMBERS = re.compile(r'\[(?:\n *(?:-?\d[\d.eE+-]*|"nan"|"-?inf(?:inity)?"),?)+\
 
 def document(result: Result, cwd: Path, applied: bool) -> str:
     """Strict JSON: a number that JSON cannot hold becomes the string ``nan``, ``inf`` or ``-inf``."""
-    statuses = Counter(finding.verdict.status for finding in result.findings)
+    statuses = result.tally()
     return dumps(
         {
             "findings": [of_finding(finding, cwd) for finding in result.findings],
@@ -29,7 +28,7 @@ def document(result: Result, cwd: Path, applied: bool) -> str:
                 "findings": len(result.findings),
                 **{status.value: statuses[status] for status in Status},
                 "included": sum(finding.included for finding in result.findings),
-                "suggestions": sum(finding.suggestion for finding in result.findings),
+                "suggestions": result.suggestions,
                 "changed": [shown(change.source.path, cwd) for change in result.changes],
                 "applied": applied,
                 "skipped": [

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from pyro_fix.analysis.sayings import shortened
 from pyro_fix.result import Finding, Result
 from pyro_fix.transform import Status
 
@@ -23,7 +24,8 @@ def shown(path: Path, cwd: Path) -> str:
 
 def once(result: Result) -> Result:
     """What ended a program is said at length once: by the finding that is about it, else by the first that has it."""
-    told = [f.proposal.message for f in (*result.findings, *(one.finding for one in result.gone)) if not f.proposal.tip]
+    found = [*result.findings, *(one.finding for one in result.gone)]
+    told = [shortened(finding.proposal.message) for finding in found if not finding.proposal.tip]
     waited: set[str] = set()
     briefer: dict[int, Finding] = {}
     for finding in sorted(result.findings, key=lambda f: not f.included):  # the order in which they are told
@@ -31,10 +33,10 @@ def once(result: Result) -> Result:
         if not isinstance(breaks, Mapping):
             continue
         what, brief, reason = str(breaks["what"]), str(breaks["brief"]), verdict.reason
-        message = what.removeprefix(brief).removeprefix(": ").removesuffix("…")
+        message = what.removeprefix(brief).removeprefix(": ")
         if what in waited and verdict.evidence.get("deferred"):
             reason = "waits for the same"
-        elif any(message in words for words in told):
+        elif any(all(part in words for part in message.split("…")) for words in told):
             reason = reason.replace(what, brief)
         waited |= {what} if verdict.evidence.get("deferred") else set()
         told.append(what)
@@ -46,7 +48,7 @@ def findings(result: Result, cwd: Path, verified: bool) -> Iterator[str]:
     """One line a finding: ``path:line:col: CODE message [fix: …]``."""
     for finding in result.findings:
         proposal = finding.proposal
-        yield f"{place(finding, cwd)}: {proposal.code} {proposal.message} [fix: {_fix(finding, verified)}]"
+        yield f"{place(finding, cwd)}: {proposal.code} {shortened(proposal.message)} [fix: {_fix(finding, verified)}]"
 
 
 def verdict(finding: Finding, cwd: Path) -> str:
@@ -61,15 +63,15 @@ def left_out(result: Result, cwd: Path) -> Iterator[str]:
     for finding in result.findings:
         if not finding.included:
             proposal = finding.proposal
-            what = label(finding) or proposal.message
-            yield f"{place(finding, cwd)}: {proposal.code} {what}: {_why(finding)}"
+            what = label(finding) or shortened(proposal.message)
+            yield f"{place(finding, cwd)}: {proposal.code} {what}: {why(finding)}"
 
 
 def gone(result: Result, cwd: Path) -> Iterator[str]:
     """One line for each finding that runs have withdrawn, or that the included fixes have mended."""
     for one in result.gone:
         proposal = one.finding.proposal
-        yield f"{one.how}: {place(one.finding, cwd)}: {proposal.code} {proposal.message}: {one.reason}"
+        yield f"{one.how}: {place(one.finding, cwd)}: {proposal.code} {shortened(proposal.message)}: {one.reason}"
 
 
 def skipped(result: Result, cwd: Path) -> Iterator[str]:
@@ -100,12 +102,14 @@ def summary(result: Result, mode: Mode, verified: bool) -> str:
     files = f"{_count(result.files, 'file')} looked at"
     if not result.findings:
         return f"{files}: nothing to do"
+    suggestions = result.suggestions
     places = {finding.proposal.path for finding in result.findings}
     total = f"{_count(len(result.findings), 'finding')} in {_count(len(places), 'file')}"
     if mode == "list" and not verified:
         fixes = sum(bool(f.proposal.candidates) for f in result.findings)
+        asked = f", {_count(suggestions, 'suggestion')}" if suggestions else ""
         hint = "; nothing was run: --diff runs the programs and shows the fixes that hold" if fixes else ""
-        return f"{files}: {total}, {_count(fixes, 'possible fix', 'possible fixes')}{hint}"
+        return f"{files}: {total}, {_count(fixes, 'possible fix', 'possible fixes')}{asked}{hint}"
     included = [f for f in result.findings if f.included]
     parts = [f"{_count(len(included), 'fix', 'fixes')} {_DONE[mode]} in {_count(len(result.changes), 'file')}"]
     unverified = sum(f.verdict.status is not Status.VERIFIED for f in included)
@@ -114,7 +118,6 @@ def summary(result: Result, mode: Mode, verified: bool) -> str:
     left = [f for f in result.findings if not f.included]
     rest = Counter(f.verdict.status for f in left if not f.suggestion)
     parts += [f"{rest[kind]} {words}" for kind, words in _REST.items() if rest[kind]]
-    suggestions = sum(f.suggestion for f in left)
     parts += [_count(suggestions, "suggestion")] if suggestions else []
     return f"{files}: {total}: {', '.join(parts)}"
 
@@ -138,17 +141,19 @@ def label(finding: Finding) -> str:
 def _fix(finding: Finding, verified: bool) -> str:
     verdict = finding.verdict
     if verdict.status is Status.NONE:
-        return f"none: {_why(finding)}"
+        return f"none{',' if finding.suggestion else ':'} {why(finding)}"
     if not verified:
         return label(finding)
     reason = "" if verdict.status is Status.VERIFIED else f": {verdict.reason}"
     return f"{label(finding)}, {status(finding)}{reason}"
 
 
-def _why(finding: Finding) -> str:
+def why(finding: Finding) -> str:
+    """Why a finding is left as it is."""
     verdict, reason = finding.verdict, finding.verdict.reason
     if verdict.status is Status.NONE:
-        return finding.proposal.held_back or reason or "there is none"
+        reason = finding.proposal.held_back or reason or "there is none"
+        return f"{status(finding)}: {reason}" if finding.suggestion else reason
     if verdict.status is Status.VERIFIED:
         return f"verified, but it waits for the other changes: run again ({reason})"
     return f"{status(finding)}: {reason}"
@@ -156,7 +161,7 @@ def _why(finding: Finding) -> str:
 
 def status(finding: Finding) -> str:
     """What became of a fix, in a word or two."""
-    return "a suggestion" if finding.suggestion and not finding.included else finding.verdict.status.value
+    return "a suggestion" if finding.suggestion else finding.verdict.status.value
 
 
 def place(finding: Finding, cwd: Path) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pyro_fix.analysis.health import STOPS, describe, unwell
-from pyro_fix.observation import Observation
+from pyro_fix.observation import Look, Observation
 from pyro_fix.rewrite import Conflict, Patch
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.sources import Source
@@ -26,7 +26,7 @@ from pyro_fix.verify.fix import Fix, codes
 from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.lab import Lab, Run
 from pyro_fix.verify.options import RunPlan, VerifyOptions
-from pyro_fix.verify.promises import JUDGES, REFEREES, TOGETHER, better_end, no_worse
+from pyro_fix.verify.promises import JUDGES, REFEREES, TOGETHER, _alike, better_end, no_worse
 from pyro_fix.verify.split import split
 from pyro_fix.verify.trouble import (
     NOT_OF_THE_PROGRAM,
@@ -427,7 +427,11 @@ class _Session:
                 words = f"dropped: with {codes([other for other in group if other is not fix])} nothing runs its line"
                 fix.decide(Status.UNVERIFIED, words, {"deferred": True})
                 return True
-        return False
+        unused = _unused(fix, patched)
+        if unused:
+            words = f"dropped: with {codes([other for other in group if other is not fix])} nothing uses '{unused}'"
+            fix.decide(Status.UNVERIFIED, words, {"deferred": True})
+        return bool(unused)
 
     def _culprits(self, plan: RunPlan, members: Sequence[Fix]) -> bool:
         """Run ``members`` together over whole trajectories; True when some of them failed."""
@@ -544,6 +548,7 @@ class _Session:
         original = self._bench.baseline(plan)
         if breaking(original) is not None or any(map(unwell, original.svis)) or plan.kind == "driver":
             return False
+        members = [fix for fix in members if not _bounds_again(fix)]
         seen: list[Judgement] = []
 
         def test(group: Sequence[Fix]) -> Judgement:
@@ -665,6 +670,38 @@ class _Session:
 def _may_exercise(plan: RunPlan, fix: Fix) -> bool:
     """Whether the source leaves it possible that a program reads a file that a fix edits."""
     return not plan.files or not plan.files.isdisjoint(edit.path for edit in fix.candidate.edits)
+
+
+def _bounds_again(fix: Fix) -> bool:
+    """Whether the loss is a bound with a fix, and was none: where training ends the original is no judge then."""
+    return any(_alike.drawn_data(before) and not _alike.drawn_data(after) for before, after in _looks(fix))
+
+
+def _unused(fix: Fix, patched: Observation) -> str:
+    """A parameter that a fix changes and the original trains, where the others together leave none of these trained."""
+    changed = {
+        name
+        for before, after in _looks(fix)
+        for name, param in before.params.items()
+        if after.params.get(name) not in (None, param) and _alike.is_reached(before, name)
+    }
+    looks = [svi.look for svi in patched.svis]
+    used = any(look is None or look.error or _may_use(look, name) for look in looks for name in changed)
+    return "" if used else min(changed, default="")
+
+
+def _may_use(look: Look, name: str) -> bool:
+    """Whether a parameter is there, and its gradient is not seen to be nothing."""
+    return bool(look.gradients.get(name)) and _alike.is_reached(look, name) is not False
+
+
+def _looks(fix: Fix) -> Iterator[tuple[Look, Look]]:
+    """The looks at the first step, without a fix and with it alone, of each SVI object that has both."""
+    assert fix.original is not None and fix.alone is not None
+    for before in fix.original.svis:
+        after = svi_of(fix.alone, before.ordinal)
+        if before.look is not None and after is not None and after.look is not None:
+            yield before.look, after.look
 
 
 def _missed(patch: Patch, patched: Observation) -> list[str]:

@@ -31,6 +31,14 @@ SVI = "svi = SVI(None, None, Adam({}), None)\n"
         ("n = load()\n", "n", "n"),
         ("n = m = load()\n", "m", "n"),
         ("n = load()\n", "n // 10", "(n // 10)"),
+        ("smoke = load()\n", "500 if not smoke else 2", "(500 if not smoke else 2)"),
+        ("smoke = 'CI' in load()\n", "2 if smoke else 500", "(2 if smoke else 500)"),
+        ("args = load()\n", "2 if args.smoke else args.steps", "(2 if args.smoke else args.steps)"),
+        ("args = load()\n", "9 if args.kind == 'quick' else 90", "(9 if args.kind == 'quick' else 90)"),
+        ("n = load()\n", "(9 if n > 3 else 90) * 10", "((9 if n > 3 else 90) * 10)"),
+        ("n = load()\n", "1 if n < 3 else 2 if not n == 5 else 3", "(1 if n < 3 else (2 if not n == 5 else 3))"),
+        ("args = load()\n", "args.steps or 500", "(args.steps or 500)"),
+        ("n = load()\nquick = n and load()\n", "2 if quick else n", "(2 if quick else n)"),
         ("n = load()\n", "2 * n + 1", "((2 * n) + 1)"),
         ("args = load()\n", "args.steps", "args.steps"),
         ("cfg = load()\n", "cfg['train']['steps']", "cfg['train']['steps']"),
@@ -108,3 +116,17 @@ def test_arguments_are_replaced_by_what_is_given(tmp_path):
     (value,) = [v for v in [scope.names["model"]]]
     assert spell(value, scope) == "model"
     assert site.name == "x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SVI}smoke = load()\nfor _ in range(2 if smoke else 500):\n    svi.step()\n",
+        f"{SVI}for _ in range(2 if load() else 500):\n    svi.step()\n",
+        f"n = load()\n{SVI}for _ in range(2 if n is None else n):\n    svi.step()\n",
+        f"n = load()\nx = n > 2\nn = 3\n{SVI}for _ in range(2 if x < load() < 3 else 500):\n    svi.step()\n",
+    ],
+)
+def test_a_choice_that_cannot_be_made_there_is_not_written(count, text: str):
+    counted = count(text)
+    assert counted.source is None and "depends on a condition" in counted.reason

@@ -49,3 +49,10 @@ def test_a_source_that_does_not_parse(tmp_path):
     path = tmp_path / "guide.py"
     path.write_text("def (")
     assert raised.site(ValueError("boo"), str(path), 1) == ""
+
+
+def test_the_end_of_a_message_is_kept_however_long_it_is() -> None:
+    places = pytest.importorskip("pyro_fix.probe.places")
+    words = places.cut(f"Expected scale {'0.1, ' * 100_000} since 'tau' is -1")
+    assert len(words) == places.MOST_LETTERS and words.startswith("Expected scale 0.1")
+    assert words.endswith("since 'tau' is -1")

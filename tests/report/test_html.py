@@ -66,6 +66,16 @@ def result() -> Result:
     return Result(findings, (Change(source, "new\n"),), (Skipped(CWD / "c.py", f"no Python {EVIL}", 4),), 3)
 
 
+def test_suggestions_are_counted_by_themselves() -> None:
+    """A gain that no run has shown, and one that is held back, are neither unverified nor without a fix."""
+    gain, held = finding(status=Status.UNVERIFIED), advice()
+    findings = [replace(one, proposal=replace(one.proposal, only_gain=True)) for one in (gain, held)]
+    words = Reader(page(replace(result(), findings=(*findings, finding(status=Status.UNVERIFIED))))).words
+    assert "0verified\n0rejected\n1unverified\n0without a fix\n2suggestions" in words
+    assert words.count("+ suggestion") == 2, "in the list, and over the fix"
+    assert "a suggestion: held" in words
+
+
 def test_what_a_verdict_is_worth_is_said() -> None:
     assert "a program that sets out to deceive can: of code by strangers a verdict proves nothing" in page()
 

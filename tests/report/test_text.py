@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyro_fix.report import text
+from pyro_fix.report import html, json, text
 from pyro_fix.result import Finding, Gone, Result
 from pyro_fix.transform import Candidate, Promise, Proposal, Status, Verdict
 
@@ -55,3 +55,16 @@ def test_another_trouble_is_told() -> None:
     other = {"what": "RuntimeError at step 0: shapes", "brief": "RuntimeError at step 0"}
     second = waiting(2, f"waits: the program still breaks: {other['what']}", breaks=other)
     assert reasons(waiting(1), second)[1] == second.verdict.reason
+
+
+def test_a_message_is_whole_but_for_long_rows_of_numbers() -> None:
+    """The cause stands behind the tensor; what is there for programs to read has every number."""
+    numbers = [f"-0.{n:03}" for n in range(200)]
+    message = f"the program breaks: ValueError: found tensor([{', '.join(numbers)}]) since 'tau' is -1"
+    proposal = Proposal("SVI001", "breaks", 0, Path("a.py"), 1, 1, message)
+    result = Result((Finding(proposal, Verdict(Status.NONE, "no fix")),), (), (), 1)
+    rows = f"[{', '.join(numbers[:3])}, ..., {', '.join(numbers[-3:])}]"
+    for line in (*text.findings(result, Path(), True), *text.left_out(result, Path())):
+        assert f"found tensor({rows}) since 'tau' is -1" in line
+    assert message in json.document(result, Path(), applied=False)
+    assert message in html.document(result, Path(), "diff", True).replace("&#x27;", "'")

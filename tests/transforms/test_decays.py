@@ -41,6 +41,27 @@ def test_the_source_alone_vouches_for_no_decay(name: str, unverified: bool):
     assert [f.proposal.code for f in result.findings] == ["SVI022"] and result.changes == ()
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        'pyro.optim.Adam({"lr": 0.01, "amsgrad": True})',
+        "pyro.optim.Adam(lambda name: {})",
+        'pyro.optim.ClippedAdam({"lr": 0.01})',
+        'pyro.optim.ClippedAdam({"lr": 0.01, "lrd": factor})',
+    ],
+)
+def test_a_decay_that_is_held_back_is_a_suggestion(optimizer: str, tmp_path: Path):
+    path = tmp_path / "main.py"
+    path.write_text(
+        "import pyro\nfrom pyro.infer import SVI, Trace_ELBO\n"
+        f"factor = 0.9\nsvi = SVI(model, guide, {optimizer}, Trace_ELBO())\n"
+        f"for step in range(1000):\n    loss = svi.step()\n{'' if 'lrd' in optimizer else '    if loss < 1: break'}\n"
+    )
+    result = engine.check(Options(paths=(path,), select=CODES, verify=False, root=tmp_path), lambda _: None)
+    assert result.findings and not any(finding.proposal.candidates for finding in result.findings)
+    assert all(finding.suggestion for finding in result.findings)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONSTANT)
 def test_only_a_decay_that_is_seen_to_gain(name: str):

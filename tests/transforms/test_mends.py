@@ -117,7 +117,16 @@ NOTHING = "AutoNormal found no latent variables; Use an empty guide instead"
 
 def test_an_autoguide_of_nothing(tmp_path: Path):
     outcome = check(tmp_path, program(PARAMETERS), NOTHING, kind="RuntimeError")
-    assert outcome.text == program(PARAMETERS, guide="guide = lambda *args, **kwargs: None\n")
+    bare = program(PARAMETERS, guide="guide = lambda *args, **kwargs: None\n")
+    imported = "from pyro.infer.autoguide import AutoNormal\n"
+    assert outcome.text == bare.replace(imported, ""), "nothing uses the name any more"
+    used = f"{program(PARAMETERS)}print(AutoNormal)\n"
+    assert imported in check(tmp_path, used, NOTHING, kind="RuntimeError").text
+    text = program(PARAMETERS, guide="guide = AutoNormal(model, init_loc_fn=median)\n")
+    text = text.replace(
+        imported, f"{imported}from pyro.infer.autoguide.initialization import init_to_median as median\n"
+    )
+    assert check(tmp_path, text, NOTHING, kind="RuntimeError").text == bare.replace(imported, "")
     text = program(PARAMETERS, guide="").replace("SVI(model, guide", "SVI(model, AutoNormal(model)")
     assert "SVI(model, lambda *args, **kwargs: None, " in check(tmp_path, text, NOTHING, kind="RuntimeError").text
 

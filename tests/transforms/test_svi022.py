@@ -315,8 +315,20 @@ def test_count_rebound_to_something_unknown(check):
 
 
 def test_count_that_depends_on_a_condition(check):
-    loop = "n = 2 if smoke_test else 1000\nfor _ in range(n):\n    svi.step(data)\n"
+    loop = "n = 1000\nif smoke_test:\n    n = 2\nfor _ in range(n):\n    svi.step(data)\n"
     assert "condition" in check(stepped(ADAM, loop, "import os\nsmoke_test = 'CI' in os.environ\n")).held_back
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "n = 2 if smoke_test else 1000\nfor _ in range(n):\n    svi.step(data)\n",
+        "for _ in range(2 if smoke_test else 1000):\n    svi.step(data)\n",
+    ],
+)
+def test_count_that_an_expression_chooses(check, loop: str):
+    text = stepped(ADAM, loop, "import os\nsmoke_test = 'CI' in os.environ\n")
+    assert clipped("(2 if smoke_test else 1000)") in check(text).text
 
 
 def test_count_that_depends_on_a_condition_above(check):

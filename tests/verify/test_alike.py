@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from handmade import look, observation, param, site, svi, trajectory
 
-from pyro_fix.observation import Dependencies, Failure, Look, PlateLook, Remark, SviObservation
+from pyro_fix.observation import Dependencies, Failure, Feed, Look, PlateLook, Remark, SviObservation
 from pyro_fix.transform import Candidate, Promise
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import JUDGES, TOGETHER, _alike
@@ -96,6 +96,23 @@ def test_a_parameter_that_nothing_trains_any_more() -> None:
     detached = replace(plain, gradients={**plain.gradients, "loc": ((0.0,) * 3,) * 4})
     assert "'loc'" in _alike.trained(plain, detached)
     assert not _alike.trained(detached, detached) and not _alike.trained(detached, plain)
+
+
+def test_what_only_draws_data_in_the_guide_need_not_be_trained() -> None:
+    """The model observes what the guide samples: nothing is learnt there, and without the site nothing is lost."""
+    feed = Feed("loc", "real", "scale", (), True)
+    lost = {**look().gradients, "scale": ((0.0,) * 3,) * 4}
+    drawn = replace(look(), guide={**look().guide, "x": replace(site(), feeds=(feed,))})
+    gone = replace(look(), gradients=lost)
+    assert _alike.drawn_data(drawn) == {"x"} and not _alike.drawn_data(gone)
+    assert not _alike.trained(drawn, gone)
+    assert "'scale'" in _alike.trained(drawn, replace(drawn, gradients=lost)), "the site is there still"
+    both = replace(drawn, guide={name: replace(one, feeds=(feed,)) for name, one in drawn.guide.items()})
+    assert "'scale'" in _alike.trained(both, gone), "it feeds a latent as well"
+    alone = replace(drawn, guide={"x": drawn.guide["x"]}, model={"x": look().model["x"]})
+    fixed = replace(gone, guide={}, model=alone.model, losses=(100.0,) * 4)
+    assert not _alike.drawn(svi(look=alone), svi(look=fixed)), "nothing is left to draw"
+    assert _alike.drawn(svi(), svi(look=look(losses=(100.0,) * 4)))
 
 
 def test_rates_are_compared_seed_by_seed() -> None:

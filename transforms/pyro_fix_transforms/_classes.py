@@ -39,6 +39,17 @@ def renamed(program: Program, made: Made, name: str, *, tidy: bool = True) -> tu
     return (removed, *changes) if removed else changes
 
 
+def unimported(program: Program, module: Module, gone: ast.expr) -> tuple[Edit, ...]:
+    """Edits that remove the imports that nothing uses any more once an expression is gone, where that is plain."""
+    if module.path.suffix == NOTEBOOK:
+        return ()
+    names = dict.fromkeys(node.id for node in ast.walk(gone) if isinstance(node, ast.Name))
+    left = [found for name in names if (found := _left_over(program, module, name)) is not None]
+    by_statement = dict(left)  # the edits of two names in one statement may touch
+    removed = [edits.remove_alias(module, statement, alias) for statement, alias in by_statement.items()]
+    return tuple(edit for edit in removed if edit is not None)
+
+
 def _library(scope: Scope, node: ast.expr) -> str | None:
     """The dotted name of a library that a name or an attribute stands for."""
     if isinstance(node, ast.Name):

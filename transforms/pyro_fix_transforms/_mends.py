@@ -14,7 +14,7 @@ from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.analysis.values import Const, Made, options, walk
 from pyro_fix.observation import Failure
 from pyro_fix.transform import Edit
-from pyro_fix_transforms._classes import renamed
+from pyro_fix_transforms._classes import renamed, unimported
 from pyro_fix_transforms._particles import hazard
 from pyro_fix_transforms._told import place
 
@@ -136,7 +136,8 @@ def _no_latents(program: Program, svi: Svi, failure: Failure) -> Mend | None:
     made = [guide for guide in options(svi.guide) if isinstance(guide, Made)]
     if len(made) == 1 and made[0].name.rpartition(".")[2] == told["kind"] and _is_only_a_guide(svi, made[0]):
         change = edits.replace(made[0].module, made[0].node, "lambda *args, **kwargs: None")
-        return Mend(words, "a guide that does nothing", (change,))
+        unused = unimported(program, made[0].module, made[0].node)
+        return Mend(words, "a guide that does nothing", (*unused, change))
     return Mend(words, label)
 
 

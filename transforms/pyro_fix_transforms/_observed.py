@@ -14,6 +14,7 @@ from pyro_fix.analysis.reach import surely_runs
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.values import Const
 from pyro_fix.transform import Edit
+from pyro_fix_transforms._classes import unimported
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def sampled_in_guide(program: Program, one: Svi | Couple) -> Iterator[Slip]:
             change = None if doubt else _removed(site.module, site.call)
             if not doubt and change is None:
                 doubt = "what it gives is used: remove the statement by hand"
-            changes = (change,) if change is not None else ()
+            changes = (*unimported(program, site.module, site.call), change) if change is not None else ()
             yield Slip(
                 site, message, "without the statement", changes, doubt, "static" if site.name in told else "seen"
             )

@@ -13,6 +13,7 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.values import Const, Made, walk
 from pyro_fix.observation import Look, SiteLook
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
+from pyro_fix_transforms._classes import unimported
 
 #: Families whose support depends on a total that is 1 by default: its position among their arguments.
 _TOTAL_COUNT = {"Multinomial": 0, "DirichletMultinomial": 1}
@@ -114,16 +115,24 @@ class ValidationDisabled(Transform):
             doubt = "it is no statement with a line of its own"
         elif _governs_distributions(made) and (grey := _grey(program)):
             doubt = f"the data of {grey} {_GREY}"
-        yield self._fix(program, made, hidden, change, doubt, "validation left on")
+        unused = unimported(program, made.module, made.node) if "settings" not in made.name else ()
+        yield self._fix(program, made, hidden, change, doubt, "validation left on", unused)
 
     def _fix(
-        self, program: Program, made: Made, hidden: list[str], change: Edit | None, doubt: str, label: str
+        self,
+        program: Program,
+        made: Made,
+        hidden: list[str],
+        change: Edit | None,
+        doubt: str,
+        label: str,
+        unused: tuple[Edit, ...] = (),
     ) -> Proposal:
         what = "the distribution's arguments are not validated" if "distributions" in made.name else "validation is off"
         if made.name.rpartition(".")[2] in ("enable_validation", "set_default_validate_args"):
             what = "validation is off"
         message = f"{what}, and the run shows what that hides: {hidden[0]}" if hidden else f"{what}: mistakes go unseen"
-        changes = (change,) if change is not None else ()
+        changes = (*unused, change) if change is not None else ()
         candidate = Candidate(changes, self.promise, label, needs_run=True)
         return self.finding(
             made.module,

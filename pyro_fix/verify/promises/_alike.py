@@ -114,9 +114,12 @@ def _with_density(look: Look) -> set[str]:
 
 
 def drawn(before: SviObservation, after: SviObservation) -> str:
-    """Random numbers that are the same whatever the seed; an ELBO that sums has none to draw."""
+    """Random numbers that are the same whatever the seed; an ELBO that sums has none to draw, nor has a model without
+    latents once the guide draws none of its data."""
     old, new = before.look, after.look
     if old is None or new is None or before.elbo != after.elbo or min(len(old.losses), len(new.losses)) < 2:
+        return ""
+    if not (_latent(old) or new.guide or new.error or any(map(_draws_rows, old.model.values()))):
         return ""
     varies, frozen = len(set(old.losses)) > 1, len(set(new.losses)) == 1
     return "its loss is the same under every seed" if varies and frozen and finite(new.losses) else ""
@@ -131,11 +134,34 @@ def parameters(before: Look, after: Look) -> str:
 def trained(before: Look, after: Look) -> str:
     """A parameter that the gradient reaches no longer."""
     for name in sorted(before.gradients.keys() & after.gradients.keys()):
-        old = [value for row in before.gradients[name] for value in row]
-        new = [value for row in after.gradients[name] for value in row]
-        if finite(old) and norm(old) > 0 and finite(new) and norm(new) == 0:
+        lost = is_reached(before, name) and is_reached(after, name) is False
+        if lost and not _is_of_data_alone(name, before, after):
             return f"no gradient reaches the parameter '{name}' any more"
     return ""
+
+
+def is_reached(look: Look, name: str) -> bool | None:
+    """Whether a gradient reaches a parameter; None where that is no number, or nothing is known of it."""
+    values = [value for row in look.gradients.get(name, ()) for value in row]
+    return norm(values) > 0 if values and finite(values) else None
+
+
+def _is_of_data_alone(name: str, before: Look, after: Look) -> bool:
+    """Whether all that a parameter fed is sites of the guide that the model observes, and that are gone: they draw what
+    nobody uses, and nothing is learnt there."""
+    fed = {
+        (role, site)
+        for role, sites in (("guide", before.guide), ("model", before.model))
+        for site, seen in sites.items()
+        if any(feed.param == name for feed in seen.feeds)
+    }
+    gone = drawn_data(before) - after.guide.keys()
+    return bool(fed) and all(role == "guide" and site in gone for role, site in fed)
+
+
+def drawn_data(look: Look) -> set[str]:
+    """Sites that the model observes and the guide samples: with their densities in it the loss bounds nothing."""
+    return _observed(look) & look.guide.keys()
 
 
 def steps(before: SviObservation, after: SviObservation) -> str:
