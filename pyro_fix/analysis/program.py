@@ -212,7 +212,7 @@ class Svi:
 
 @dataclass(eq=False)
 class Couple:
-    """A model and its guide by their names or docstrings, which no SVI call of the project brings together."""
+    """A model and its guide by their names, which no SVI call of the project brings together."""
 
     model: Function
     guide: Function

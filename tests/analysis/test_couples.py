@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 from reading import PREAMBLE, read
 
+from pyro_fix import sources
+from pyro_fix.analysis.project import Project
+
 BODY = 'pyro.sample("z", dist.HalfNormal(1.))'
 DATA = 'pyro.sample("x", dist.Normal(0., 1.), obs=data)'
 PROPOSAL = 'pyro.sample("z", dist.Normal(pyro.param("m", torch.tensor(0.)), 1.))'
 
 
-def define(name: str, *lines: str, doc: str = "", margin: str = "") -> str:
-    told = [f'"""{doc}"""'] if doc else []
+def define(name: str, *lines: str, margin: str = "") -> str:
     first = "self, data" if margin else "data"
-    return f"{margin}def {name}({first}):\n" + "".join(f"{margin}    {line}\n" for line in (*told, *lines)) + "\n"
+    return f"{margin}def {name}({first}):\n" + "".join(f"{margin}    {line}\n" for line in lines) + "\n"
 
 
 @pytest.fixture
@@ -69,24 +71,6 @@ def test_what_a_factory_makes(paired):
 
 
 @pytest.mark.parametrize(
-    ("model", "guide"),
-    [
-        ("The model.", "The guide."),
-        ("A hierarchical model of weights", "Variational distribution for the weights"),
-        ("Generative process: a weight, then data.", "This is the mean-field guide of f.\n\n    More.\n    "),
-        ("Two measurements.", "The guide of ``f``."),
-    ],
-)
-def test_by_docstring(paired, model: str, guide: str):
-    assert paired(define("f", BODY, doc=model) + define("q", PROPOSAL, doc=guide)) == {("f", "q")}
-
-
-def test_one_by_name_the_other_by_docstring(paired):
-    assert paired(MODEL + define("q", PROPOSAL, doc="The approximate, variational posterior.")) == set()
-    assert paired(MODEL + define("q", PROPOSAL, doc="The variational posterior.")) == {("model", "q")}
-
-
-@pytest.mark.parametrize(
     "text",
     [
         MODEL + GUIDE + "svi = SVI(model, guide, Adam({}), Trace_ELBO())\n",
@@ -102,16 +86,40 @@ def test_one_by_name_the_other_by_docstring(paired):
         define("model", BODY) + define("guide", "return load(data)"),
         define("model", "return load(data)") + define("guide", PROPOSAL),
         define("model", BODY) + define("guide", 'pyro.sample("star", dist.Normal(0., 1.))'),
-        define("f", BODY, doc="Simulate the model.") + define("q", PROPOSAL, doc="Trains the guide."),
-        define("f", BODY, doc="Samples of the model") + define("q", PROPOSAL, doc="The guide."),
-        define("f", BODY, doc="A model.") + define("g", BODY, doc="A model.") + define("q", PROPOSAL, doc="The guide."),
-        define("f", BODY, doc="A model.") + define("q", PROPOSAL.replace('"z"', '"v"'), doc="The guide."),
         MODEL + GUIDE.replace("guide", "model_and_guide"),
+        MODEL + GUIDE + "hidden = pyro.poutine.block(model, hide=['z'])\n",
+        MODEL + GUIDE + "from pyro.poutine import block as without\nhidden = without(model, hide=['z'])\n",
+        MODEL + GUIDE + "fit(model=model, proposal=guide)\n",
+        MODEL + GUIDE + "model = load(model)\n",
+        MODEL + MODEL.replace("1.)", "2.)") + GUIDE,
+        MODEL
+        + GUIDE
+        + "if torch.cuda.is_available():\n"
+        + define("guide", PROPOSAL, margin="    ").replace("self, ", ""),
+        define("model", BODY) + "guide = lambda data: 1\n" + define("train", PROPOSAL),
+        define("scale", BODY)
+        + define("scale_model", BODY)
+        + define("model_scale", BODY)
+        + define("scale_guide", PROPOSAL),
+        define("scale", BODY) + define("scale_guide", PROPOSAL) + define("guide_scale", PROPOSAL),
+        define("remodel", BODY) + define("guided", PROPOSAL),
+        define("model", BODY) + f"class A:\n{define('guide', PROPOSAL, margin='    ')}",
+        f"class A:\n{define('model', BODY, margin='    ')}class B:\n{define('guide', PROPOSAL, margin='    ')}",
+        f"class A:\n{define('model', BODY, margin='    ')}{define('guide', PROPOSAL, margin='    ') * 2}",
+        define("make_model", BODY.replace("pyro", "return pyro"), *define("model", BODY).splitlines())
+        + define("make", *define("guide", PROPOSAL).splitlines(), "return guide"),
+        define("model", BODY) + define("guide", 'pyro.sample("z", dist.Normal(0., 1.), obs=data)'),
+        MODEL
+        + GUIDE
+        + "from pyro.contrib.oed.eig import marginal_eig\neig = marginal_eig(sorted, data, 'x', 'z', 9)\n",
     ],
     ids=[
         *("SVI", "another guide", "guide of a caller", "autoguide", "MCMC", "importance", "part of a model"),
         *("two guides", "two models", "other stems", "guide samples nothing", "model samples nothing"),
-        *("nothing in common", "trains", "samples of", "two by docstring", "docstring in vain", "both"),
+        *("nothing in common", "both", "blocked", "blocked by another name", "handed on", "bound again"),
+        *("a model twice", "a guide in a branch", "a guide that is none", "three models", "two guides of one"),
+        *("words that hold them", "a method for a function", "two classes", "a method twice", "two scopes"),
+        *("observed alone", "design"),
     ],
 )
 def test_not(paired, text: str):
@@ -127,8 +135,6 @@ def test_whoever_imports_them_may_do_other_things(paired):
 
 @pytest.mark.parametrize("named", ["main", "lib"])
 def test_whichever_file_is_named(tmp_path, named: str):
-    from pyro_fix import sources
-    from pyro_fix.analysis.project import Project
-
-    read(tmp_path, f"{PREAMBLE}from lib import *\nSVI(model, guide, Adam({{}}), Trace_ELBO())\n", lib=PREAMBLE + MODEL + GUIDE)
+    main = f"{PREAMBLE}from lib import *\nSVI(model, guide, Adam({{}}), Trace_ELBO())\n"
+    read(tmp_path, main, lib=PREAMBLE + MODEL + GUIDE)
     assert Project().read([sources.read(tmp_path / f"{named}.py")]).couples == []

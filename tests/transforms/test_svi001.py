@@ -255,6 +255,5 @@ def test_what_pyro_refuses_of_a_model_and_a_guide_that_nothing_trains(tmp_path):
         "def model(x):\n    pyro.sample('z', dist.Normal(torch.zeros(2), 1.).to_event(1))\n"
         "def guide(x):\n    pyro.sample('z', dist.Normal(pyro.param('m', torch.zeros(2)), 1.))\n"
     )
-    (tmp_path / "main.py").write_text(pair)
-    (finding,) = check((tmp_path / "main.py",), ("SVI001",), tmp_path).findings
+    (finding,) = check_shown(tmp_path, CODE, pair).findings
     assert "event_dims disagree at site 'z': 1 vs 0" in finding.proposal.message and finding.proposal.line == 5

@@ -442,10 +442,10 @@ def untrained(model: str, guide: str, after: str = "") -> str:
 def test_a_model_and_a_guide_by_their_names(check):
     outcome = check(untrained(f"{Z}\n{W}\n{X}", Z))
     assert outcome.finding.proposal.message == "the guide lacks 'w', which the model samples"
-    assert outcome.finding.proposal.line == 12 and "sample it in the guide" in outcome.held_back
+    assert outcome.finding.proposal.line == 11 and "sample it in the guide" in outcome.held_back
     outcome = check(untrained(f"{Z}\n{X}", f"{Z}\n{W}"))
     assert outcome.finding.proposal.message == "the guide samples 'w', which the model lacks"
-    assert outcome.finding.proposal.line == 16 and "one of the two is wrong" in outcome.held_back
+    assert outcome.finding.proposal.line == 15 and "one of the two is wrong" in outcome.held_back
 
 
 def test_a_guide_by_its_name_that_samples_data(check):
