@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -148,8 +149,10 @@ def _matched(program: Program, names: _Names) -> Iterator[tuple[Function, Functi
             (models if words[0] == "model" else guides)[stem].append(function)
     for stem, alike in guides.items():
         partners = models.get(stem) or [names[name] for name in (stem,) if name in names]
-        if len(alike) == len(partners) == 1 and _share_a_latent(program, partners[0], alike[0]):
-            yield partners[0], alike[0]
+        if len(alike) == len(partners) == 1:
+            both = partners[0], alike[0]
+            if _share_a_latent(program, *both) and _can_be_called_alike(*both):
+                yield both
 
 
 def _share_a_latent(program: Program, *functions: Function) -> bool:
@@ -158,3 +161,14 @@ def _share_a_latent(program: Program, *functions: Function) -> bool:
         for function in functions
     ]
     return bool(set.intersection(*named))
+
+
+def _can_be_called_alike(*functions: Function) -> bool:
+    """Whether some number of arguments suits them all: whoever trains them gives both the same ones."""
+    fewest, most = 0, sys.maxsize
+    for function in functions:
+        spec = function.node.args
+        positional = len(spec.posonlyargs) + len(spec.args)
+        fewest = max(fewest, positional - len(spec.defaults))
+        most = most if spec.vararg else min(most, positional)
+    return fewest <= most

@@ -279,6 +279,14 @@ class Program:
         """Every model with its guide: nothing can be said of the ELBO, or of the training, of those that are no SVI."""
         return [*self.svis, *self.couples]
 
+    @property
+    def untrained(self) -> list[Couple]:
+        """The couples that no run shows at work: of the others the runs speak."""
+        return [couple for couple in self.couples if not any(map(self.seen.site, self._sites_in(couple)))]
+
+    def _sites_in(self, couple: Couple) -> list[Site]:
+        return self.sites_of([couple.model.node, couple.guide.node])
+
     @cached_property
     def texts(self) -> dict[Path, Source]:
         """Every file that was read."""

@@ -102,6 +102,7 @@ def test_what_a_factory_makes(paired):
         + define("model_scale", BODY)
         + define("scale_guide", PROPOSAL),
         define("scale", BODY) + define("scale_guide", PROPOSAL) + define("guide_scale", PROPOSAL),
+        MODEL + GUIDE.replace("data", ""),
         define("remodel", BODY) + define("guided", PROPOSAL),
         define("model", BODY) + f"class A:\n{define('guide', PROPOSAL, margin='    ')}",
         f"class A:\n{define('model', BODY, margin='    ')}class B:\n{define('guide', PROPOSAL, margin='    ')}",
@@ -118,6 +119,7 @@ def test_what_a_factory_makes(paired):
         *("two guides", "two models", "other stems", "guide samples nothing", "model samples nothing"),
         *("nothing in common", "both", "blocked", "blocked by another name", "handed on", "bound again"),
         *("a model twice", "a guide in a branch", "a guide that is none", "three models", "two guides of one"),
+        "other arguments",
         *("words that hold them", "a method for a function", "two classes", "a method twice", "two scopes"),
         *("observed alone", "design"),
     ],

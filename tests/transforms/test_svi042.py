@@ -469,6 +469,14 @@ def test_nothing_that_the_training_may_make_right(check, text: str):
     assert check(text).findings == ()
 
 
+def test_a_run_has_the_only_word_of_what_it_trains(tmp_path: Path):
+    text = untrained(f"{Z}\n{W}\n{X}", Z, "make = getattr(pyro.infer, 'SV' + 'I')\n")
+    assert len(check_shown(tmp_path, CODE, text).findings) == 1
+    site = replace(LATENT, where="main.py:15")
+    look = Look({}, {"z": site}, {"z": LATENT, "w": LATENT}, (), {}, ())
+    assert check_shown(tmp_path, CODE, text, svi_at(text, "getattr", look=look)).findings == ()
+
+
 def test_an_svi_call_has_the_only_word(check):
     text = program(f"{Z}\n{W}\n{X}", Z)
     assert check(text).finding.proposal.candidates

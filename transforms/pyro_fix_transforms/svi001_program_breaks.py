@@ -94,7 +94,7 @@ class ProgramBreaks(Transform):
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding for each SVI object that breaks, and one for a program that breaks outside of all steps."""
         # no run tells of those that nothing in the project trains
-        yield from self._unseen(program, program.couples if program.seen.runs else program.together)
+        yield from self._unseen(program, program.untrained if program.seen.runs else program.together)
         for run in program.seen.runs:
             failure = run.failure
             if failure is not None and failure.pyro and failure.kind not in ENVIRONMENT:

@@ -113,7 +113,7 @@ class LatentWithoutGuide(Transform):
                 held_back = fix if isinstance(fix, str) else ""
                 candidates = (fix,) if isinstance(fix, Candidate) else ()
                 yield self.finding(svi.module, svi.call, _message(missing, extra), candidates, held_back, source)
-        for couple in program.couples:
+        for couple in program.untrained:
             yield from self._untrained(program, couple)
 
     def _untrained(self, program: Program, couple: Couple) -> Iterator[Proposal]:
