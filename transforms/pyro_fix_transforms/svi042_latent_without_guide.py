@@ -28,7 +28,8 @@ class LatentWithoutGuide(Transform):
     Finds latents that the model samples and the guide does not, and the other way round. Where the guide is a plain
     function or a `PyroModule`, an `AutoNormal` for the latents that it lacks is put beside it, in an `AutoGuideList`.
     A statement of the guide that samples what the model observes is removed. Labels that are handed to the model and
-    overwritten by the sample of their name are observed: `obs=y`.
+    overwritten by the sample of their name are observed: `obs=y`. A model and a guide of one name (`model_a`,
+    `guide_a`) that nothing in the project trains are compared as well, and what one of them lacks is only told.
 
     ## Why
     A latent that the guide lacks is drawn from its prior at every step: nothing is learned about it, and the loss is
