@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pyro_fix.analysis import flow
 from pyro_fix.analysis.pairing import Pair, Side, is_plain, pairs, side
-from pyro_fix.analysis.program import Program, Site, Svi
+from pyro_fix.analysis.program import Couple, Program, Site, Svi
 from pyro_fix.analysis.reach import surely_runs
 from pyro_fix.analysis.shapes import Shapes, broadcast, number, of_distribution
 from pyro_fix.analysis.spelled import HOLE
@@ -23,14 +23,14 @@ class Clash:
     words: str
 
 
-def clashes(program: Program, svi: Svi) -> Iterator[Clash]:
-    """What ends every step of an SVI object."""
-    for value in (svi.model, svi.guide):
+def clashes(program: Program, together: Svi | Couple) -> Iterator[Clash]:
+    """What ends every step of a model with its guide."""
+    for value in (together.model, together.guide):
         one = side(program, value)
         if one is not None and len(one.functions) == 1:
             yield from _of_names(program, one)
             yield from _of_plates(program, one)
-    for pair in pairs(program, svi):
+    for pair in pairs(program, together):
         yield from _of_shapes(pair)
 
 

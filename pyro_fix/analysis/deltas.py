@@ -15,8 +15,8 @@ _OPEN = {"nonnegative": "positive", "softplus_positive": "positive", "greater_th
 def require(program: Program) -> None:
     """Add to every param that is a ``Delta``'s value what the models that it serves ask of it."""
     wanted: dict[int, tuple[Site, set[str]]] = {}
-    for svi in program.svis:
-        for pair in pairs(program, svi):
+    for one in program.together:
+        for pair in pairs(program, one):
             asked = {_asked(site) for site in pair.model}
             for site in pair.guide:
                 wanted.setdefault(id(site), (site, set()))[1].update(asked)

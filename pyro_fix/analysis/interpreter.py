@@ -503,6 +503,7 @@ class Interpreter(Evaluator):
         self.scope.bind(node.name, function)
         if self.functions:
             self._inner.append(function)
+            self.program.inner.append(function)
 
     def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Value, ...]:
         return tuple(self.evaluate(decorator) for decorator in node.decorator_list)

@@ -1,4 +1,4 @@
-"""The sites that the model and the guide of an SVI object share, by name (tip 4)."""
+"""The sites that a model and its guide share, by name (tip 4)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pyro_fix.analysis.health import agreements
-from pyro_fix.analysis.program import Program, Site, Svi
+from pyro_fix.analysis.program import Couple, Program, Site, Svi
 from pyro_fix.analysis.seen import SeenSite
 from pyro_fix.analysis.spelled import HOLE, agree
 from pyro_fix.analysis.supports import agreement, disagreement
@@ -57,7 +57,8 @@ class Side:
 class Pair:
     """A latent that both sides sample."""
 
-    svi: Svi
+    svi: Svi | None
+    """Whose sides they are; ``None`` where only their names bring them together."""
     name: str
     guide: tuple[Site, ...]
     model: tuple[Site, ...]
@@ -89,23 +90,24 @@ def side(program: Program, value: Value | None) -> Side | None:
     return Side(tuple(reading.functions), tuple(sites), reading.enumerates)
 
 
-def pairs(program: Program, svi: Svi) -> Iterator[Pair]:
+def pairs(program: Program, one: Svi | Couple) -> Iterator[Pair]:
     """The latents that model and guide both sample, under names that the source spells.
 
     A name is left out when one of its sites stands in a context that may change it, and a pattern of names where it is
     not plain that both fill it alike.
     """
-    guide, model = side(program, svi.guide), side(program, svi.model)
+    guide, model = side(program, one.guide), side(program, one.model)
+    svi = one if isinstance(one, Svi) else None
     if guide is None or model is None:
         return
     by_name: dict[str, tuple[list[Site], list[Site]]] = defaultdict(lambda: ([], []))
-    for which, one in enumerate((guide, model)):
-        for site in one.sites:
+    for which, known in enumerate((guide, model)):
+        for site in known.sites:
             if site.name is not None:
                 by_name[site.name][which].append(site)
-    called = {function.node for one in (guide, model) for function in one.functions}
+    called = {function.node for known in (guide, model) for function in known.functions}
     for name, (guides, models) in by_name.items():
-        if HOLE in name and not all(agree(one, other, called) for one in guides for other in models):
+        if HOLE in name and not all(agree(mine, other, called) for mine in guides for other in models):
             continue
         if guides and models and all(map(is_plain, (*guides, *models))):
             yield Pair(svi, name, tuple(guides), tuple(models))

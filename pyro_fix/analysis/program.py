@@ -17,7 +17,7 @@ from pyro_fix.sources import NOTEBOOK
 
 if TYPE_CHECKING:
     from pyro_fix.analysis.scopes import Module, Scope
-    from pyro_fix.analysis.values import Loop
+    from pyro_fix.analysis.values import Function, Loop
     from pyro_fix.sources import Source
 
 
@@ -210,6 +210,14 @@ class Svi:
         return args[position] if len(args) > position else None
 
 
+@dataclass(eq=False)
+class Couple:
+    """A model and its guide by their names, which no SVI call of the project brings together."""
+
+    model: Function
+    guide: Function
+
+
 @dataclass(frozen=True)
 class Hazard:
     """Something in a function that does not survive a change of batch shape (tip 8)."""
@@ -240,6 +248,9 @@ class Program:
     params: list[Param] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
     svis: list[Svi] = field(default_factory=list)
+    couples: list[Couple] = field(default_factory=list)
+    inner: list[Function] = field(default_factory=list)
+    """What functions defined that were called, in each of their calls."""
     made: list[Made] = field(default_factory=list)
     """ELBOs, optimisers, autoguides and switches of validation, in the order in which they were met."""
     misnamed: list[Made] = field(default_factory=list)
@@ -262,6 +273,19 @@ class Program:
     memo: dict[tuple[object, ...], object] = field(default_factory=dict)
     """What transforms have worked out of these facts, to be asked again."""
     _same_name: dict[tuple[str, Module], list[Param]] = field(default_factory=dict)
+
+    @property
+    def together(self) -> list[Svi | Couple]:
+        """Every model with its guide: nothing can be said of the ELBO, or of the training, of those that are no SVI."""
+        return [*self.svis, *self.couples]
+
+    @property
+    def untrained(self) -> list[Couple]:
+        """The couples that no run shows at work: of the others the runs speak."""
+        return [couple for couple in self.couples if not any(map(self.seen.site, self._sites_in(couple)))]
+
+    def _sites_in(self, couple: Couple) -> list[Site]:
+        return self.sites_of([couple.model.node, couple.guide.node])
 
     @cached_property
     def texts(self) -> dict[Path, Source]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pyro_fix import internal, sources
-from pyro_fix.analysis import deltas, importers, names
+from pyro_fix.analysis import couples, deltas, importers, names
 from pyro_fix.analysis.interpreter import Interpreter, TooMuch
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.scopes import Module
@@ -21,6 +21,7 @@ _TRIGGER = re.compile(
     rb"|\bSVI\s*(?:\(|as\b)|[.=]\s*SVI\b|num_particles\s*=\s*(?:[2-9]|1\d)|init_scale\s*=\s*\d"
     rb"|\bdifferentiable_loss\b|\bloss_and_grads\b|ELBO\s*\([^()]*\)\s*\("
     rb"|validat\w+\s*(?:\(\s*|=\s*|\([^()]*=\s*)False\b|strict_enumeration_warning\s*=\s*False"
+    rb"|\bdef\s+\w*guide"
 )
 
 
@@ -88,6 +89,7 @@ class Project:
             read = [module for module in self.program.modules.values() if module.state == "done"]
             for module in sorted(read, key=lambda m: -len(m.imports)):
                 self._interpreter.run_rest(module)
+            self.program.couples = list(couples.couples(self.program))
             deltas.require(self.program)
             self.program.params.sort(key=lambda p: (p.module.path, p.call.lineno, p.call.col_offset))
         finally:

@@ -247,3 +247,13 @@ def test_the_model_is_enumerated_in_parallel(tmp_path: Path, infer: str, becomes
 @pytest.mark.parametrize("infer", [", infer=how", ', infer={"enumerate": how("sequential", "sequential")}', ""])
 def test_where_that_is_not_spelled_it_is_said(tmp_path: Path, infer: str):
     assert in_sequence(tmp_path, infer).held_back == "have it enumerated in parallel, or by the guide"
+
+
+def test_what_pyro_refuses_of_a_model_and_a_guide_that_nothing_trains(tmp_path):
+    pair = (
+        "import torch, pyro, pyro.distributions as dist\n"
+        "def model(x):\n    pyro.sample('z', dist.Normal(torch.zeros(2), 1.).to_event(1))\n"
+        "def guide(x):\n    pyro.sample('z', dist.Normal(pyro.param('m', torch.zeros(2)), 1.))\n"
+    )
+    (finding,) = check_shown(tmp_path, CODE, pair).findings
+    assert "event_dims disagree at site 'z': 1 vs 0" in finding.proposal.message and finding.proposal.line == 5

@@ -506,3 +506,13 @@ def test_a_draw_outside_is_a_mismatch(tmp_path: Path):
     )
     found = seen(tmp_path, text, site("TransformedDistribution", "?"), drawn).finding.proposal
     assert found.source == "seen" and found.held_back
+
+
+@pytest.mark.parametrize("names", [("model", "guide"), ("weigh", "weigh_guide")])
+def test_a_guide_of_the_wrong_support_that_nothing_trains(check, names: tuple[str, str]):
+    text = (
+        "import torch, pyro\nimport pyro.distributions as dist\n"
+        f"def {names[0]}(x):\n    pyro.sample('z', dist.HalfNormal(1.))\n"
+        f"def {names[1]}(x):\n    pyro.sample('z', dist.Normal(pyro.param('m', torch.tensor(2.)), 1.))\n"
+    )
+    assert "dist.LogNormal(pyro.param('m', torch.tensor(2.).log()), 1.)" in check(text).text

@@ -427,3 +427,56 @@ def test_labels_that_are_not(check, old: str, new: str):
     assert text.count(old) == 1
     outcome = check(text.replace(old, new))
     assert not any("never observed" in finding.proposal.message for finding in outcome.findings)
+
+
+# --- nothing in the project trains the two
+
+
+X = "pyro.sample('x', dist.Normal(0.0, 1.0), obs=data)"
+
+
+def untrained(model: str, guide: str, after: str = "") -> str:
+    return program(model, guide).partition("optim = ")[0] + after
+
+
+def test_a_model_and_a_guide_by_their_names(check):
+    outcome = check(untrained(f"{Z}\n{W}\n{X}", Z))
+    assert outcome.finding.proposal.message == "the guide lacks 'w', which the model samples"
+    assert outcome.finding.proposal.line == 11 and "sample it in the guide" in outcome.held_back
+    outcome = check(untrained(f"{Z}\n{X}", f"{Z}\n{W}"))
+    assert outcome.finding.proposal.message == "the guide samples 'w', which the model lacks"
+    assert outcome.finding.proposal.line == 15 and "one of the two is wrong" in outcome.held_back
+
+
+def test_a_guide_by_its_name_that_samples_data(check):
+    found = check(untrained(f"{Z}\n{X}", f"{Z}\npyro.sample('x', dist.Normal(0.0, 1.0))")).finding
+    assert "which the model observes" in found.proposal.message and not found.included
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        untrained(f"{Z}\n{W}", Z),  # what is observed somebody else says
+        untrained(f"{Z}\n{W}\n{X}", Z, "conditioned = pyro.condition(model, data={'w': torch.tensor(1.0)})\n"),
+        untrained(f"{Z}\n{W}\n{X}", Z, "posterior = pyro.infer.Importance(model, guide)\n"),
+        untrained(f"{Z}\n{X}", f"{Z}\nhelper(data)"),
+        untrained(f"{Z}\nk = pyro.sample('k', dist.Bernoulli(0.5))\n{X}", Z),  # an ELBO may enumerate it
+        untrained(f"{Z}\n{W}\n{X}", "return load(data)"),
+    ],
+    ids=["no data", "conditioned", "importance", "unknown", "discrete", "no guide"],
+)
+def test_nothing_that_the_training_may_make_right(check, text: str):
+    assert check(text).findings == ()
+
+
+def test_a_run_has_the_only_word_of_what_it_trains(tmp_path: Path):
+    text = untrained(f"{Z}\n{W}\n{X}", Z, "make = getattr(pyro.infer, 'SV' + 'I')\n")
+    assert len(check_shown(tmp_path, CODE, text).findings) == 1
+    site = replace(LATENT, where="main.py:15")
+    look = Look({}, {"z": site}, {"z": LATENT, "w": LATENT}, (), {}, ())
+    assert check_shown(tmp_path, CODE, text, svi_at(text, "getattr", look=look)).findings == ()
+
+
+def test_an_svi_call_has_the_only_word(check):
+    text = program(f"{Z}\n{W}\n{X}", Z)
+    assert check(text).finding.proposal.candidates

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pyro_fix import edits
 from pyro_fix.analysis.pairing import Side, is_plain, side
-from pyro_fix.analysis.program import Program, Site, Svi, functions_of
+from pyro_fix.analysis.program import Couple, Program, Site, Svi, functions_of
 from pyro_fix.analysis.reach import surely_runs
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.values import Const
@@ -29,19 +29,20 @@ class Slip:
     source: Literal["static", "seen"] = "static"
 
 
-def sampled_in_guide(program: Program, svi: Svi) -> Iterator[Slip]:
+def sampled_in_guide(program: Program, one: Svi | Couple) -> Iterator[Slip]:
     """Sites of the guide that the model observes: their values are lost, their densities count."""
-    observed = {s.name: s for s in program.sites_of(functions_of(svi.model)) if s.observed and s.name is not None}
-    looks = [seen.svi.look for seen in program.seen.svi(svi) if seen.svi.look is not None and seen.svi.look.model]
+    observed = {s.name: s for s in program.sites_of(functions_of(one.model)) if s.observed and s.name is not None}
+    runs = program.seen.svi(one) if isinstance(one, Svi) else []
+    looks = [seen.svi.look for seen in runs if seen.svi.look is not None and seen.svi.look.model]
     shown = [
         {n for n, s in look.guide.items() if n in look.model and look.model[n].observed and not s.auxiliary}
         for look in looks
     ]
-    guide = side(program, svi.guide)
+    guide = side(program, one.guide)
     told = {site.name for site in guide.sites if _is_sure(guide, site)} if guide is not None else set()
     told &= {name for name, site in observed.items() if not _may_be_none(site)}
     names = set.intersection(*shown) if shown else told
-    for site in program.sites_of(functions_of(svi.guide)):
+    for site in program.sites_of(functions_of(one.guide)):
         if site.name is not None and site.name in names and site.kind == "sample":
             message = f"the guide samples '{site.name}', which the model observes: nothing is inferred about data"
             if lost := _learnt_there(program, site):

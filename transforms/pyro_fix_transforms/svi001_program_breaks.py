@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions, health
 from pyro_fix.analysis.clashes import clashes
-from pyro_fix.analysis.program import Program
+from pyro_fix.analysis.program import Couple, Program, Svi
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.observation import Failure, Feed, Look, Observation, SviObservation, Trajectory
@@ -93,8 +93,8 @@ class ProgramBreaks(Transform):
 
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding for each SVI object that breaks, and one for a program that breaks outside of all steps."""
-        if not program.seen.runs:
-            yield from self._unseen(program)
+        # no run tells of those that nothing in the project trains
+        yield from self._unseen(program, program.untrained if program.seen.runs else program.together)
         for run in program.seen.runs:
             failure = run.failure
             if failure is not None and failure.pyro and failure.kind not in ENVIRONMENT:
@@ -105,11 +105,11 @@ class ProgramBreaks(Transform):
             for svi in run.svis:
                 yield from self._svi(program, run, svi)
 
-    def _unseen(self, program: Program) -> Iterator[Proposal]:
+    def _unseen(self, program: Program, together: Sequence[Svi | Couple]) -> Iterator[Proposal]:
         """What the source shows where nothing has been run."""
         told = set()
-        for svi in program.svis:
-            for clash in clashes(program, svi):
+        for one in together:
+            for clash in clashes(program, one):
                 if (clash.site.call, clash.words) not in told:
                     told.add((clash.site.call, clash.words))
                     message = f"Pyro will refuse this at every step: {clash.words}"

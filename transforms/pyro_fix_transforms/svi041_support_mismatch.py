@@ -169,8 +169,8 @@ def _mismatches(program: Program) -> Iterator[_Mismatch]:
     """Those of latents that the source pairs, then those that only a run shows."""
     found: dict[int, _Mismatch] = {}
     suited: dict[int, list[Pair]] = {}
-    for svi in program.svis:
-        for pair in pairs(program, svi):
+    for one in program.together:
+        for pair in pairs(program, one):
             judged = verdict(program, pair)
             supported = [support for site in pair.model for support in supports(site.distribution) or ()]
             for site in pair.guide:
@@ -205,8 +205,8 @@ def _wanted(program: Program, site: Site) -> list[str]:
     """What the source says of the supports that the model has at a guide's site."""
     return [
         support.constraint
-        for svi in program.svis
-        for pair in pairs(program, svi)
+        for one in program.together
+        for pair in pairs(program, one)
         if any(mine.call is site.call for mine in pair.guide)
         for other in pair.model
         for support in supports(other.distribution) or ()

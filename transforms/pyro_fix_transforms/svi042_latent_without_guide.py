@@ -10,7 +10,7 @@ from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.health import unpaired
 from pyro_fix.analysis.pairing import Side, is_plain, side
-from pyro_fix.analysis.program import Program, Site, Svi
+from pyro_fix.analysis.program import Couple, Program, Site, Svi
 from pyro_fix.analysis.reach import is_whole, surely_runs
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.supports import family
@@ -28,7 +28,8 @@ class LatentWithoutGuide(Transform):
     Finds latents that the model samples and the guide does not, and the other way round. Where the guide is a plain
     function or a `PyroModule`, an `AutoNormal` for the latents that it lacks is put beside it, in an `AutoGuideList`.
     A statement of the guide that samples what the model observes is removed. Labels that are handed to the model and
-    overwritten by the sample of their name are observed: `obs=y`.
+    overwritten by the sample of their name are observed: `obs=y`. A model and a guide of one name (`model_a`,
+    `guide_a`) that nothing in the project trains are compared as well, and what one of them lacks is only told.
 
     ## Why
     A latent that the guide lacks is drawn from its prior at every step: nothing is learned about it, and the loss is
@@ -96,7 +97,7 @@ class LatentWithoutGuide(Transform):
                 fixes = () if isinstance(words, str) else (words,)
                 site = slip.site
                 yield self.finding(site.module, site.call, slip.message, fixes, slip.doubt, slip.source)
-            missing, extra = _static(program, svi)
+            missing, extra = (_names(sites) for sites in _static(program, svi)) if _is_elbo(svi) else ([], [])
             source: Literal["static", "seen"] = "static"
             if seen := _seen(program, svi):
                 if not missing and not extra:
@@ -108,11 +109,26 @@ class LatentWithoutGuide(Transform):
             told = {slip.site.name for slip in slips}
             missing, extra = ([name for name in names if name not in told] for names in (missing, extra))
             if missing or extra:
-                doubt = "one of the two is wrong: sample it in the model as well, or remove it" if extra else ""
+                doubt = _EXTRA if extra else ""
                 fix = doubt or self._fix(program, svi, missing)
                 held_back = fix if isinstance(fix, str) else ""
                 candidates = (fix,) if isinstance(fix, Candidate) else ()
                 yield self.finding(svi.module, svi.call, _message(missing, extra), candidates, held_back, source)
+        for couple in program.untrained:
+            yield from self._untrained(program, couple)
+
+    def _untrained(self, program: Program, couple: Couple) -> Iterator[Proposal]:
+        """The same where nothing in the project trains the two: there is no call to put an autoguide in."""
+        for slip in sampled_in_guide(program, couple):
+            fixes = () if slip.doubt else (Candidate(slip.edits, self.promise, slip.label, needs_run=True),)
+            yield self.finding(slip.site.module, slip.site.call, slip.message, fixes, slip.doubt)
+        missing, extra = _static(program, couple)
+        if not any(site.observed for site in program.sites_of([couple.model.node])):
+            missing = []  # somebody else says what is observed
+        names = (_names(missing), _names(extra))
+        for site in (extra or missing)[:1]:
+            doubt = _EXTRA if extra else "sample it in the guide as well, or have an autoguide for it beside the guide"
+            yield self.finding(site.module, site.call, _message(*names), held_back=doubt)
 
     def _fix(self, program: Program, svi: Svi, missing: list[str]) -> Candidate | str:
         _, model = _unscaled(svi.model, svi.node(0, "model"))
@@ -148,6 +164,7 @@ class LatentWithoutGuide(Transform):
 
 #: What the list of guides is called.
 NAME = "guides"
+_EXTRA = "one of the two is wrong: sample it in the model as well, or remove it"
 
 
 def _message(missing: Iterable[str], extra: Iterable[str]) -> str:
@@ -158,16 +175,20 @@ def _message(missing: Iterable[str], extra: Iterable[str]) -> str:
     return "; ".join(told)
 
 
-def _static(program: Program, svi: Svi) -> tuple[list[str], list[str]]:
+def _static(program: Program, one: Svi | Couple) -> tuple[list[Site], list[Site]]:
     """The latents that only the model, and only the guide, surely samples."""
-    model, guide = side(program, svi.model), side(program, svi.guide)
-    if model is None or guide is None or not _is_elbo(svi):
+    model, guide = side(program, one.model), side(program, one.guide)
+    if model is None or guide is None:
         return [], []
     if not all(is_whole(function) for function in (*model.functions, *guide.functions)):
         return [], []
     missing = [site for site in _alone(program, model, guide) if _needs_guide(site)]
     extra = [site for site in _alone(program, guide, model) if family(site.distribution) not in (None, ("Delta",))]
-    return [str(site.name) for site in missing], [str(site.name) for site in extra]
+    return missing, extra
+
+
+def _names(sites: Iterable[Site]) -> list[str]:
+    return [site.name for site in sites if site.name is not None]
 
 
 def _seen(program: Program, svi: Svi) -> tuple[list[str], list[str]] | None:
