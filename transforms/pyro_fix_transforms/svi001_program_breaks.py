@@ -29,6 +29,12 @@ _DISAGREE = re.compile(r"Model and guide (?:event_dims|shapes) disagree at site 
 _TWICE = re.compile(r"Multiple \w+ sites named '(?P<site>[^']+)'")
 _AT_SITE = re.compile(r"[Aa]t site '(?P<site>[^']+)'")
 _OUTSIDE = re.compile(r"Expected parameter (?P<argument>\w+) \(")
+#: What code raises that asks for an argument, a variable of the environment or a column that is not there.
+_ASKED = frozenset({"KeyError", "IndexError"})
+#: How the probe's notes begin of what it did to a program that may be why.
+_NOTES = ("the program asks for Pyro", "the sandbox may be why")
+#: What torch and others say where the machine has no such device, or the data have not been fetched.
+_LACKS = re.compile(r"\b(?:CUDA|NVIDIA|MPS|driver|download|downloaded|corrupted|not compiled|not installed)\b", re.I)
 #: Operations that only move or repeat elements, and the last one of a layer.
 _MOVES = frozenset({"Select", "View", "UnsafeView", "ReshapeAlias", "Reshape", "Squeeze", "Unsqueeze", "Expand"}) | {
     *("Slice", "Split", "SplitWithSizes", "Unbind", "Index", "Permute", "Transpose", "T", "Clone", "Alias", "ToCopy"),
@@ -82,7 +88,8 @@ class ProgramBreaks(Transform):
     - it is not for a tool to say how it is mended, as nearly always; the finding says what is known.
 
     It says nothing of what a machine lacks (a module, a file, the network, memory), of a program that ends by itself,
-    of an exception that a test expects or that training goes on after, and of programs that pyro-fix has made up.
+    or says so (`raise`, `assert`) before its first step, of an exception that a test expects or that training goes on
+    after, and of programs that pyro-fix has made up.
 
     ## Promise
     The patched program runs clean.
@@ -97,9 +104,9 @@ class ProgramBreaks(Transform):
             yield from self._unseen(program)
         for run in program.seen.runs:
             failure = run.failure
-            if failure is not None and failure.pyro and failure.kind not in ENVIRONMENT:
-                at = place(program, run, [failure.where])
-                if at is not None:
+            if failure is not None and _is_its_own(run, failure):
+                at = place(program, run, [failure.where, *(svi.where for svi in run.svis)])
+                if at is not None and (failure.pyro or not _gives_up(at[0], failure)):
                     message = f"the program breaks: {failure.kind}: {health.said_of(failure)}"
                     yield self.finding(*at, message, held_back=_advice(failure, None), source="seen")
             for svi in run.svis:
@@ -152,6 +159,21 @@ class ProgramBreaks(Transform):
         yield self.finding(*at, message, (candidate,) if candidate else (), held_back, source="seen")
 
 
+def _is_its_own(run: Observation, failure: Failure) -> bool:
+    """Whether an exception outside of all steps is a fault of the program, and of nothing that it lacks here."""
+    if failure.pyro or failure.kind in ENVIRONMENT:
+        return failure.kind not in ENVIRONMENT
+    lacks = failure.kind in _ASKED or _LACKS.search(failure.message) or any(n.startswith(_NOTES) for n in run.warnings)
+    return not lacks and "pytest" not in run.command.split()  # a test may fail for what it tests
+
+
+def _gives_up(module: Module, failure: Failure) -> bool:
+    """Whether the program says itself that it cannot go on."""
+    line = int(failure.where.rpartition(":")[2] or 0)
+    own = [node for node in ast.walk(module.tree) if isinstance(node, (ast.Raise, ast.Assert))]
+    return any(node.lineno <= line <= (node.end_lineno or node.lineno) for node in own)
+
+
 def _nonfinite(trajectory: Trajectory) -> str:
     name = trajectory.nonfinite
     return f"parameter '{name}'" if name not in ("", "loss") else "the loss"
@@ -196,6 +218,8 @@ def _advice(failure: Failure | None, look: Look | None) -> str:
         return f"{words} (its support is {data.support}): change the data, or the distribution"
     if failure is not None and SEQUENTIAL in failure.message:
         return "have it enumerated in parallel, or by the guide"
+    if failure is not None and "non-leaf Tensor" in failure.message:
+        return "what a constraint gives is no leaf: hand the optimiser the param's .unconstrained()"
     if failure is not None and (told := _TWICE.search(failure.message)):
         return f"give one of the sites '{told['site']}' another name"
     return "no fix is known for it"
