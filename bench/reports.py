@@ -224,8 +224,14 @@ def fix(path: Path, truth: Truth, arguments: argparse.Namespace) -> Said:
         findings = json.loads(out)["findings"]
     except (ValueError, KeyError):
         return Said(code, (), changed, err.strip()[-200:] or "no JSON")
-    told = tuple((f["code"], f["message"], f["fix"]["status"]) for f in findings)
+    told = tuple((f["code"], _with_advice(f), f["fix"]["status"]) for f in findings)
     return Said(code, told, changed)
+
+
+def _with_advice(finding: Mapping[str, Any]) -> str:
+    """What a reader is told of a finding: where there is no fix the advice stands in its place."""
+    advice = f": {finding['fix']['reason']}" if finding["fix"]["status"] == "none" else ""
+    return f"{finding['message']}{advice}"
 
 
 def scored(truth: Truth, before: Sequence[float], after: Sequence[float], said: Said) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shown import check_shown, failing, line_of, site_look, svi_at, trajectory
 
-from pyro_fix.observation import Failure, Feed, InputLook, Look, PlateLook
+from pyro_fix.observation import Failure, Feed, InputLook, Look, ParamLook, PlateLook
 from pyro_fix.result import Finding
 
 CODE = "SVI001"
@@ -287,3 +287,15 @@ def test_the_model_is_enumerated_in_parallel(tmp_path: Path, infer: str, becomes
 @pytest.mark.parametrize("infer", [", infer=how", ', infer={"enumerate": how("sequential", "sequential")}', ""])
 def test_where_that_is_not_spelled_it_is_said(tmp_path: Path, infer: str):
     assert in_sequence(tmp_path, infer).held_back == "have it enumerated in parallel, or by the guide"
+
+
+@pytest.mark.parametrize(
+    ("step", "message", "told"), [(0, "size mismatch", True), (3, "size mismatch", False), (0, "no", False)]
+)
+def test_what_an_earlier_training_left_in_the_store(tmp_path: Path, step: int, message: str, told: bool):
+    loc = ParamLook((2,), "real", (0.0, 0.0), 0.0, 0.0)
+    look = replace(looked(), params={"loc": loc})
+    first = svi_at(TEXT, "svi = SVI", trajectory(1.0, 2.0), look=look)
+    second = replace(svi_at(TEXT, "svi = SVI", failing("RuntimeError", message, step, STEP), look=look), ordinal=1)
+    outcome = check_shown(tmp_path, CODE, TEXT, first, second)
+    assert ("pyro.clear_param_store()" in outcome.held_back) is told

@@ -35,6 +35,8 @@ _ASKED = frozenset({"KeyError", "IndexError"})
 _NOTES = ("the program asks for Pyro", "the sandbox may be why")
 #: What torch and others say where the machine has no such device, or the data have not been fetched.
 _LACKS = re.compile(r"\b(?:CUDA|NVIDIA|MPS|driver|download|downloaded|corrupted|not compiled|not installed)\b", re.I)
+#: What torch and Pyro say of shapes that do not fit.
+_SHAPES = re.compile(r"\bsizes?\b|\bshapes?\b|dimension", re.I)
 #: Operations that only move or repeat elements, and the last one of a layer.
 _MOVES = frozenset({"Select", "View", "UnsafeView", "ReshapeAlias", "Reshape", "Squeeze", "Unsqueeze", "Expand"}) | {
     *("Slice", "Split", "SplitWithSizes", "Unbind", "Index", "Permute", "Transpose", "T", "Clone", "Alias", "ToCopy"),
@@ -151,7 +153,8 @@ class ProgramBreaks(Transform):
         seen = SeenSvi(run, svi)
         mend = _softplus(program, seen, failure) or known(program, seen, failure) if failure is not None else None
         if mend is None:
-            yield self.finding(*at, message, held_back=_advice(failure, svi.look), source="seen")
+            advice = _left_behind(run, svi, failure) or _advice(failure, svi.look)
+            yield self.finding(*at, message, held_back=advice, source="seen")
             return
         candidate = Candidate(mend.edits, self.promise, mend.label, needs_run=True) if mend.edits else None
         message = f"{message.removesuffix('.')}; {mend.words}"
@@ -197,6 +200,20 @@ def _blamed(failure: Failure, look: Look | None) -> Iterator[str]:
         for side in (look.guide, look.model) if told else (look.model, look.guide):
             if name in side and (told or named):
                 yield side[name].where
+
+
+def _left_behind(run: Observation, svi: SviObservation, failure: Failure | None) -> str:
+    """What to make of shapes that do not fit where an earlier SVI object has left its parameters in the store."""
+    if failure is None or failure.step != 0 or svi.look is None or not _SHAPES.search(failure.message):
+        return ""
+    earlier = {name for one in run.svis if one.ordinal < svi.ordinal and one.look for name in one.look.params}
+    left = sorted(earlier & svi.look.params.keys())
+    if not left:
+        return ""
+    names = " and ".join(map(repr, left))
+    return (
+        f"{names} may still be in the param store as the training before left it: pyro.clear_param_store() empties it"
+    )
 
 
 def _advice(failure: Failure | None, look: Look | None) -> str:
