@@ -52,6 +52,8 @@ SCORES = ("solved", "helped", "silent", "misled")
 SOLVED, SILENT, MISLED = 0.75, 0.05, 0
 #: An error below this share of what it was is better, one above that is worse.
 BETTER, WORSE = 0.7, 1.3
+#: ... and by more than this: another 200 draws give a standard deviation that is off by 5 %, where 40 % are allowed.
+NOISE = 0.2
 
 
 @dataclass(frozen=True)
@@ -222,8 +224,14 @@ def fix(path: Path, truth: Truth, arguments: argparse.Namespace) -> Said:
         findings = json.loads(out)["findings"]
     except (ValueError, KeyError):
         return Said(code, (), changed, err.strip()[-200:] or "no JSON")
-    told = tuple((f["code"], f["message"], f["fix"]["status"]) for f in findings)
+    told = tuple((f["code"], _with_advice(f), f["fix"]["status"]) for f in findings)
     return Said(code, told, changed)
+
+
+def _with_advice(finding: Mapping[str, Any]) -> str:
+    """What a reader is told of a finding: where there is no fix the advice stands in its place."""
+    advice = f": {finding['fix']['reason']}" if finding["fix"]["status"] == "none" else ""
+    return f"{finding['message']}{advice}"
 
 
 def scored(truth: Truth, before: Sequence[float], after: Sequence[float], said: Said) -> tuple[str, str]:
@@ -234,8 +242,12 @@ def scored(truth: Truth, before: Sequence[float], after: Sequence[float], said: 
     if max(after) <= 1 and (truth.sound or truth.trains):
         return "solved", "unharmed" if truth.sound else "trains well now"
     if truth.sound:
+        # Seed by seed: one that missed the mark by itself is not harmed, and one that met it and does not now is.
+        pairs = zip(before, after, strict=True)
+        if not said.changed or not any(new > 1 and new > old + NOISE for old, new in pairs):
+            return "solved", "unharmed"
         return "misled", f"harmed: error {was:.2g} -> {now:.2g}"
-    if now > WORSE * was + 0.2 or (math.inf in after and math.inf not in before):
+    if now > WORSE * was + NOISE or (math.inf in after and math.inf not in before):
         return "misled", f"trains worse: error {was:.2g} -> {now:.2g}"
     if not truth.trains:
         if cured:

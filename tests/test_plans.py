@@ -174,6 +174,17 @@ def test_a_file_that_a_script_reaches_is_not_observed_by_its_tests(write: Write)
     assert [plan.target.kind for plan in plans.Finder().to_observe(program(root))] == ["script"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "around", "expected"),
+    [("600", "for k in (1, 2):\n    ", 2), ("100000", "for k in (1, 2):\n    ", 0), ("n()", "for k in (1, 2):\n    ", 0), ("600", "", 1)],
+)  # fmt: skip
+def test_a_short_training_in_a_loop_is_seen_twice(write: Write, steps: str, around: str, expected: int) -> None:
+    """What the first one leaves in the parameter store is what the second one meets."""
+    script = PAIR + TRAIN.replace("num_steps=1000", f"num_steps={steps}") + f"{around}train(x(), y())\n"
+    root = write({"main.py": script})
+    assert [plan.expect_svis for plan in plans.found(program(root))] == [expected]
+
+
 # --- drivers
 
 

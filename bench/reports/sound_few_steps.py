@@ -22,6 +22,6 @@ def model(x, y):
 
 
 guide = AutoDelta(model)
-svi = SVI(model, guide, Adam({"lr": 0.05}), Trace_ELBO())
-for _ in range(400):
+svi = SVI(model, guide, Adam({"lr": 0.2}), Trace_ELBO())
+for _ in range(600):
     svi.step(x, y)

@@ -9,11 +9,16 @@ from pathlib import Path
 
 from pyro_fix.analysis.program import Program, Step, Svi
 from pyro_fix.analysis.scopes import Module
+from pyro_fix.analysis.spell import step_count
+from pyro_fix.analysis.values import Made, options
 from pyro_fix.plans.tree import dotted, import_root
 from pyro_fix.runner import target
 from pyro_fix.runner.model import Target
 from pyro_fix.sources import NOTEBOOK
 from pyro_fix.verify.options import RunPlan
+
+#: Steps of a training, most of which are not made, after which a program may be waited for to begin the next one.
+SHORT = 2000
 
 
 def given(commands: Sequence[str], cwd: Path) -> list[RunPlan]:
@@ -29,14 +34,26 @@ def found(program: Program) -> list[RunPlan]:
             if step.entry is not None:
                 entries.setdefault(step.entry, []).append((svi, step))
     return [
-        RunPlan(_target(module), _expected([svi for svi, _ in pairs]), frozenset(_files(module)))
+        RunPlan(_target(module), _expected(program, [svi for svi, _ in pairs]), frozenset(_files(module)))
         for module, pairs in sorted(entries.items(), key=lambda item: item[0].path)
     ]
 
 
-def _expected(svis: Sequence[Svi]) -> int:
-    """How many SVI objects the program builds; 0 when a loop builds them, so that nobody can tell."""
-    return 0 if any(svi.loops for svi in svis) else len({id(svi) for svi in svis})
+def _expected(program: Program, svis: Sequence[Svi]) -> int:
+    """How many SVI objects the program builds; 0 when a loop builds them, so that nobody can tell.
+
+    Where a loop does and the first one is soon over, a second one shows what that leaves behind: the parameter store.
+    """
+    if any(svi.loops for svi in svis):
+        return 2 if all(_is_short(program, svi) for svi in svis) else 0
+    return len({id(svi) for svi in svis})
+
+
+def _is_short(program: Program, svi: Svi) -> bool:
+    counts = [
+        step_count(program, made, made.scope).literal for made in options(svi.optimizer) if isinstance(made, Made)
+    ]
+    return bool(counts) and all(count is not None and count <= SHORT for count in counts)
 
 
 def _files(module: Module) -> Iterator[Path]:

@@ -228,10 +228,13 @@ class _Session:
             fix.ordinals = affected(fix.original, fix.patched)
             fix.judgements = self._judge(fix.original, fix.patched, fix)
             failed = _failed(fix.judgements)
-            if failed is None:
-                fix.passes = True
-            else:
+            if failed is not None:
                 fix.fail(failed)
+            elif (drawn := _drawn_still(fix)) and breaking(fix.original) is None:
+                words = f"{wording.NO_BOUND}'{drawn}', which the model observes"
+                fix.decide(Status.UNVERIFIED, words, {"deferred": True})
+            else:
+                fix.passes = True
 
     def _exercise(self, fix: Fix, patch: Patch) -> bool:
         """Find the first program that runs every changed line, and run it; otherwise give the verdict."""
@@ -557,7 +560,7 @@ class _Session:
         original = self._bench.baseline(plan)
         if breaking(original) is not None or any(map(unwell, original.svis)) or plan.kind == "driver":
             return False
-        members = [fix for fix in members if not _bounds_again(fix)]
+        members = [fix for fix in members if not _bounds_another(fix)]
         seen: list[Judgement] = []
 
         def test(group: Sequence[Fix]) -> Judgement:
@@ -685,14 +688,35 @@ def _may_exercise(plan: RunPlan, fix: Fix) -> bool:
     return not plan.files or not plan.files.isdisjoint(edit.path for edit in fix.candidate.edits)
 
 
-def _bounds_again(fix: Fix) -> bool:
-    """Whether the loss is a bound with a fix, and was none: where training ends the original is no judge then."""
-    if any(_alike.drawn_data(before) and not _alike.drawn_data(after) for before, after in _looks(fix)):
+def _bounds_another(fix: Fix) -> bool:
+    """Whether the loss bounds another evidence with a fix, or bounds one and bounded none: where training ends the
+    original is no judge then.
+
+    It draws from the prior what a fix has observed, and judges by labels that have nothing to do with the data.
+    """
+    looks = _looks(fix)
+    if any((_alike.drawn_data(a) and not _alike.drawn_data(b)) or _observes_more(a, b) for a, b in looks):
         return True
-    before, after = fix.original, fix.patched
-    if before is None or after is None:
-        return False
-    return is_biased(before, fix.ordinals) and not is_biased(after, fix.ordinals)
+    assert fix.original is not None and fix.alone is not None
+    return is_biased(fix.original, fix.ordinals) and not is_biased(fix.alone, fix.ordinals)
+
+
+def _observes_more(before: Look, after: Look) -> bool:
+    """Whether the model observes what it has drawn without a guide."""
+    return any(
+        not site.observed and name not in before.guide and name in after.model and after.model[name].observed
+        for name, site in before.model.items()
+    )
+
+
+def _drawn_still(fix: Fix) -> str:
+    """A site that the model observes and the guide draws, without a fix and with it: the loss is no bound, and what
+    lowers it says nothing.  With the scale of such a site it falls for ever."""
+    for before, after in _looks(fix):
+        drawn = _alike.drawn_data(before) & _alike.drawn_data(after)
+        if drawn:
+            return min(drawn)
+    return ""
 
 
 def _unused(fix: Fix, patched: Observation) -> str:

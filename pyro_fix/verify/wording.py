@@ -13,6 +13,7 @@ from pyro_fix.verify.trouble import breakdowns, crashes
 
 NOTHING_LEADS_TO = "no program, test or signature leads to "
 STILL_BREAKS = "waits: the program still breaks: "
+NO_BOUND = "waits: the loss is no bound as long as the guide samples "
 MADE_UP = "only a driver reaches it, and made-up data cannot show what the fix promises; give a command with --run"
 
 

@@ -130,6 +130,10 @@ def test_a_sound_program_is_unharmed_or_harmed(reports):
     fixed = said(reports, ("SVI022", "", "verified"))
     assert reports.scored(truth, [0.2], [0.9], fixed)[0] == "solved"
     assert reports.scored(truth, [0.2], [1.1], fixed)[0] == "misled"
+    assert reports.scored(truth, [0.95], [1.05], fixed)[0] == "solved", "another draw"
+    assert reports.scored(truth, [0.9, 1.4], [0.9, 1.5], fixed)[0] == "solved", "that seed missed it by itself"
+    assert reports.scored(truth, [0.9, 1.4], [1.2, 1.2], fixed)[0] == "misled", "seed by seed"
+    assert reports.scored(truth, [21.0], [21.0], said(reports, changed=False))[0] == "solved", "nothing was done to it"
 
 
 def test_what_does_not_show_in_training_is_scored_by_the_fix(reports):

@@ -33,7 +33,13 @@ def line_of(text: str, part: str) -> int:
 
 
 def check_shown(
-    folder: Path, code: str, text: str, *svis: SviObservation, failure: Failure | None = None, **files: str
+    folder: Path,
+    code: str,
+    text: str,
+    *svis: SviObservation,
+    failure: Failure | None = None,
+    notes: tuple[str, ...] = (),
+    **files: str,
 ) -> Checked:
     """Check ``text`` as ``main.py`` after a run that showed ``svis`` (none: nothing was run)."""
     paths = []
@@ -42,7 +48,7 @@ def check_shown(
         paths[-1].write_text(content)
     versions = {"python": "3.11", "torch": "2.13.0", "pyro": "1.9.2"}
     run = Observation(
-        "python main.py", "python", versions, "cpu", svis, {}, ("main.py",), failure, (), 1.0, cwd=str(folder)
+        "python main.py", "python", versions, "cpu", svis, {}, ("main.py",), failure, notes, 1.0, cwd=str(folder)
     )
     options = Options(paths=tuple(paths), select=(code,), verify=False, root=folder)
     return Checked(engine.check(options, lambda _: None, Shown(*[run][: len(svis)])), paths[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shown import check_shown, failing, line_of, site_look, svi_at, trajectory
 
-from pyro_fix.observation import Failure, Feed, InputLook, Look, PlateLook
+from pyro_fix.observation import Failure, Feed, InputLook, Look, ParamLook, PlateLook
 from pyro_fix.result import Finding
 
 CODE = "SVI001"
@@ -53,8 +53,15 @@ def looked(**changes: object) -> Look:
     return Look({}, {"z": guide}, {"z": model}, (), {}, ())
 
 
-def check(folder: Path, *runs: object, look: Look | None = None, failure: Failure | None = None, text: str = TEXT):
-    return check_shown(folder, CODE, text, svi_at(text, "svi = SVI", *runs, look=look), failure=failure)
+def check(
+    folder: Path,
+    *runs: object,
+    look: Look | None = None,
+    failure: Failure | None = None,
+    text: str = TEXT,
+    notes: tuple[str, ...] = (),
+):
+    return check_shown(folder, CODE, text, svi_at(text, "svi = SVI", *runs, look=look), failure=failure, notes=notes)
 
 
 def told(finding: Finding) -> tuple[int, str]:
@@ -121,10 +128,43 @@ def test_what_the_machine_lacks_is_no_finding(tmp_path: Path, kind: str):
     assert check(tmp_path, failure=Failure(kind, "no", STEP, pyro=True)).findings == ()
 
 
-def test_outside_of_steps_only_what_came_through_pyro(tmp_path: Path):
-    assert check(tmp_path, failure=Failure("KeyError", "'HOME'", STEP)).findings == ()
-    outcome = check(tmp_path, failure=Failure("ValueError", "at site 'z'", STEP, pyro=True))
+@pytest.mark.parametrize("through_pyro", [True, False])
+def test_what_breaks_before_the_first_step(tmp_path: Path, through_pyro: bool):
+    outcome = check(tmp_path, failure=Failure("ValueError", "at site 'z'", STEP, pyro=through_pyro))
     assert outcome.finding.proposal.message == "the program breaks: ValueError: at site 'z'"
+
+
+def test_a_parameter_that_a_plain_optimiser_cannot_train(tmp_path: Path):
+    outcome = check(tmp_path, failure=Failure("ValueError", "can't optimize a non-leaf Tensor", STEP))
+    assert ".unconstrained()" in outcome.held_back
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("KeyError", "'HOME'"),
+        ("IndexError", "list index out of range"),
+        ("RuntimeError", "Found no NVIDIA driver on your system"),
+        ("RuntimeError", "Dataset not found or corrupted. You can use download=True to download it"),
+        ("AssertionError", "Torch not compiled with CUDA enabled"),
+    ],
+)
+def test_what_is_asked_for_and_not_there_is_no_finding(tmp_path: Path, kind: str, message: str):
+    assert check(tmp_path, failure=Failure(kind, message, STEP)).findings == ()
+
+
+@pytest.mark.parametrize("words", ["raise ValueError('at most 10 columns')", "assert columns <= 10"])
+def test_a_program_that_says_itself_why_it_ends(tmp_path: Path, words: str):
+    text = f"{TEXT}{words}\n"
+    where = f"main.py:{line_of(text, words)}"
+    assert check(tmp_path, failure=Failure("ValueError", "at most 10 columns", where), text=text).findings == ()
+
+
+def test_notes_of_the_probe_may_be_why(tmp_path: Path):
+    """It hides Pyro's version from an assertion, and the sandbox refuses what the program may do outside of it."""
+    failure = Failure("ValueError", "no", STEP)
+    for note in ("the program asks for Pyro 1.8", "the sandbox may be why: --network allows sockets"):
+        assert check(tmp_path, failure=failure, notes=(note,)).findings == ()
 
 
 def test_what_training_goes_on_after(tmp_path: Path):
@@ -257,3 +297,15 @@ def test_what_pyro_refuses_of_a_model_and_a_guide_that_nothing_trains(tmp_path):
     )
     (finding,) = check_shown(tmp_path, CODE, pair).findings
     assert "event_dims disagree at site 'z': 1 vs 0" in finding.proposal.message and finding.proposal.line == 5
+
+
+@pytest.mark.parametrize(
+    ("step", "message", "told"), [(0, "size mismatch", True), (3, "size mismatch", False), (0, "no", False)]
+)
+def test_what_an_earlier_training_left_in_the_store(tmp_path: Path, step: int, message: str, told: bool):
+    loc = ParamLook((2,), "real", (0.0, 0.0), 0.0, 0.0)
+    look = replace(looked(), params={"loc": loc})
+    first = svi_at(TEXT, "svi = SVI", trajectory(1.0, 2.0), look=look)
+    second = replace(svi_at(TEXT, "svi = SVI", failing("RuntimeError", message, step, STEP), look=look), ordinal=1)
+    outcome = check_shown(tmp_path, CODE, TEXT, first, second)
+    assert ("pyro.clear_param_store()" in outcome.held_back) is told

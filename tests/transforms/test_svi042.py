@@ -9,7 +9,7 @@ import pytest
 from checking import Checked
 from shown import check_shown, svi_at
 
-from pyro_fix.observation import Look, SiteLook
+from pyro_fix.observation import Look, ParamLook, SiteLook
 
 pytest_plugins = ["check_fixture"]
 CODE = "SVI042"
@@ -305,6 +305,22 @@ def test_what_was_to_be_learnt_there_belongs_in_the_model(check, guide: str, tol
     outcome = check(program(f"{Z}\npyro.sample('x', dist.Normal(0.0, 1.0), obs=data)", params + guide))
     message = next(f for f in outcome.findings if "samples 'x'" in f.proposal.message).proposal.message
     assert message.partition("about data")[2].startswith(told) and bool(told) is ("learn" in message)
+
+
+PARAM = ParamLook((), "real", (1.0,), 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("more", "held"), [({}, True), ({"loc": PARAM}, False)])
+def test_a_statement_stays_that_alone_is_trained(tmp_path: Path, more: dict[str, ParamLook], held: bool):
+    """Without it nothing would be learnt at all, and the program would look sound."""
+    text = program(
+        "pyro.sample('x', dist.Normal(0.0, 1.0), obs=data)",
+        "s = pyro.param('s', torch.tensor(1.0))\npyro.sample('x', dist.Normal(0.0, s))",
+    )
+    x = replace(LATENT, observed=True)
+    looked = Look({"s": PARAM, **more}, {"x": LATENT}, {"x": x}, (), {}, ())
+    outcome = check_shown(tmp_path, CODE, text, svi_at(text, "svi = SVI(", look=looked))
+    assert ("nothing would be trained" in outcome.finding.proposal.held_back) is held
 
 
 @pytest.mark.parametrize(

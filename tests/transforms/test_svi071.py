@@ -302,3 +302,33 @@ def test_what_the_source_shows_needs_no_noise(tmp_path):
 def test_seen_but_not_literal(tmp_path):
     (finding,) = seen(tmp_path, "0.5 + torch.full((3,), 0.5)", 4.0)
     assert "not a literal" in finding.proposal.held_back
+
+
+NAMED = (
+    "wide = 50.",
+    "s = pyro.param('s', torch.tensor(wide), constraint=constraints.positive)",
+    "t = pyro.param('t', wide * torch.ones(()), constraint=constraints.positive)",
+    "pyro.sample('z', dist.Normal(0., s))",
+    "pyro.sample('w', dist.Normal(0., t))",
+)
+
+
+def test_a_number_with_a_name_that_serves_scales_alone(check):
+    outcome = check(program(*NAMED))
+    assert len(outcome.findings) == 2 and outcome.text == program(*NAMED).replace("wide = 50.", "wide = 0.1")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "print(wide)",
+        "wide = 3.",
+        "u = pyro.param('u', torch.tensor(wide), constraint=constraints.positive)\n    pyro.sample('v', dist.Gamma(u, 1.))",
+        "u = pyro.param('u', torch.tensor(wide), constraint=constraints.greater_than(1.))\n"
+        "    pyro.sample('v', dist.Normal(0., u))",
+    ],
+)
+def test_a_number_whose_name_has_other_uses(check, more: str):
+    outcome = check(program(*NAMED, more))
+    assert outcome.result.changes == ()
+    assert all(not finding.proposal.candidates for finding in outcome.findings)

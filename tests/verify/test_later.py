@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from handmade import FakeRunner, observation, svi
+from handmade import FakeRunner, observation, site, svi
 from test_verifier import Case, R, V
 
 from pyro_fix.observation import Observation
-from pyro_fix.transform import Candidate, Promise, Proposal
-from pyro_fix.verify import later
+from pyro_fix.sources import read
+from pyro_fix.transform import Candidate, Promise, Proposal, Status
+from pyro_fix.verify import Verifier, later
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import JUDGES, no_worse_end
@@ -112,6 +113,25 @@ class TestEnd:
         verdict = case.one(case.fix(train, CONSTRAINT, end=5))
         assert verdict.status is R and "trained to its end it is worse" in verdict.reason
         assert case.one(case.fix(train, CONSTRAINT, a=2)).status is V
+
+    @pytest.mark.parametrize(("observes", "status"), [(True, V), (False, R)])
+    def test_what_a_fix_observes_is_another_evidence(self, fake: FakeRunner, observes: bool, status: Status) -> None:
+        """The original draws from the prior what the data say: it is no judge of who looks at them."""
+        train = fake.program("train.py", a=1, end=0)
+        case = Case(fake, train)
+
+        def run(request):  # type: ignore[no-untyped-def]
+            seen, text = fake(request), b"".join(request.overlay.values())
+            if not seen.svis or seen.svis[0].look is None:
+                return seen
+            found = seen.svis[0].look
+            labels = site(observed=observes and b"a = 2" in text)
+            found = replace(found, model={**found.model, "y": labels})
+            return replace(seen, svis=(replace(seen.svis[0], look=found),))
+
+        fix = case.fix(train, Promise.RUNS_CLEAN, a=2, end=5)
+        (verdict,) = Verifier(case.plans, {train: read(train)}, case.options, run).verify([fix])
+        assert verdict.status is status, verdict.reason
 
     def test_all_fixes_are_trained_together(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", a=1, b=1, c=1, end=0)

@@ -405,6 +405,26 @@ class TestSeveralFixes:
         if not isnan(gradient):
             assert both[0].reason.endswith("nothing uses 'scale'") and both[0].evidence["deferred"]
 
+    def test_nothing_is_judged_by_a_loss_that_is_no_bound(self, fake: FakeRunner) -> None:
+        """The guide draws what the model observes; only the fix that ends that has a say."""
+        train = fake.program("train.py", a=1, b=1)
+        case = Case(fake, train)
+
+        def run(request):  # type: ignore[no-untyped-def]
+            seen, text = fake(request), b"".join(request.overlay.values())
+            if b"a = 2" in text or not seen.svis or seen.svis[0].look is None:
+                return seen
+            found = seen.svis[0].look
+            found = replace(found, guide={**found.guide, "x": found.model["x"]})
+            return replace(seen, svis=(replace(seen.svis[0], look=found),))
+
+        without = case.fix(train, Promise.RUNS_CLEAN, a=2)
+        others = [case.fix(train, promise, b=2) for promise in (Promise.SAME_START, Promise.NO_WORSE)]
+        for other in others:
+            both = Verifier(case.plans, {train: read(train)}, case.options, run).verify([without, other])
+            assert statuses(both) == [V, U]
+            assert "no bound as long as the guide samples 'x'" in both[1].reason and both[1].evidence["deferred"]
+
     def test_the_set_that_is_verified_has_run_together(self, fake: FakeRunner) -> None:
         train = fake.program("train.py", a=1, init=1.0, b=1)
         case = Case(fake, train)

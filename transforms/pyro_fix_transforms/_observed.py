@@ -41,13 +41,17 @@ def sampled_in_guide(program: Program, one: Svi | Couple) -> Iterator[Slip]:
     guide = side(program, one.guide)
     told = {site.name for site in guide.sites if _is_sure(guide, site)} if guide is not None else set()
     told &= {name for name, site in observed.items() if not _may_be_none(site)}
-    names = set.intersection(*shown) if shown else told
+    drawn = set.intersection(*shown) if shown else told
     for site in program.sites_of(functions_of(one.guide)):
-        if site.name is not None and site.name in names and site.kind == "sample":
+        if site.name is not None and site.name in drawn and site.kind == "sample":
             message = f"the guide samples '{site.name}', which the model observes: nothing is inferred about data"
-            if lost := _learnt_there(program, site):
-                message += f"; what {lost} should learn of them belongs in the model's distribution"
+            lost = _learnt_there(program, site)
+            if lost:
+                names = " and ".join(map(repr, lost))
+                message += f"; what {names} should learn of them belongs in the model's distribution"
             doubt = "" if site.name in observed else "where the model observes it is not plain: remove it by hand"
+            if not doubt and looks and all(look.params.keys() <= set(lost) for look in looks):
+                doubt = "without the statement nothing would be trained: put its parameters into the model"
             if not doubt and _may_be_none(observed[site.name]):
                 doubt = "the data may be None, and the site a latent then"
             change = None if doubt else _removed(site.module, site.call)
@@ -64,15 +68,15 @@ def _is_sure(guide: Side, site: Site) -> bool:
     return is_plain(site) and any(surely_runs(function.node, site.call) for function in guide.functions)
 
 
-def _learnt_there(program: Program, site: Site) -> str:
+def _learnt_there(program: Program, site: Site) -> list[str]:
     """The params that feed this site and nothing else: people who sample data in a guide mean to learn these."""
     within = set(ast.walk(site.call))
     names = [
-        repr(param.name)
+        param.name
         for param in program.params
         if param.name and param.uses and all(use.distribution.node in within for use in param.uses)
     ]
-    return " and ".join(dict.fromkeys(names))
+    return list(dict.fromkeys(names))
 
 
 def forgotten(program: Program, svi: Svi) -> Iterator[Slip]:

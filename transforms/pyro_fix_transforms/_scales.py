@@ -39,6 +39,46 @@ def constants(node: ast.expr) -> list[ast.expr] | None:
     return None
 
 
+def constant_name(node: ast.expr) -> ast.Name | None:
+    """The name that says how large a tensor expression is: ``torch.tensor(wide)``, ``wide * torch.ones(k)``."""
+    if isinstance(node, ast.Lambda):
+        return constant_name(node.body)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        for factor, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(factor, ast.Name) and isinstance(other, ast.Call) and _called(other) in ("ones", "ones_like"):
+                return factor
+        return None
+    if not isinstance(node, ast.Call):
+        return None
+    name = _called(node)
+    if name in ("tensor", "as_tensor") and node.args:
+        return node.args[0] if isinstance(node.args[0], ast.Name) else None
+    if name in ("full", "full_like") and len(node.args) == 2:
+        return node.args[1] if isinstance(node.args[1], ast.Name) else None
+    if name in MOVING and isinstance(node.func, ast.Attribute):
+        return constant_name(node.func.value)
+    return None
+
+
+def assigned_once(module: Module, name: str) -> ast.Constant | None:
+    """The number that the only assignment to ``name`` in a file gives it, a ``float``."""
+    found = [
+        node
+        for node in ast.walk(module.tree)
+        if (isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load))
+        or (isinstance(node, ast.arg) and node.arg == name)
+    ]
+    plain = [
+        node.value
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and node.targets[0] in found
+    ]
+    if len(found) != 1 or len(plain) != 1:
+        return None
+    (value,) = plain
+    return value if isinstance(value, ast.Constant) and isinstance(value.value, float) else None
+
+
 def shrunk(module: Module, node: ast.expr | None, size: float) -> tuple[Edit, ...] | None:
     """Edits that make every element of a tensor expression ``size``; ``None`` where it is not understood.
 

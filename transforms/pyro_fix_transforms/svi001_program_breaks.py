@@ -29,6 +29,14 @@ _DISAGREE = re.compile(r"Model and guide (?:event_dims|shapes) disagree at site 
 _TWICE = re.compile(r"Multiple \w+ sites named '(?P<site>[^']+)'")
 _AT_SITE = re.compile(r"[Aa]t site '(?P<site>[^']+)'")
 _OUTSIDE = re.compile(r"Expected parameter (?P<argument>\w+) \(")
+#: What code raises that asks for an argument, a variable of the environment or a column that is not there.
+_ASKED = frozenset({"KeyError", "IndexError"})
+#: How the probe's notes begin of what it did to a program that may be why.
+_NOTES = ("the program asks for Pyro", "the sandbox may be why")
+#: What torch and others say where the machine has no such device, or the data have not been fetched.
+_LACKS = re.compile(r"\b(?:CUDA|NVIDIA|MPS|driver|download|downloaded|corrupted|not compiled|not installed)\b", re.I)
+#: What torch and Pyro say of shapes that do not fit.
+_SHAPES = re.compile(r"\bsizes?\b|\bshapes?\b|dimension", re.I)
 #: Operations that only move or repeat elements, and the last one of a layer.
 _MOVES = frozenset({"Select", "View", "UnsafeView", "ReshapeAlias", "Reshape", "Squeeze", "Unsqueeze", "Expand"}) | {
     *("Slice", "Split", "SplitWithSizes", "Unbind", "Index", "Permute", "Transpose", "T", "Clone", "Alias", "ToCopy"),
@@ -82,7 +90,8 @@ class ProgramBreaks(Transform):
     - it is not for a tool to say how it is mended, as nearly always; the finding says what is known.
 
     It says nothing of what a machine lacks (a module, a file, the network, memory), of a program that ends by itself,
-    of an exception that a test expects or that training goes on after, and of programs that pyro-fix has made up.
+    or says so (`raise`, `assert`) before its first step, of an exception that a test expects or that training goes on
+    after, and of programs that pyro-fix has made up.
 
     ## Promise
     The patched program runs clean.
@@ -97,9 +106,9 @@ class ProgramBreaks(Transform):
         yield from self._unseen(program, program.untrained if program.seen.runs else program.together)
         for run in program.seen.runs:
             failure = run.failure
-            if failure is not None and failure.pyro and failure.kind not in ENVIRONMENT:
-                at = place(program, run, [failure.where])
-                if at is not None:
+            if failure is not None and _is_its_own(run, failure):
+                at = place(program, run, [failure.where, *(svi.where for svi in run.svis)])
+                if at is not None and (failure.pyro or not _gives_up(at[0], failure)):
                     message = f"the program breaks: {failure.kind}: {health.said_of(failure)}"
                     yield self.finding(*at, message, held_back=_advice(failure, None), source="seen")
             for svi in run.svis:
@@ -144,12 +153,28 @@ class ProgramBreaks(Transform):
         seen = SeenSvi(run, svi)
         mend = _softplus(program, seen, failure) or known(program, seen, failure) if failure is not None else None
         if mend is None:
-            yield self.finding(*at, message, held_back=_advice(failure, svi.look), source="seen")
+            advice = _left_behind(run, svi, failure) or _advice(failure, svi.look)
+            yield self.finding(*at, message, held_back=advice, source="seen")
             return
         candidate = Candidate(mend.edits, self.promise, mend.label, needs_run=True) if mend.edits else None
         message = f"{message.removesuffix('.')}; {mend.words}"
         held_back = "" if candidate else mend.label
         yield self.finding(*at, message, (candidate,) if candidate else (), held_back, source="seen")
+
+
+def _is_its_own(run: Observation, failure: Failure) -> bool:
+    """Whether an exception outside of all steps is a fault of the program, and of nothing that it lacks here."""
+    if failure.pyro or failure.kind in ENVIRONMENT:
+        return failure.kind not in ENVIRONMENT
+    lacks = failure.kind in _ASKED or _LACKS.search(failure.message) or any(n.startswith(_NOTES) for n in run.warnings)
+    return not lacks and "pytest" not in run.command.split()  # a test may fail for what it tests
+
+
+def _gives_up(module: Module, failure: Failure) -> bool:
+    """Whether the program says itself that it cannot go on."""
+    line = int(failure.where.rpartition(":")[2] or 0)
+    own = [node for node in ast.walk(module.tree) if isinstance(node, (ast.Raise, ast.Assert))]
+    return any(node.lineno <= line <= (node.end_lineno or node.lineno) for node in own)
 
 
 def _nonfinite(trajectory: Trajectory) -> str:
@@ -177,6 +202,20 @@ def _blamed(failure: Failure, look: Look | None) -> Iterator[str]:
                 yield side[name].where
 
 
+def _left_behind(run: Observation, svi: SviObservation, failure: Failure | None) -> str:
+    """What to make of shapes that do not fit where an earlier SVI object has left its parameters in the store."""
+    if failure is None or failure.step != 0 or svi.look is None or not _SHAPES.search(failure.message):
+        return ""
+    earlier = {name for one in run.svis if one.ordinal < svi.ordinal and one.look for name in one.look.params}
+    left = sorted(earlier & svi.look.params.keys())
+    if not left:
+        return ""
+    names = " and ".join(map(repr, left))
+    return (
+        f"{names} may still be in the param store as the training before left it: pyro.clear_param_store() empties it"
+    )
+
+
 def _advice(failure: Failure | None, look: Look | None) -> str:
     """What a reader can make of it."""
     if failure is not None and (told := _DISAGREE.search(failure.message)) and look is not None:
@@ -196,6 +235,8 @@ def _advice(failure: Failure | None, look: Look | None) -> str:
         return f"{words} (its support is {data.support}): change the data, or the distribution"
     if failure is not None and SEQUENTIAL in failure.message:
         return "have it enumerated in parallel, or by the guide"
+    if failure is not None and "non-leaf Tensor" in failure.message:
+        return "what a constraint gives is no leaf: hand the optimiser the param's .unconstrained()"
     if failure is not None and (told := _TWICE.search(failure.message)):
         return f"give one of the sites '{told['site']}' another name"
     return "no fix is known for it"

@@ -69,7 +69,7 @@ class LatentWithoutGuide(Transform):
 
     ## Holds back when
     - the guide has a site that the model lacks: which of the two is wrong is not for a tool to say;
-    - what the guide samples of observed data is used in it, or the data may be `None`;
+    - what the guide samples of observed data is used in it, or the data may be `None`, or nothing else is trained;
     - the latent is discrete, so that no normal distribution fits;
     - a plain torch optimiser is in charge, which would not know the new parameters;
     - model or guide serve several SVI objects, are wrapped in more than a scale, or are used

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import Literal
 
+from pyro_fix import edits
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.noise import gradient_noise
 from pyro_fix.analysis.program import Param, Program, Use
 from pyro_fix.analysis.requirements import constraint_text
 from pyro_fix.analysis.tensors import extent
-from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
-from pyro_fix_transforms._scales import LADDER, shrunk
+from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Threshold, Transform
+from pyro_fix_transforms._scales import LADDER, assigned_once, constant_name, shrunk
 
 #: Initial standard deviations above this are wide.  Exactly 1 is common and no error.
 WIDEST = 1.0
@@ -49,7 +51,8 @@ class WideInitialScale(Transform):
     ## Holds back when
     - the param is used in a model too: a learned noise is no guide scale;
     - it feeds a concentration or a rate as well, where smaller means wider;
-    - the initial value is not a literal at the call, or the same name starts in several places;
+    - the initial value is not a literal at the call, nor in a local variable that serves nothing but such params;
+    - the same name starts in several places;
     - the new value would violate the param's constraint.
 
     ## Promise
@@ -78,12 +81,12 @@ class WideInitialScale(Transform):
             if noise:
                 message += f": at the first step the noise is {noise:.2g} times the mean"
             source: Literal["static", "seen"] = "seen" if noise else "static"
-            if not doubt and shrunk(param.module, param.initial_node, LADDER[0]) is None:
+            if not doubt and _shrunk(program, param, LADDER[0]) is None:
                 doubt = "its initial value is not a literal at the call"
             candidates = tuple(
                 Candidate(changes, self.promise, f"initial value {size}", needs_run=bool(noise))
                 for size in LADDER
-                if _allowed(param, size) and (changes := shrunk(param.module, param.initial_node, size)) is not None
+                if _allowed(param, size) and (changes := _shrunk(program, param, size)) is not None
             )
             if not doubt and not candidates:
                 doubt = "its constraint allows no smaller value"
@@ -126,6 +129,33 @@ def _is_deviation(use: Use) -> bool:
 
 def _roles(program: Program, use: Use) -> set[str]:
     return set().union(*(program.roles(function) for function in use.functions))
+
+
+def _shrunk(program: Program, param: Param, size: float) -> tuple[Edit, ...] | None:
+    """Edits that make a param start at ``size``: at its call, or where the number has a name in the function and serves
+    such params alone.  On what has a name in the whole file other things may hang."""
+    changes = shrunk(param.module, param.initial_node, size)
+    if changes is not None or param.initial_node is None:
+        return changes
+    module, name = param.module, constant_name(param.initial_node)
+    value = assigned_once(module, name.id) if name is not None else None
+    function = param.scope.function
+    if name is None or value is None or function is None or value not in ast.walk(function):
+        return None
+    served = [
+        other
+        for other in program.params
+        if other.module is module and other.initial_node is not None and _is_named(other.initial_node, name.id)
+    ]
+    alike = all(_doubt_of_name(program, other) == "" and _allowed(other, size) for other in served)
+    if not alike or module.mentions[name.id] != 1 + len({other.call for other in served}):
+        return None
+    return (edits.replace(module, value, repr(size)),)
+
+
+def _is_named(node: ast.expr, name: str) -> bool:
+    found = constant_name(node)
+    return found is not None and found.id == name
 
 
 def _allowed(param: Param, size: float) -> bool:
