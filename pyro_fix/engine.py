@@ -320,7 +320,18 @@ def _propose(transforms: Iterable[Transform], program: Program, state: _State) -
                 merged[key] = proposal
             else:
                 merged[key] = _common(known, proposal)
-    return sorted(merged.values(), key=lambda p: (p.path, p.line, p.column, p.code))
+    return sorted(_told_once(merged), key=lambda p: (p.path, p.line, p.column, p.code))
+
+
+def _told_once(found: Mapping[tuple[str, Path, int, int], Proposal]) -> Iterator[Proposal]:
+    """The findings, without those that another one's fix leaves nothing of: it says so of itself."""
+    told = dict(found)
+    for key, proposal in found.items():
+        other = (proposal.part_of, *key[1:])
+        if other in told and told[other].candidates:
+            whole, part = told[other], told.pop(key)
+            told[other] = replace(whole, message=f"{whole.message} ({part.code}: {part.message})")
+    yield from told.values()
 
 
 def _proposals(transform: Transform, program: Program, state: _State) -> Iterator[Proposal]:

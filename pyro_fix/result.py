@@ -85,6 +85,11 @@ class Result:
     gone: tuple[Gone, ...] = ()
     """By path and line."""
 
+    @property
+    def suggestions(self) -> int:
+        """How many findings are suggestions."""
+        return sum(finding.suggestion for finding in self.findings)
+
     def tally(self) -> Counter[Status]:
         """How many findings have each status; suggestions are none of these."""
         return Counter(finding.verdict.status for finding in self.findings if not finding.suggestion)

@@ -125,6 +125,8 @@ class Proposal:
     """Last line of the statement that the finding is about (suppression comments on any of its lines count)."""
     only_gain: bool = False
     """Whether nothing is wrong as it is: a fix would be a gain at best, which runs have to show."""
+    part_of: str = ""
+    """A code whose fix at the same place leaves nothing of this finding: where it has one, the two are told as one."""
 
 
 class Status(str, enum.Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 
-from pyro_fix.analysis.sayings import LONGEST, cut, shortened
+from pyro_fix.analysis.sayings import IN_PASSING, LONGEST, cut, shortened
 from pyro_fix.analysis.supports import LOOSE, inside
 from pyro_fix.observation import Failure, Look, Observation, SiteLook, SviObservation, Trajectory
 
@@ -26,7 +26,7 @@ def one_line(text: str, limit: int = 160) -> str:
 def describe(failure: Failure) -> str:
     """A failure in one line."""
     step = "" if failure.step is None else f" at step {failure.step}"
-    message = f": {shortened(said_of(failure), 300)}" if failure.message.strip() else ""
+    message = f": {shortened(said_of(failure), IN_PASSING)}" if failure.message.strip() else ""
     return f"{failure.kind}{step}{message}" + (f" ({failure.where})" if failure.where else "")
 
 

@@ -8,6 +8,8 @@ import re
 LONGEST = 8000
 #: ... and where it is told in a line of a terminal.
 IN_A_LINE = 2000
+#: ... and where something else is told, of which it is the reason.
+IN_PASSING = 300
 #: Of so many numbers in a row the first and the last ones are told, as torch does with a thousand.
 MOST_NUMBERS, SHOWN = 8, 3
 _PARTS = re.compile(r"\[|\]|,\s*|[^][,]+")

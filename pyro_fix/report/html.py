@@ -88,7 +88,7 @@ class _Page:
         yield f'<p class="soft">{"<br>".join(map(self._text, lines))}</p>\n<ul class="tiles">'
         for status, words in _TILES:
             yield f"<li><b>{statuses[status]}</b><span>{words}</span></li>"
-        suggestions = sum(finding.suggestion for finding in self._result.findings)
+        suggestions = self._result.suggestions
         yield f"<li><b>{suggestions}</b><span>suggestion{'s' * (suggestions != 1)}</span></li>"
         yield f"<li><b>{len(self._result.changes)}</b><span>{_FILES[self._mode]}</span></li>\n</ul>\n</header>"
 

@@ -28,7 +28,7 @@ def document(result: Result, cwd: Path, applied: bool) -> str:
                 "findings": len(result.findings),
                 **{status.value: statuses[status] for status in Status},
                 "included": sum(finding.included for finding in result.findings),
-                "suggestions": sum(finding.suggestion for finding in result.findings),
+                "suggestions": result.suggestions,
                 "changed": [shown(change.source.path, cwd) for change in result.changes],
                 "applied": applied,
                 "skipped": [

@@ -102,7 +102,7 @@ def summary(result: Result, mode: Mode, verified: bool) -> str:
     files = f"{_count(result.files, 'file')} looked at"
     if not result.findings:
         return f"{files}: nothing to do"
-    suggestions = sum(finding.suggestion for finding in result.findings)
+    suggestions = result.suggestions
     places = {finding.proposal.path for finding in result.findings}
     total = f"{_count(len(result.findings), 'finding')} in {_count(len(places), 'file')}"
     if mode == "list" and not verified:

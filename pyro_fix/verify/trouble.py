@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyro_fix.analysis.health import STOPS, breakdown, describe, is_handled, mismatches, one_line, said_of
-from pyro_fix.analysis.sayings import shortened
+from pyro_fix.analysis.sayings import IN_PASSING, shortened
 from pyro_fix.observation import Observation, SiteLook, SviObservation, Trajectory
 
 Key = tuple[str, ...]
@@ -119,7 +119,7 @@ def breaking(observation: Observation) -> Break | None:
     failure = bad[0].failure if kind != "not finite" else None
     total = len(svi.trajectories)
     brief = words + (f" ({len(bad)} of {total} seeds)" if total > 1 else "")
-    message = shortened(said_of(failure), 300) if failure is not None else ""
+    message = shortened(said_of(failure), IN_PASSING) if failure is not None else ""
     what = (failure.site or failure.where) if failure is not None else bad[0].nonfinite
     seeds = tuple(trajectory.seed for trajectory in bad)
     return Break((str(svi.ordinal), kind, what), f"{brief}: {message}" if message else brief, brief, reach, seeds)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pyro_fix.analysis.health import STOPS, describe, unwell
-from pyro_fix.observation import Observation
+from pyro_fix.observation import Look, Observation
 from pyro_fix.rewrite import Conflict, Patch
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.sources import Source
@@ -674,28 +674,34 @@ def _may_exercise(plan: RunPlan, fix: Fix) -> bool:
 
 def _bounds_again(fix: Fix) -> bool:
     """Whether the loss is a bound with a fix, and was none: where training ends the original is no judge then."""
-    assert fix.original is not None and fix.alone is not None
-    looks = [(old.look, new.look) for old, new in zip(fix.original.svis, fix.alone.svis, strict=False)]
-    return any(
-        old is not None and new is not None and _alike.drawn_data(old) and not _alike.drawn_data(new)
-        for old, new in looks
-    )
+    return any(_alike.drawn_data(before) and not _alike.drawn_data(after) for before, after in _looks(fix))
 
 
 def _unused(fix: Fix, patched: Observation) -> str:
-    """A parameter that a fix changes, where all of them are trained with it alone, and none with the others as well."""
-    assert fix.original is not None and fix.alone is not None
-    changed: set[str] = set()
-    for before, after in zip(fix.original.svis, fix.alone.svis, strict=False):
-        if before.look is not None and after.look is not None:
-            changed |= {
-                name
-                for name, param in before.look.params.items()
-                if after.look.params.get(name) not in (None, param) and _alike.is_reached(before.look, name)
-            }
+    """A parameter that a fix changes and the original trains, where the others together leave none of these trained."""
+    changed = {
+        name
+        for before, after in _looks(fix)
+        for name, param in before.params.items()
+        if after.params.get(name) not in (None, param) and _alike.is_reached(before, name)
+    }
     looks = [svi.look for svi in patched.svis]
-    used = any(look is None or look.error or _alike.is_reached(look, name) for look in looks for name in changed)
+    used = any(look is None or look.error or _may_use(look, name) for look in looks for name in changed)
     return "" if used else min(changed, default="")
+
+
+def _may_use(look: Look, name: str) -> bool:
+    """Whether a parameter is there, and its gradient is not seen to be nothing."""
+    return bool(look.gradients.get(name)) and _alike.is_reached(look, name) is not False
+
+
+def _looks(fix: Fix) -> Iterator[tuple[Look, Look]]:
+    """The looks at the first step, without a fix and with it alone, of each SVI object that has both."""
+    assert fix.original is not None and fix.alone is not None
+    for before in fix.original.svis:
+        after = svi_of(fix.alone, before.ordinal)
+        if before.look is not None and after is not None and after.look is not None:
+            yield before.look, after.look
 
 
 def _missed(patch: Patch, patched: Observation) -> list[str]:

@@ -303,7 +303,46 @@ def test_a_smallest_rate_is_not_lowered(seen):
     assert seen(program('Adam({"lr": 0.0001})'), judge) == []
 
 
+# --- a decay leaves nothing of what the source alone says
+
+
 @pytest.mark.parametrize(("kind", "code"), [("Adam", "SVI022"), ("ClippedAdam", "SVI031")])
-def test_a_decay_that_another_transform_writes_is_the_same_story(check, kind: str, code: str):
-    message = check(program(f'{kind}({{"lr": 0.1}})')).finding.proposal.message
-    assert message.endswith(f"along a noisy gradient; {code} lets it decay")
+@pytest.mark.parametrize("lines", ["", "lr = 0.5\nprint(lr)\n"], ids=["literal", "variable with other uses"])
+def test_a_decay_for_the_same_optimizer_is_the_one_story(check, kind: str, code: str, lines: str):
+    text = program(f'{kind}({{"lr": {"lr" if lines else 0.5}}})', before=lines)
+    found = check(text, (CODE, "SVI022", "SVI031")).finding.proposal
+    assert found.code == code and "lrd" in found.candidates[0].label
+    assert found.message.endswith(
+        "(SVI011: a learning rate of 0.5 that does not decay is large for 1000 steps along a noisy gradient)"
+    )
+
+
+DECAYS = (CODE, "SVI022", "SVI031")
+LARGE = program('Adam({"lr": 0.5})')
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "told"),
+    [
+        (LARGE, (CODE,), [CODE]),  # nobody else was asked
+        (program('Adam({"lr": 0.5, "amsgrad": True})'), DECAYS, [CODE, "SVI022"]),  # the decay has no fix
+        (program('AdamW({"lr": 0.5})'), DECAYS, [CODE]),  # no decay is proposed for it
+        (LARGE.replace("Trace_ELBO())", "Trace_ELBO())  # pyro-fix: ignore[SVI022]"), DECAYS, [CODE]),
+    ],
+    ids=["not asked", "held back", "not proposed", "suppressed"],
+)
+def test_without_a_decay_it_stands_for_itself(check, text: str, asked: tuple[str, ...], told: list[str]):
+    assert [finding.proposal.code for finding in check(text, asked).findings] == told
+
+
+def test_a_decay_of_another_optimizer_is_another_story(check):
+    other = "svi2 = SVI(model, guide, Adam({'lr': 0.01}), Trace_ELBO())\nfor _ in range(1000):\n    svi2.step(data)\n"
+    found = check(program('Adam({"lr": 0.5, "amsgrad": True})') + other, (CODE, "SVI022")).findings
+    assert [finding.proposal.code for finding in found] == [CODE, "SVI022", "SVI022"]
+
+
+def test_what_a_run_shows_comes_before_the_decay(tmp_path):
+    path = tmp_path / "main.py"
+    path.write_text(program('Adam({"lr": 0.5})'))
+    found = {finding.proposal.code: finding.proposal for finding in check_shown(path, "SVI0", NAN).findings}
+    assert found[CODE].source == "seen" and CODE not in found["SVI022"].message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pyro_fix import edits
@@ -22,7 +23,7 @@ from pyro_fix_transforms._rates import literal_rate, runs_of, shown_rate
 SMALLEST = 1e-4
 #: Optimisers whose steps are as long as the rate, whatever the gradient: where a number alone says how large it is.
 ADAPTIVE = frozenset({"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ClippedAdam"})
-#: Who lets the rate of an optimiser decay, after which it is large no longer: two findings on one line, one story.
+#: Who lets the rate of an optimiser decay, after which nothing in the source says that it is large.
 DECAYS = {"pyro.optim.Adam": "SVI022", "pyro.optim.ClippedAdam": "SVI031"}
 
 
@@ -33,7 +34,8 @@ class LearningRateTooLarge(Transform):
     Finds an SVI whose loss diverges, becomes NaN or is thrown far above its start in a run, and lowers the learning
     rate of its optimiser: to a tenth, a hundredth and so on, down to 0.001 and 0.0001, the first that keeps its
     promise. The source alone makes a finding of a literal rate of 0.1 or more that a noisy ELBO is to follow for
-    500 steps and longer; a run in which nothing goes wrong takes that back.
+    500 steps and longer; a run in which nothing goes wrong takes that back, and where a decay is proposed for the same
+    optimiser (SVI022, SVI031), which leaves nothing of it, the decay's finding tells it.
 
     ## Why
     The gradient of the ELBO is noisy, and a large rate throws parameters into regions where numbers overflow. Once a
@@ -88,7 +90,8 @@ class LearningRateTooLarge(Transform):
                 rate, troubles = shown_rate(runs), [trouble for seen in runs for trouble in _troubles(seen)]
                 message = f"{troubles[0].words}, at a learning rate of {rate:g}" if troubles and rate else ""
             if message and rate is not None and rate > SMALLEST:
-                yield self._proposal(program, made, rate, message, troubles)
+                proposal = self._proposal(program, made, rate, message, troubles)
+                yield proposal if troubles else replace(proposal, part_of=DECAYS.get(made.name, ""))
 
     def _by_source(self, program: Program, made: Made) -> tuple[float | None, str]:
         """The rate that the source shows, and what is to be said of it."""
@@ -104,9 +107,8 @@ class LearningRateTooLarge(Transform):
         noisy = all(_is_noisy(program, svi) for svi in program.makers_of(made))
         if rate is None or rate < self.large or steps is None or steps < self.long or not noisy:
             return None, ""
-        words = f"is large for {steps} steps along a noisy gradient"
-        decay = DECAYS.get(made.name, "")
-        return rate, f"a learning rate of {rate:g} that does not decay {words}{decay and f'; {decay} lets it decay'}"
+        message = f"a learning rate of {rate:g} that does not decay is large for {steps} steps along a noisy gradient"
+        return rate, message
 
     def _proposal(
         self, program: Program, made: Made, rate: float, message: str, troubles: Sequence[Derailment]
