@@ -60,7 +60,14 @@ PLATE = "pyro.plate('data', len(x))"
 def test_a_minibatch_that_counts_as_all_the_data(check, text: str):
     outcome = check(HEAD + text)
     assert "the prior of 'w' once for every minibatch" in outcome.finding.proposal.message
-    assert "give the plate len(" in outcome.held_back
+    assert "give the plate the number of all data" in outcome.held_back
+
+
+def test_the_plate_and_its_size_are_named(check):
+    outcome = check(HEAD + model("pyro.plate('data', size=x.shape[0])") + SVI + LOOP)
+    assert "plate 'data' has the size of a minibatch, x.shape[0], and" in outcome.finding.proposal.message
+    assert "(len(loader.dataset), where the SVI is made)" in outcome.held_back
+    assert "x.shape[0] as its subsample_size" in outcome.held_back
 
 
 @pytest.mark.parametrize(

@@ -119,14 +119,23 @@ def _unscaled(program: Program, svi: Svi, sites: list[Site], latents: list[Site]
 
 def _told(svi: Svi, plate: Made, observed: Site, shared: Site, whole: Value | None) -> Miscount:
     all_of_it = _all_of(whole, svi)
-    counts = f"len({all_of_it})" if all_of_it else "the number of all data"
+    counts = f" (len({all_of_it}), where the SVI is made)" if all_of_it else ""
+    size = _size_of(plate)
+    which, part = (f", {size},", size) if size else ("", "the minibatch's")
     return Miscount(
         plate.module,
         plate.node,
-        f"plate {_name(plate)} has the size of a minibatch, and nothing scales it: the data of '{observed.name}' count "
-        f"as if there were no others, and the prior of '{shared.name}' once for every minibatch",
-        f"give the plate {counts} as its size, and the minibatch's as its subsample_size",
+        f"plate {_name(plate)} has the size of a minibatch{which} and nothing scales it: the data of '{observed.name}' "
+        f"count as if there were no others, and the prior of '{shared.name}' once for every minibatch",
+        f"give the plate the number of all data{counts} as its size, and {part} as its subsample_size",
     )
+
+
+def _size_of(plate: Made) -> str:
+    """The size of a plate as its call spells it, where it does."""
+    given = {keyword.arg: keyword.value for keyword in plate.node.keywords}
+    node = given.get("size", plate.node.args[1] if len(plate.node.args) > 1 else None)
+    return ast.unparse(node) if node is not None else ""
 
 
 def _stands_in(site: Site, plate: Made) -> bool:
