@@ -53,6 +53,7 @@ PLATE = "pyro.plate('data', len(x))"
         + "for e in range(9):\n    for i in range(0, N, B):\n        x = X[i : i + B]\n        svi.step(x)\n",
         model(PLATE) + SVI + "for e in range(9):\n    idx = torch.randperm(N)[:B]\n    svi.step(X[idx])\n",
         model(PLATE) + SVI + "for e in range(9):\n    svi.step(X[torch.randint(0, N, (B,))])\n",
+        model("pyro.plate('data', torch.relu(x.view(-1, 1)).shape[0])") + SVI + LOOP,
         model(PLATE)
         + f"def main(n):\n    {SVI}    for epoch in range(n):\n        for (x,) in loader:\n            svi.step(x)\nmain(9)\n",
     ],
@@ -75,6 +76,9 @@ def test_the_plate_and_its_size_are_named(check):
     [
         model("pyro.plate('data', N, subsample_size=len(x))") + SVI + LOOP,
         model("pyro.plate('data', N)") + SVI + LOOP,
+        model("pyro.plate('features', x.shape[1])") + SVI + LOOP,
+        model("pyro.plate('features', x.size(-1))") + SVI + LOOP,
+        model("pyro.plate('features', len(x.t()))") + SVI + LOOP,
         model(PLATE, scale=", poutine.scale(scale=N / len(x))") + SVI + LOOP,
         model(PLATE).replace("        pyro.sample", "        with poutine.scale(scale=10.0):\n            pyro.sample")
         + SVI

@@ -27,6 +27,8 @@ LOADER = "torch.utils.data.DataLoader"
 _PARTS = frozenset({"split", "chunk", "tensor_split"})
 #: What chooses rows at random.
 _CHOOSING = frozenset({"torch.randint", "torch.randperm", "numpy.random.choice", "numpy.random.randint"})
+#: What may put something else than the rows first.
+_TURNING = frozenset({"T", "mT", "t", "transpose", "permute", "swapaxes", "movedim"})
 #: Who writes one of these weighs the terms of the ELBO by himself, perhaps.
 _WEIGHING = frozenset({"factor", "block", "mask", "scale", "BlockMessenger", "ScaleMessenger"})
 
@@ -165,18 +167,28 @@ def _of_a_part(svi: Svi, step: Step, size: Value) -> Value | None:
 
 
 def _measured(size: Value) -> Argument | None:
-    """``x`` of ``len(x)``, ``x.shape[0]``, ``x.size(0)``."""
+    """``x`` of ``len(x)``, ``x.shape[0]``, ``x.size(0)``, also where that is of what was computed from ``x`` alone."""
     if isinstance(size, Made) and size.name == "builtins.len" and size.arguments:
         inner = size.arguments[0]
     elif isinstance(size, Applied) and isinstance(size.callee, Attribute) and size.callee.name == "size":
+        if [*map(_is_zero, size.arguments)] != [True]:
+            return None
         inner = size.callee.base
     elif isinstance(size, Item) and isinstance(size.base, Attribute) and size.base.name == "shape":
+        if not _is_zero(size.index):
+            return None
         inner = size.base.base
     else:
         return None
-    while isinstance(inner, Item):  # one of the things that a batch holds
-        inner = inner.base
-    return inner if isinstance(inner, Argument) else None
+    parts = list(walk(inner))
+    if any(isinstance(part, Attribute) and part.name in _TURNING for part in parts):
+        return None
+    found = [part for part in parts if isinstance(part, Argument) and part.name != "self"]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_zero(value: Value) -> bool:
+    return isinstance(value, Const) and value.value == 0
 
 
 def _is_its_size(size: Value, step: Step) -> bool:
