@@ -46,6 +46,11 @@ _SCALAR_METHODS = frozenset({"item", "tolist", "numpy", "t"})
 #: Methods of lists and sets that change how many items there are.
 _RESIZING = frozenset({"append", "add", "extend", "insert", "pop", "remove", "discard", "clear", "update"})
 
+#: Methods of a torch module that change it in its place and return it.
+_OF_MODULES = frozenset(
+    {"to", "cpu", "cuda", "float", "double", "half", "bfloat16", "type", "train", "eval", "requires_grad_"}
+)
+
 #: Functions that take all of what a generator gives; others may stop before.
 _EXHAUSTING = frozenset(f"builtins.{name}" for name in ("dict", "list", "max", "min", "set", "sorted", "sum", "tuple"))
 
@@ -275,6 +280,8 @@ class Evaluator:
                 return Const(None)
         if isinstance(base, Instance) and name == "_replace":
             return records.replaced(base, keywords, spread=any(keyword.arg is None for keyword in node.keywords))
+        if name in _OF_MODULES and roles.is_module(base):
+            return base
         if name == "update" and isinstance(base, (Attribute, Made)):
             records.update(base, node, arguments, keywords)
         if isinstance(base, Mapping):

@@ -21,6 +21,7 @@ from pyro_fix.analysis.values import (
 )
 
 AUTOGUIDES = "pyro.infer.autoguide."
+_MODULES = frozenset({"torch.nn.Module", "pyro.nn.PyroModule"})
 #: Calls that take a program first and give one back, poutine's aside.
 _WRAPPERS = frozenset({"pyro.condition", "pyro.do", "pyro.infer.config_enumerate", "functools.partial"})
 #: Decorators that leave alone which sites a function samples.
@@ -185,6 +186,13 @@ def is_lightning(cls: Class) -> bool:
 def _is_hooked(name: str) -> bool:
     package, last = name.partition(".")[0], name.rpartition(".")[2]
     return package in ("lightning", "pytorch_lightning") or last == "LightningModule"
+
+
+def is_module(value: Value) -> bool:
+    """Whether ``value`` is surely a module of torch: an object of one of the project's classes, or an autoguide."""
+    if isinstance(value, Instance):
+        return not _MODULES.isdisjoint(_libraries(value.cls))
+    return isinstance(value, Made) and value.name.startswith(AUTOGUIDES)
 
 
 def inherits(cls: Class, name: str) -> bool:

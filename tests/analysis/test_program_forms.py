@@ -270,6 +270,24 @@ def test_pyro_samples_are_sites(facts):
     assert found == {"linear.weight", "linear.bias", "sigma", "obs"}
 
 
+def test_a_module_that_was_moved_is_the_same_one(facts):
+    made = "m = Regression(3).to(device).train()\nguide = AutoNormal(m).to(device)\n"
+    svi = only(facts(f"{REGRESSION}\ndevice = 'cpu'\n{made}SVI(m, guide, Adam({{}}), Trace_ELBO())\n"))
+    assert names(svi) == (["forward"], ["AutoNormal"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Own:\n    def forward(self): ...\n",  # no module: its ``to`` may do anything, as may one that it writes itself
+        "class Own(nn.Module):\n    def forward(self): ...\n    def to(self, device): return other(device)\n",
+    ],
+)
+def test_what_is_moved_otherwise_is_not_followed(facts, text: str):
+    svi = only(facts(f"{text}\nm = Own().to('cpu')\nSVI(m, guide, Adam({{}}), Trace_ELBO())\n"))
+    assert not list(functions_of(svi.model))
+
+
 def test_paths_through_nested_modules(facts):
     program = facts(
         """

@@ -17,6 +17,7 @@ from pyro_fix.analysis.spell import spell
 from pyro_fix.analysis.values import Argument, Function, Instance, Library, Made, Value, options, same, walk
 from pyro_fix.observation import SviObservation
 from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
+from pyro_fix_transforms._counted import miscounted
 
 #: Fewer data than this leave the ELBO near order one.
 FEWEST_DATA = 100
@@ -36,6 +37,11 @@ class UnnormalizedElbo(Transform):
     ## What it does
     Finds an `SVI` whose model has its data in a plate of size N and nothing that scales it, and wraps both model and
     guide in `poutine.scale(..., scale=1 / N)`, inside the `SVI` call, so that an autoguide keeps its methods.
+
+    Where the data are minibatches of more, N is what the plate has to know. A plate of the minibatch's size that
+    nothing scales, beside latents that all minibatches share, counts the prior once for every minibatch; a plate that
+    subsamples and a `poutine.scale` by the same share count the data too often. Both are told, and are for you to put
+    right: the objective becomes another one, which no run can compare.
 
     ## Why
     For N data the ELBO is of order N: float32 loses precision, clipping thresholds lose their meaning, and the number
@@ -63,7 +69,8 @@ class UnnormalizedElbo(Transform):
     - the optimiser's step depends on the gradient's scale (SGD, or a `clip_norm`);
     - the ELBO is not linear in the scale (`RenyiELBO`, importance weighting);
     - N is not known where the `SVI` is built;
-    - a run shows a large loss, and the data stand in no plate, or in different ones.
+    - a run shows a large loss, and the data stand in no plate, or in different ones;
+    - the data of a minibatch count another number of times than they should.
 
     ## Promise
     Same objective: at equal parameters, loss and gradients equal the original's times one constant, 1/N.
@@ -82,7 +89,11 @@ class UnnormalizedElbo(Transform):
             model, guide = svi.node(0, "model"), svi.node(1, "guide")
             if model is None or guide is None or not svi.is_trained or not _is_linear(svi):
                 continue
-            if _is_scaled(program, svi) or svi.loss_divided:
+            is_scaled = _is_scaled(program, svi)
+            wrong = list(miscounted(program, svi, is_scaled))
+            for one in wrong:
+                yield self.finding(one.module, one.node, one.message, held_back=one.advice)
+            if wrong or is_scaled or svi.loss_divided:
                 continue
             seen = [one.svi for one in program.seen.svi(svi)]
             level = _level(seen)
