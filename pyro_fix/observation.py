@@ -75,6 +75,11 @@ class Trajectory:
     clamped: int = 0
     """In how many steps the optimiser clamped an element of the gradient (``ClippedAdam``'s ``clip_norm``)."""
 
+    @property
+    def path(self) -> tuple[tuple[float, ...], ...]:
+        """:attr:`rates` of the steps that were made: one that raised, and was caught, is a gap in them."""
+        return tuple(rates for rates in self.rates if rates)
+
 
 @dataclass(frozen=True)
 class ParamLook:

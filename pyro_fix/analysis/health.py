@@ -41,12 +41,17 @@ def said_of(failure: Failure) -> str:
     return cut(" ".join(_TABLES.sub("", failure.message).split()), LONGEST)
 
 
+def is_of_a_test(observation: Observation) -> bool:
+    """Whether a test suite was run, in which what fails may be what is tested."""
+    return "pytest" in observation.command.split()
+
+
 def is_handled(observation: Observation, trajectory: Trajectory) -> bool:
     """Whether the program deals itself with the exception of a step: a test that expects it, training that goes on."""
     failure = trajectory.failure
     if failure is None or not failure.caught:
         return False
-    if "pytest" in observation.command.split():
+    if is_of_a_test(observation):
         return True
     return failure.step is not None and len(trajectory.losses) > failure.step + 1
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from pyro_fix.analysis.health import diverged
-from pyro_fix.observation import Observation
+from pyro_fix.analysis.health import diverged, is_handled
+from pyro_fix.observation import Observation, SviObservation, Trajectory
 from pyro_fix.transform import Promise, Proposal
 from pyro_fix.verify.trouble import breakdowns, crashes
 
@@ -40,6 +41,10 @@ def label(proposal: Proposal) -> str:
     return f"{proposal.code} {place(proposal.path)}:{proposal.line}"
 
 
+def _unhandled(observation: Observation, svi: SviObservation) -> tuple[Trajectory, ...]:
+    return tuple(trajectory for trajectory in svi.trajectories if not is_handled(observation, trajectory))
+
+
 def endings(observation: Observation, ordinals: Iterable[int]) -> str:
     """How the trajectories of some SVI objects ended: ``100 steps finite on 4 seeds``."""
     wanted = set(ordinals)
@@ -47,9 +52,13 @@ def endings(observation: Observation, ordinals: Iterable[int]) -> str:
     if not svis:
         words = next(iter(crashes(observation).values()), "no step")
         return words
-    bad = [words for svi in svis for words in breakdowns(svi).values()]
+    left = [replace(svi, trajectories=_unhandled(observation, svi)) for svi in svis]
+    bad = [words for svi in left for words in breakdowns(svi).values()]
     if bad:
         return "; ".join(bad)
+    caught = [words for svi in svis for words in breakdowns(svi).values()]
+    if caught:
+        return "; ".join(f"{words}, which the program catches and goes on" for words in caught)
     trajectories = [trajectory for svi in svis for trajectory in svi.trajectories]
     steps = min(len(trajectory.losses) for trajectory in trajectories)
     seeds = len({trajectory.seed for trajectory in trajectories})

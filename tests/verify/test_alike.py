@@ -8,10 +8,11 @@ import pytest
 from handmade import look, observation, param, site, svi, trajectory
 
 from pyro_fix.observation import Dependencies, Failure, Feed, Look, PlateLook, Remark, SviObservation
-from pyro_fix.transform import Candidate, Promise
+from pyro_fix.transform import Candidate, Promise, Rate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import JUDGES, TOGETHER, _alike
 from pyro_fix.verify.trouble import is_biased
+from pyro_fix.verify.wording import endings
 
 
 def judged(promise: Promise, before: SviObservation, after: SviObservation, **changes: object) -> Judgement:
@@ -186,6 +187,23 @@ def test_rates_are_compared_until_a_program_breaks() -> None:
     after = trajectory(0, lr=60.0)
     later = replace(after, rates=(*after.rates[:2], *((0.1,) for _ in after.rates[2:])))
     assert not _alike.steps(broken, svi(trajectories=(later,))), "it never came to these steps"
+
+
+def test_a_step_that_raised_has_no_rate() -> None:
+    """The program caught it; the optimiser made no step, neither of another rate nor of a schedule's."""
+    gap = replace(trajectory(0), rates=((0.01,), (), (0.01,)), losses=(3.0, float("nan"), 2.0))
+    mended = svi(trajectories=(trajectory(0, 3),))
+    assert not _alike.steps(svi(trajectories=(gap,)), mended)
+    candidate = Candidate((), Promise.DECLARED_RATE, "a fix", Rate(0.01, 1.0))
+    runs = observation(svi(trajectories=(gap,))), observation(mended)
+    assert JUDGES[Promise.DECLARED_RATE](*runs, (0,), candidate).kept is True
+
+
+def test_what_a_program_catches_is_said_to_be_caught() -> None:
+    failure = Failure("ValueError", "no", "a.py:3", 1, caught=True)
+    seen = observation(svi(trajectories=(trajectory(0, 3, failure=failure),)))
+    assert endings(seen, (0,)) == "ValueError at step 1, which the program catches and goes on"
+    assert endings(observation(svi(trajectories=(trajectory(0, 2, failure=failure),))), (0,)) == "ValueError at step 1"
 
 
 def test_a_program_that_ends_earlier() -> None:

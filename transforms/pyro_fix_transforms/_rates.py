@@ -21,13 +21,13 @@ def runs_of(program: Program, optimizer: Made) -> list[SeenSvi]:
 
 def shown_rate(runs: list[SeenSvi]) -> float | None:
     """The greatest learning rate of the first step, in any run."""
-    paths = [t.rates for seen in runs for t in seen.svi.trajectories]
+    paths = [t.path for seen in runs for t in seen.svi.trajectories]
     return max((max(path[0]) for path in paths if path and path[0]), default=None)
 
 
 def only_rate(runs: list[SeenSvi]) -> float | None:
     """The learning rate of the first step, where it is the same in all runs and for all parameters."""
-    found = {rate for seen in runs for t in seen.svi.trajectories if t.rates for rate in t.rates[0]}
+    found = {rate for seen in runs for t in seen.svi.trajectories if t.path for rate in t.path[0]}
     return found.pop() if len(found) == 1 else None
 
 

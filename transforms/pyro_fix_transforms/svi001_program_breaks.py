@@ -90,8 +90,8 @@ class ProgramBreaks(Transform):
     - it is not for a tool to say how it is mended, as nearly always; the finding says what is known.
 
     It says nothing of what a machine lacks (a module, a file, the network, memory), of a program that ends by itself,
-    or says so (`raise`, `assert`) before its first step, of an exception that a test expects or that training goes on
-    after, and of programs that pyro-fix has made up.
+    or says so (`raise`, `assert`) before its first step, of an exception that a test expects, and of programs that
+    pyro-fix has made up. Of a step whose exception the program catches, to go on, it tells; other fixes do not wait.
 
     ## Promise
     The patched program runs clean.
@@ -127,7 +127,10 @@ class ProgramBreaks(Transform):
                     )
 
     def _svi(self, program: Program, run: Observation, svi: SviObservation) -> Iterator[Proposal]:
-        ended = [t for t in svi.trajectories if health.breakdown(t) is not None and not health.is_handled(run, t)]
+        broken = [t for t in svi.trajectories if health.breakdown(t) is not None]
+        ended = [t for t in broken if not health.is_handled(run, t)]
+        caught = not ended and not health.is_of_a_test(run)  # the program goes on, without what the step should do
+        ended = broken if caught else ended
         kinds = [(health.breakdown(t) or ("", ""))[0] for t in ended]
         if not ended or kinds[0] in ENVIRONMENT:
             return
@@ -143,7 +146,8 @@ class ProgramBreaks(Transform):
         else:
             assert failure is not None
             steps = _steps([t.failure.step for t in alike if t.failure is not None])
-            message = f"the program breaks {steps}{seeds}: {failure.kind}: {health.said_of(failure)}"
+            what = "a step fails, and the program goes on," if caught else "the program breaks"
+            message = f"{what} {steps}{seeds}: {failure.kind}: {health.said_of(failure)}"
             at = place(program, run, [*_blamed(failure, svi.look), failure.where, svi.where])
         if at is None and svi.look is not None:  # of all this only the model's file may be asked for
             sites = [*svi.look.guide.values(), *svi.look.model.values()]
@@ -167,7 +171,7 @@ def _is_its_own(run: Observation, failure: Failure) -> bool:
     if failure.pyro or failure.kind in ENVIRONMENT:
         return failure.kind not in ENVIRONMENT
     lacks = failure.kind in _ASKED or _LACKS.search(failure.message) or any(n.startswith(_NOTES) for n in run.warnings)
-    return not lacks and "pytest" not in run.command.split()  # a test may fail for what it tests
+    return not lacks and not health.is_of_a_test(run)  # a test may fail for what it tests
 
 
 def _gives_up(module: Module, failure: Failure) -> bool:

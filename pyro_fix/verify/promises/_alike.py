@@ -186,6 +186,8 @@ def steps(before: SviObservation, after: SviObservation) -> str:
         sound = [t.first_nonfinite + 1 for t in (other, trajectory) if t.first_nonfinite is not None]
         until = min([len(other.rates), len(trajectory.rates), *sound])
         for step, (old, new) in enumerate(zip(other.rates[:until], trajectory.rates[:until], strict=True)):
+            if not (old and new):
+                continue  # a step that raised, which the program caught
             if len(old) != len(new) or any(relative(a, b) > TOLERANCE for a, b in zip(old, new, strict=True)):
                 return f"the learning rate of step {step} is {_told(new)} instead of {_told(old)}"
     return ""

@@ -50,11 +50,11 @@ def _judge(original: SviObservation, patched: SviObservation, rate: Rate) -> Jud
 
 
 def _follows(original: SviObservation, patched: SviObservation, rate: Rate) -> Judgement:
-    before = max((t.rates for t in original.trajectories), key=len, default=())
+    before = max((t.path for t in original.trajectories), key=len, default=())
     if rate.share is None and _scheduled(original, before):
         return Judgement(False, "the program schedules its learning rate already: a decay would apply twice")
-    paths = [t.rates for t in patched.trajectories if t.rates]
-    if not paths or not all(paths[0]):
+    paths = [t.path for t in patched.trajectories if t.path]
+    if not paths:
         return Judgement(None, "the patched optimiser shows no learning rate", defer=_breaks(original))
     if rate.share is not None:
         return _keeps_share(before, paths, rate.share, original)
@@ -88,7 +88,7 @@ def _follows(original: SviObservation, patched: SviObservation, rate: Rate) -> J
 
 def _keeps_share(before: Path, paths: Sequence[Path], share: float, original: SviObservation) -> Judgement:
     """Every step's rates against the original's at that step, as far as the original came."""
-    if not before or not all(before):
+    if not before:
         return Judgement(None, "the original made no step, so its learning rate is not known", defer=_breaks(original))
     steps = min(len(before), max(map(len, paths)))
     evidence: dict[str, object] = {"lr": list(paths[0][0]), "share": share, "steps": steps}
