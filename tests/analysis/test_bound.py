@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from reading import PREAMBLE, read
 
+from pyro_fix import imports
+from pyro_fix.analysis.scopes import around
 from pyro_fix.analysis.spell import step_count
 
 STEPS = "svi = SVI(None, None, Adam({'lr': 0.1}), None)"
@@ -115,3 +119,23 @@ def test_default_of_a_parameter(source):
     fit = "def fit(optim=Adam({'lr': 0.1})):\n    svi = SVI(None, None, optim, None)\n    train(svi)\n"
     assert source(f"{AWAY}{fit}n = load()\nfit()\n") is None
     assert source(f"n = load()\n{AWAY}{fit}fit()\n") == "n"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("from pyro import poutine\ndef f():\n    mark\n", "poutine.scale"),
+        ("def f():\n    mark\nif __name__ == '__main__':\n    from pyro import poutine\n", "pyro.poutine.scale"),
+        ("if __name__ == '__main__':\n    from pyro import poutine\n    mark\n", "poutine.scale"),
+        ("from pyro import poutine\ndef f():\n    mark\n    poutine = 3\n", "pyro.poutine.scale"),
+        ("def f():\n    mark\n    pyro = 3\n", None),
+        ("try:\n    from pyro import poutine\nexcept ImportError:\n    poutine = None\ndef f():\n    mark\n",
+         "poutine.scale"),
+    ],
+)  # fmt: skip
+def test_names_of_libraries(tmp_path, text: str, written: str | None):
+    program = read(tmp_path, f"import pyro\n{text}")
+    module = program.modules[tmp_path / "main.py"]
+    (mark,) = [node for node in ast.walk(module.tree) if isinstance(node, ast.Name) and node.id == "mark"]
+    there = imports.reference(module, around(module, mark), "pyro.poutine.scale", mark)
+    assert written == (there.text if there is not None and not there.edits else None)
