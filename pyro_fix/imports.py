@@ -36,11 +36,16 @@ def reference(module: Module, scope: Scope, name: str, before: ast.expr) -> Refe
     """How to write the library's ``name`` (``pyro.poutine.scale``) in ``scope`` of ``module``.
 
     An import that has to be added goes in front of the statement of ``before``.  ``None`` when the short name is
-    taken by something else and there is no other way.
+    taken by something else and there is no other way.  A name has to be there for everybody (``Scope.reachable``).
     """
-    visible = {key: value.name for key, value in scope.visible().items() if isinstance(value, Library)}
+    visible: dict[str, str] = {}
+    for level in scope.reachable():
+        for key, value in level.names.items():
+            if isinstance(value, Library):
+                visible.setdefault(key, value.name)
     package, _, short = name.rpartition(".")
-    starred = module.starred(short) if all(short not in s.names for s in _enclosing(scope)) else None
+    taken = {key for s in _enclosing(scope) for key in s.own_names()}
+    starred = module.starred(short) if short not in taken else None
     if isinstance(starred, Library) and starred.name in _ALIASES.get(name, (name,)):
         return Reference(short)
     rest: list[str] = []
@@ -55,7 +60,7 @@ def reference(module: Module, scope: Scope, name: str, before: ast.expr) -> Refe
         package, short, tail = "pyro", "poutine", f".{short}"
     else:
         tail = ""
-    if scope.lookup(short) is not None or any(short in m.names for m in _enclosing(scope)):
+    if scope.lookup(short) is not None or short in taken:
         return None
     edit = _added(module, f"from {package} import {short}", before)
     return Reference(short + tail, (edit,)) if edit else None

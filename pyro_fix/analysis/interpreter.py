@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pyro_fix.analysis import branches, calls, flow, loops, records, roles, tensors
+from pyro_fix.analysis.bound import is_complete, is_main_guard
 from pyro_fix.analysis.expressions import Evaluator
 from pyro_fix.analysis.names import canonical
 from pyro_fix.analysis.program import Hazard, Param, Program, Step, Svi
@@ -151,7 +152,7 @@ class Interpreter(Evaluator):
         with self._from_scratch(module):
             self.entry, self.root = module, module
             self._run(module.tree.body)
-        module.state = "done"
+        module.state, module.scope.at = "done", None
 
     def run_rest(self, module: Module) -> None:
         """Run the functions of ``module`` that no call has reached, with unknown arguments."""
@@ -300,6 +301,7 @@ class Interpreter(Evaluator):
         )
         defaults |= {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
         outer = Scope(function.module, function.scope)
+        outer.at = function.node  # where the defaults are evaluated
         for index, arg in enumerate([*positional, *spec.kwonlyargs]):
             if index < min(len(given), len(positional)):
                 scope.names[arg.arg] = given[index]
@@ -390,6 +392,7 @@ class Interpreter(Evaluator):
         """Run statements in order; True when control leaves the block (return, raise, break, continue)."""
         for statement in body:
             self.spend(1)
+            self.scope.at = statement
             handler = _STATEMENTS.get(type(statement))
             if handler is not None and handler(self, statement):
                 return True
@@ -553,7 +556,7 @@ class Interpreter(Evaluator):
 
     def _if(self, node: ast.If) -> bool:
         test = self.test(node.test)
-        if _is_main_guard(node.test):
+        if is_main_guard(node):
             return self._run(node.body)
         if isinstance(test, Library) and test.name == "typing.TYPE_CHECKING":
             return self._run(node.orelse)
@@ -674,7 +677,7 @@ class Interpreter(Evaluator):
     def _match(self, node: ast.Match) -> bool:
         self.evaluate(node.subject)
         blocks = [case.body for case in node.cases]
-        return self._branch(blocks if _is_complete(node) else [*blocks, []], node)
+        return self._branch(blocks if is_complete(node) else [*blocks, []], node)
 
     def _delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -742,12 +745,6 @@ def _child(package: str, name: str) -> str:
     return package + name if package.endswith(".") else f"{package}.{name}"
 
 
-def _is_complete(node: ast.Match) -> bool:
-    """Whether one of the cases is always met: ``case _``."""
-    last = node.cases[-1]
-    return isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
-
-
 def _dimension(shape: Value, index: int) -> Value:
     """What ``rows, columns = x.shape`` gives; of anything else that is taken apart nothing is known."""
     if isinstance(shape, Attribute) and shape.name == "shape":
@@ -764,16 +761,6 @@ def _last_name(value: Value) -> str:
 def _is_interrupt(caught: ast.expr | None) -> bool:
     """Whether a handler waits for Ctrl-C or a missing module alone, which no loop raises to end."""
     return isinstance(caught, ast.Name) and caught.id in ("KeyboardInterrupt", "ImportError", "ModuleNotFoundError")
-
-
-def _is_main_guard(test: ast.expr) -> bool:
-    return (
-        isinstance(test, ast.Compare)
-        and isinstance(test.left, ast.Name)
-        and test.left.id == "__name__"
-        and len(test.ops) == 1
-        and isinstance(test.ops[0], ast.Eq)
-    )
 
 
 def _join_names(ends: Sequence[dict[str, Value]]) -> dict[str, Value]:

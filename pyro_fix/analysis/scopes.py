@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import builtins
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pyro_fix.analysis import names
+from pyro_fix.analysis import bound, names
 from pyro_fix.analysis.values import (
     Class,
     Const,
@@ -28,18 +29,29 @@ BUILTINS = frozenset(dir(builtins))
 DEEPEST = 3
 
 
+@dataclass(frozen=True)
+class Level:
+    """Names that one function round a place, or the file, has there for everybody."""
+
+    names: dict[str, Value]
+    parameters: frozenset[str] = frozenset()
+    """Those of them that the function is given."""
+
+
 class Scope:
     """The names of a module, a class body or one activation of a function.
 
     ``names`` is replaced, not changed, when the program branches, so that a branch can be taken back.
     """
 
-    __slots__ = ("_held", "function", "globals", "module", "names", "parent")
+    __slots__ = ("_held", "at", "function", "globals", "module", "names", "parent")
 
     def __init__(self, module: Module, parent: Scope | None, function: ast.AST | None = None) -> None:
         self.module, self.parent, self.function = module, parent, function
         self.names: dict[str, Value] = {}
         self.globals: set[str] = set()
+        self.at: ast.AST | None = None
+        """The statement of it that is being run; ``None`` in a lambda and a comprehension, and where all is done."""
         self._held: dict[int, dict[str, Value]] | None = None
         """Of a frozen scope: what its objects and dicts held."""
 
@@ -75,11 +87,70 @@ class Scope:
             scope = scope.parent
         return found
 
+    def reachable(self) -> list[Level]:
+        """The names that can be read here whoever came here and how, innermost first.
+
+        A run of the program shows more of them: what it binds as ``__main__``, and what a branch or a function binds
+        that others need not go through.  A name of the file that the function here reads itself is there, too.
+        """
+        levels: list[Level] = []
+        hidden: set[str] = set()
+        read: set[str] = set()
+        outer: set[str] = set()  # names of the file that the function here has assigned itself
+        scope: Scope | None = self
+        place, later = self.at, False
+        while scope is not None:
+            parent, function = scope.parent, scope.function
+            if function is None and parent is not None and scope.at is not None and scope is not self:
+                scope = parent  # the body of a class, whose names its methods do not see
+                continue
+            sure, owner = scope.names.keys() | set(), scope._owner(place)
+            if place is not None and owner is not None:
+                sure = set(bound.surely_bound(owner, place, self.module.parents, later))
+                outer |= scope.globals & sure
+                if later and parent is None:
+                    sure -= self.module.declared_global
+            there = (sure | read | outer) - hidden
+            names = {name: value for name, value in scope.names.items() if name in there}
+            hidden |= scope.names.keys()
+            if function is not None and (parent is None or parent.function is not function):
+                levels.append(Level(names, bound.parameters(function)))
+                hidden |= bound.local_names(function)
+                read |= bound.surely_read(function)
+                place, later = function, True
+            else:
+                levels.append(Level(names))
+                if place is None and parent is not None:  # a comprehension
+                    place = parent.at
+            scope = parent
+        return levels
+
+    def own_names(self) -> Set[str]:
+        """The names of this scope itself, those included that its function assigns later on."""
+        return self.names.keys() | (bound.local_names(self.function) if self.function is not None else frozenset())
+
+    def has_its_own(self, name: str) -> bool:
+        """Whether ``name`` is here not the file's, but a function's or a class's."""
+        scope: Scope = self
+        while scope.parent is not None:
+            if name in scope.own_names() and name not in scope.globals:
+                return True
+            scope = scope.parent
+        return False
+
+    def _owner(self, place: ast.AST | None) -> ast.AST | None:
+        """What has the names of this scope: the file, a function, or the class that ``place`` stands in."""
+        if self.function is not None or self.parent is None:
+            return self.function or self.module.tree
+        while place is not None and not isinstance(place, ast.ClassDef):
+            place = self.module.parents.get(place)
+        return place
+
     def frozen(self) -> Scope:
         """A copy that later assignments do not reach, for a fact to remember where it was found."""
         copy = Scope(self.module, self.parent.frozen() if self.parent is not None else None, self.function)
         copy.names = dict(self.names)
-        copy.globals = self.globals
+        copy.globals, copy.at = self.globals, self.at
         copy._held = {}
         level = list(self.names.values())
         for _ in range(DEEPEST):
@@ -106,12 +177,30 @@ def _is_changed(value: Value) -> bool:
 def holding(value: Value) -> dict[str, Value]:
     """The attributes and entries of a value, as it is now; entries are written ``["steps"]``."""
     if isinstance(value, ProjectModule):
-        history = value.module.history
-        return {name: inner for name, inner in value.module.scope.names.items() if len(history.get(name, ())) == 1}
+        module = value.module
+        once = (name for name, values in module.history.items() if len(values) == 1)
+        return {
+            name: module.scope.names[name] for name in once if name in module.lasting and name in module.scope.names
+        }
     found: dict[str, Value] = dict(getattr(value, "_attributes", {}))
     if isinstance(value, Mapping) and value.whole:
         found |= {f"[{key!r}]": item for key, item in value.items.items()}
     return found
+
+
+def around(module: Module, node: ast.AST) -> Scope:
+    """What can be read at ``node`` of a file that has been read: in a function, of the file's names and no others."""
+    above, functions = node, []
+    while (above := module.parents.get(above, module.tree)) is not module.tree:
+        if isinstance(above, bound.FUNCTIONS):
+            functions.append(above)
+    scope = module.scope
+    for function in reversed(functions):
+        scope = Scope(module, scope, function)
+    if not functions:
+        scope = module.scope.frozen()
+    scope.at = node
+    return scope
 
 
 class Module:
@@ -154,6 +243,13 @@ class Module:
         """Names that some function in the file assigns outside itself."""
         declarations = (node for node in ast.walk(self.tree) if isinstance(node, (ast.Global, ast.Nonlocal)))
         return frozenset(name for node in declarations for name in node.names)
+
+    @cached_property
+    def lasting(self) -> frozenset[str]:
+        """The names that whoever imports the file finds in it."""
+        last = self.tree.body[-1:]
+        sure = bound.surely_bound(self.tree, last[0], self.parents, later=True) if last else frozenset()
+        return sure - self.declared_global
 
     def global_value(self, name: str) -> Value | None:
         """A global as a function sees it: once the module has run to its end, any value it ever had."""

@@ -49,8 +49,10 @@ _READING = frozenset({"size", "get", "chunk", "split", "tensor_split"})
 def spell(value: Value, scope: Scope, known: Mapping[Value, Value] | None = None) -> str | None:
     """Source for ``value`` that can be read in ``scope``; ``None`` when there is none that surely means the same.
 
-    A name wins over a literal, and an attribute of something that has a name does.  In a function, a caller's literal
-    is no source: others may call it with another.  ``known`` says what a function's arguments are in that scope.
+    A name wins over a literal, and an attribute of something that has a name does; one of what the function is given
+    wins over a name round the function, which others may call with something else.  A name has to be bound there for
+    everybody (``Scope.reachable``).  In a function, a caller's literal is no source: others may call it with another.
+    ``known`` says what a function's arguments are in that scope.
     """
     return _Writer(scope, known or {}).write(value)
 
@@ -60,16 +62,26 @@ class _Writer:
 
     def __init__(self, scope: Scope, known: Mapping[Value, Value]) -> None:
         self._scope, self._known = scope, known
-        names = scope.visible().items()
-        self._visible = {name: v for name, v in names if name.isidentifier() and not name.startswith("__")}
-        self._names = {id(value): name for name, value in reversed(self._visible.items())}
+        self._visible: dict[str, Value] = {}
+        self._names: dict[int, str] = {}
+        """Names, and what is part of an argument: innermost first."""
+        for level in scope.reachable():
+            names = {n: v for n, v in level.names.items() if n.isidentifier() and not n.startswith("__")}
+            for name, value in names.items():
+                self._visible.setdefault(name, value)
+                self._names.setdefault(id(value), name)
+            given = {name: value for name, value in names.items() if name in level.parameters}
+            self._names = self._paths_from(given) | self._names
         self._words = 0
 
     @cached_property
     def _paths(self) -> dict[int, str]:
         """Values that are attributes or entries of something that has a name."""
+        return self._paths_from(self._visible)
+
+    def _paths_from(self, names: Mapping[str, Value]) -> dict[int, str]:
         found: dict[int, str] = {}
-        level = [(name, value) for name, value in self._visible.items() if _may_hold(value)]
+        level = [(name, value) for name, value in names.items() if _may_hold(value)]
         for _ in range(DEEPEST):
             inner = [(f"{path}{at}", part) for path, value in level for at, part in self._parts(value)]
             for path, part in inner:
@@ -105,6 +117,8 @@ class _Writer:
         if isinstance(value, Chosen):
             return self._choice(value)
         if isinstance(value, Attribute):
+            if isinstance(value.base, ProjectModule) and value.name not in value.base.module.lasting:
+                return None
             base = self.write(value.base)
             return f"{base}.{value.name}" if base else None
         if isinstance(value, Item):
@@ -146,7 +160,7 @@ class _Writer:
 
     def _called(self, callee: Value, arguments: Sequence[Value]) -> str | None:
         name = callee.name.removeprefix("builtins.") if isinstance(callee, Library) else ""
-        if name not in _PURE or name in self._visible:
+        if name not in _PURE or name in self._scope.visible():
             return None
         if name == "len" and isinstance(arguments[0], Collection) and not self._is_named(arguments[0]):
             count = length_of(arguments[0])

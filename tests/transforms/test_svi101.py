@@ -498,3 +498,49 @@ def test_a_run_without_a_plate(tmp_path: Path):
     (finding,) = shown(tmp_path, text, 1234.5, replace(observed(1000), plates=()))
     assert finding.proposal.source == "seen" and "nothing says what N is" in finding.proposal.held_back
     assert shown(tmp_path, text, 3.0, observed(1000)) == ()
+
+
+# -- who else calls the function --------------------------------------------------------------------------------
+
+TRAINER = """
+class Trainer:
+    def __init__(self, data):
+        ROWS
+
+    def model(self, batch):
+        z = pyro.sample("z", dist.Normal(0., 1.))
+        with pyro.plate("data", SIZE, subsample=batch):
+            pyro.sample("x", dist.Normal(z, 1.), obs=batch)
+
+    def run(self):
+        svi = SVI(self.model, AutoNormal(self.model), Adam({"lr": 0.01}), Trace_ELBO())
+        for batch in self.rows.split(50):
+            svi.step(batch)
+"""
+
+
+@pytest.mark.parametrize(
+    "main", ["if __name__ == '__main__':\n    x = load()\n    Trainer(x).run()\n", "x = load()\nTrainer(x).run()\n"]
+)
+def test_method_says_what_its_object_has(check, main: str):
+    """``x`` is the same object in this run; whoever imports the class has no ``x``, or another."""
+    trainer = TRAINER.replace("ROWS", "self.rows = data").replace("SIZE", "len(self.rows)")
+    text = check(PREAMBLE + trainer + main).text
+    assert "poutine.scale(self.model, scale=1 / len(self.rows))" in text
+
+
+def test_a_name_that_only_the_program_has_is_no_size(check):
+    """The model reads ``x`` itself, but who builds the SVI object need not have come to that."""
+    trainer = TRAINER.replace("ROWS", "self.rows = data").replace("SIZE", "len(x)")
+    trainer = trainer.replace("self.rows.split(50)", "chunks()")
+    main = "if __name__ == '__main__':\n    x = load()\n    Trainer(load()).run()\n"
+    assert "how to write the size of the plate" in check(PREAMBLE + trainer + main).held_back
+
+
+def test_an_import_that_only_the_program_makes_is_not_used(check):
+    text = PREAMBLE.replace("from pyro import poutine\n", "").replace("import *\n", "import SVI, Trace_ELBO\n", 1)
+    text = text.replace("from pyro.optim import *", "from pyro.optim import Adam")
+    fit = "def fit(data):\n" + "".join(f"    {line}\n" for line in (SVI + STEP).splitlines())
+    main = "if __name__ == '__main__':\n    from pyro.poutine import scale\n    fit(load())\n"
+    added = check(text + MODEL + GUIDE + fit + main).added
+    assert added[0].startswith("svi = SVI(pyro.poutine.scale(model, scale=1 / len(data))")

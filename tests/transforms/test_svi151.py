@@ -165,3 +165,13 @@ def test_held_back(check, text: str, reason: str):
 def test_imported_by_another_file(check):
     outcome = check(program(), other="import pyro\nimport main\npyro.param('p', main.model(1))\n")
     assert "used elsewhere" in outcome.held_back
+
+
+def test_an_import_that_only_the_program_makes_is_not_used_in_the_model(check):
+    """Whoever imports the model has no ``poutine``; a local variable of that name hides it as well."""
+    text = program().replace("from pyro import poutine\n", "")
+    head, _, main = text.partition("svi = ")
+    text = f"{head}if __name__ == '__main__':\n    from pyro.poutine import scale\n"
+    text += "".join(f"    {line}\n" for line in f"svi = {main}".splitlines())
+    lines = added(check(text))
+    assert "with pyro.poutine.scale(scale=annealing_factor):" in lines

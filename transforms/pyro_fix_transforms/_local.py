@@ -65,8 +65,12 @@ def by_plates(program: Program, svi: Svi, guide: Made) -> tuple[Edit, ...] | str
         return "the plate stands in another file"
     known = {argument.arg for argument in ast.walk(model.node.args) if isinstance(argument, ast.arg)}
     for node in ast.walk(plate.node):
-        if isinstance(node, ast.Name) and node.id not in known and not _is_global(plate, model.node, node.id):
+        if not isinstance(node, ast.Name) or node.id in known:
+            continue
+        if not _is_global(plate, model.node, node.id):
             return f"the plate is made with {node.id!r}, which the model works out"
+        if guide.scope.has_its_own(node.id):
+            return f"{node.id!r}, with which the plate is made, is something else where the guide is"
     changes = renamed(program, guide, f"{AUTOGUIDES}AutoNormal")
     if changes is None:
         return "the name AutoNormal is taken here"

@@ -10,7 +10,7 @@ from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions, health
 from pyro_fix.analysis.clashes import clashes
 from pyro_fix.analysis.program import Couple, Program, Svi
-from pyro_fix.analysis.scopes import Module
+from pyro_fix.analysis.scopes import Module, around
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.observation import Failure, Feed, Look, Observation, SviObservation, Trajectory
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
@@ -265,7 +265,7 @@ def _softplus(program: Program, seen: SeenSvi, failure: Failure) -> Mend | None:
         words = f"the layer {', '.join(layers)} gives any number: {others} makes a {told['argument']} of it"
         at = place(program, seen.run, [site.where])
         argument = _argument(at[1], told["argument"]) if at is not None else None
-        function = _reach(at[0], program, argument, into) if at is not None and argument is not None else None
+        function = _reach(at[0], argument, into) if at is not None and argument is not None else None
         if at is None or argument is None or function is None:
             return Mend(words, f"write {others} round what the layer gives")
         name, needed = function
@@ -304,8 +304,7 @@ def _argument(call: ast.expr, argument: str) -> ast.expr | None:
     return found[0] if len(found) == 1 else None
 
 
-def _reach(module: Module, program: Program, node: ast.expr, function: str) -> tuple[str, tuple[Edit, ...]] | None:
-    scope = next((svi.scope for svi in program.svis if svi.module is module), None)
+def _reach(module: Module, node: ast.expr, function: str) -> tuple[str, tuple[Edit, ...]] | None:
     name = "torch.nn.functional.softplus" if function == "softplus" else "torch.sigmoid"
-    there = imports.reference(module, scope, name, node) if scope is not None else None
+    there = imports.reference(module, around(module, node), name, node)
     return (there.text, there.edits) if there is not None else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis.program import Program, Site, Step, Svi
-from pyro_fix.analysis.scopes import Module
+from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import Const, Function, Instance, Library, Made, Value, options, walk
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Threshold, Transform
 from pyro_fix_transforms._losses import JIT
@@ -224,10 +224,11 @@ def _annealed(program: Program, svi: Svi, function: Function, node: ast.Function
     latents = [site for site in sites if not site.observed]
     if not latents:
         return f"the {role} samples no latent"
-    there = imports.reference(module, function.scope, "pyro.poutine.scale", svi.call)
+    inner = Scope(module, function.scope, node)
+    inner.at = node.body[0]
+    there = imports.reference(module, inner, "pyro.poutine.scale", svi.call)
     parameter = edits.add_parameter(module, node, FACTOR, "1.0")
-    local = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    if there is None or there.text.partition(".")[0] in local or parameter is None:
+    if there is None or parameter is None:
         return "the name poutine is taken here" if parameter is not None else f"the {role} takes no keywords"
     changes = [parameter, *there.edits]
     wrapped = 0
