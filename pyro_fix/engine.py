@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pyro_fix import catalogue, fingerprint, internal, reproduce, rewrite, sources
+from pyro_fix import catalogue, fingerprint, internal, mended, reproduce, rewrite, sources
 from pyro_fix.analysis.join import join
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, of_concern
@@ -100,8 +100,8 @@ def _rounds(
     options: Options, transforms: Sequence[Transform], state: _State, judge: Judge, progress: Progress
 ) -> tuple[list[Finding], list[Gone]]:
     """Find, judge and compose until a round changes nothing; what is found, and what was for a while."""
-    broke: dict[_Identity, Finding] = {}
-    ended: list[str] = []
+    broke: dict[_Identity, mended.Broke] = {}
+    ended: list[Finding] = []
     withdrawn: list[Gone] = []
     settled: set[_Identity] = set()
     failed: dict[_Identity, tuple[int, Finding]] = {}
@@ -124,11 +124,11 @@ def _rounds(
         diffs: dict[int, str] = {}
         judged = [_finding(p, v, program, state, options, diffs) for p, v in zip(proposals, verdicts, strict=True)]
         keys = [_identity(p, state) for p in proposals]
-        mending = [_label(f) for f in judged if f.included and "ends" in f.verdict.evidence]
+        ended += [f for f in judged if f.included and "ends" in f.verdict.evidence]
+        runs = program.seen.runs
+        broke |= {key: mended.of_runs(f, runs) for key, f in zip(keys, judged, strict=True) if not f.proposal.tip}
         if options.listing:
-            return [_with_mend(finding, mending) for finding in judged], withdrawn
-        ended += mending
-        broke |= {key: f for key, f in zip(keys, judged, strict=True) if not f.proposal.tip}
+            return [_with_mend(f, broke.get(key), ended) for key, f in zip(keys, judged, strict=True)], withdrawn
         applied = _apply(state, program, [finding for finding in judged if finding.included])
         written = set(map(id, applied))
         waits = [id(finding) not in written and _may_change(finding) for finding in judged]
@@ -150,17 +150,10 @@ def _rounds(
             failed = {key: one for key, one in failed.items() if key not in old}
             heard = set()
     left = [*findings, *(replace(finding, included=False) for finding in waiting)]
-    known = {key for key, f in broke.items() if any(_is_same(f, other) for other in left)}
-    mended = [Gone(f, "mended", f"by {', '.join(ended)}") for key, f in broke.items() if ended and key not in known]
+    over_with = [one for one in broke.values() if not any(_is_same(one.finding, other) for other in left)]
+    ends = [Gone(one.finding, "mended", f"by {who}") for one in over_with if (who := mended.named(one, ended))]
     withdrawn = [one for one in withdrawn if not any(_is_same(one.finding, other) for other in left)]
-    return left, [*withdrawn, *mended]
-
-
-def _label(finding: Finding) -> str:
-    """``SVI051 train.py:12``."""
-    path = finding.proposal.path
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"{finding.proposal.code} {shown}:{finding.proposal.line}"
+    return left, [*withdrawn, *ends]
 
 
 def _is_same(one: Finding, other: Finding) -> bool:
@@ -171,11 +164,12 @@ def _is_same(one: Finding, other: Finding) -> bool:
     )
 
 
-def _with_mend(finding: Finding, mending: Sequence[str]) -> Finding:
+def _with_mend(finding: Finding, broke: mended.Broke | None, ending: Sequence[Finding]) -> Finding:
     """What stops a program, with the fixes that end it."""
-    if finding.proposal.tip or finding.proposal.candidates or not mending:
+    who = mended.named(broke, ending) if broke is not None else ""
+    if finding.proposal.candidates or not who:
         return finding
-    return replace(finding, verdict=replace(finding.verdict, reason=f"{', '.join(mending)} ends it"))
+    return replace(finding, verdict=replace(finding.verdict, reason=f"{who} ends it"))
 
 
 def _withdrawn(
@@ -393,9 +387,10 @@ def _common(known: Proposal, other: Proposal) -> Proposal:
     """What two readings of one place, on behalf of different callers, agree on."""
     if [c.edits for c in known.candidates] != [c.edits for c in other.candidates]:
         reason = known.held_back or other.held_back or "different callers would need different fixes"
-        return replace(known, candidates=(), held_back=reason)
+        return replace(known, candidates=(), held_back=reason, programs=known.programs | other.programs)
     return replace(
         known,
+        programs=known.programs | other.programs,
         candidates=tuple(
             replace(
                 a,

@@ -125,6 +125,8 @@ class Proposal:
     """Last line of the statement that the finding is about (suppression comments on any of its lines count)."""
     only_gain: bool = False
     """Whether nothing is wrong as it is: a fix would be a gain at best, which runs have to show."""
+    programs: frozenset[str] = frozenset()
+    """The commands of the programs whose runs it tells of, where it tells of these and no others."""
     part_of: str = ""
     """A code whose fix at the same place leaves nothing of this finding: where it has one, the two are told as one."""
 

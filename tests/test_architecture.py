@@ -18,7 +18,7 @@ CATALOGUE = Path(pyro_fix_transforms.__file__).parent
 ORDER = (
     ("sources", "notebook", "observation", "watch", "internal", "interruption", "regular", "visible"),
     ("transform", "analysis"),  # analysis knows transform for typing alone, and the other way round
-    ("result", "diffs", "rewrite", "edits", "imports", "suppress", "fingerprint", "catalogue", "config"),
+    ("result", "mended", "diffs", "rewrite", "edits", "imports", "suppress", "fingerprint", "catalogue", "config"),
     ("runner",),
     ("verify",),
     ("plans",),

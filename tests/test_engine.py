@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from pyro_fix import catalogue, engine, rewrite, sources
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options
 from pyro_fix.judge import NEEDS_RUN, Static
+from pyro_fix.observation import Observation
 from pyro_fix.result import Result
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Status, Transform, Verdict
 
@@ -417,6 +419,75 @@ def test_it_does_not_wait_for_fixes_that_wait_themselves(tmp_path: Path) -> None
     assert Defers.rounds[:2] == [["SVI051"], ["SVI051", "SVI061"]]
     assert [f.proposal.code for f in result.findings if f.included] == ["SVI061"]
     assert len(Defers.rounds) <= 3
+
+
+class Breaks(Rule):
+    """What stops the program of each file that says ``bad``."""
+
+    code, tip = "SVI990", 0
+
+    def propose(self, program: Program) -> Iterator[Proposal]:
+        for path, module in program.modules.items():
+            if "bad" in module.source.text:
+                node = next(n.value for n in module.tree.body if isinstance(n, ast.Expr))
+                told = self.finding(module, node, "the program breaks", held_back="no fix is known for it")
+                yield replace(told, programs=frozenset({f"python {path.name}"}))
+
+
+class Mends(Rule):
+    edit = staticmethod(lambda text: at(text, "bad", "good"))
+
+
+class Ends(Static):
+    """Runs each file, which reads ``common.py``; each fix ends what breaks the program of its file, or of ``common_of``."""
+
+    can_run: ClassVar[bool] = True
+
+    def __init__(self, common_of: str = "") -> None:
+        self.common_of = common_of
+
+    def observe(self, program: Program, base: object) -> Sequence[Observation]:
+        return [
+            Observation(
+                *(f"python {path.name}", "python", {}, "cpu", (), {}, (path.name, "common.py"), None, (), 1.0),
+                cwd=str(path.parent),
+            )
+            for path in program.modules
+            if path.name != "common.py"
+        ]
+
+    def decide(self, program: Program, base: object, proposals: Sequence[Proposal]) -> list[Verdict]:
+        def verdict(proposal: Proposal) -> Verdict:
+            name = self.common_of if proposal.path.name == "common.py" else proposal.path.name
+            return Verdict(Status.VERIFIED, "", {"command": f"python {name}", "ends": {}}, proposal.candidates[0])
+
+        return [verdict(p) if p.candidates else Verdict(Status.NONE, p.held_back) for p in proposals]
+
+
+class TestMended:
+    BAD = PROGRAM.replace("abcdef", "bad")
+
+    def by(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, listing: bool = False, **files: str) -> list[str]:
+        monkeypatch.setattr(catalogue, "load", lambda: (Breaks(), Mends()))
+        monkeypatch.chdir(folder)
+        write(folder, **files)
+        options = Options(paths=(folder,), root=folder, listing=listing)
+        result = engine.check(options, lambda _: None, Ends("a.py"))
+        broke = [f for f in result.findings if not f.proposal.tip]
+        return [one.reason for one in result.gone] if not listing else [f.verdict.reason for f in broke]
+
+    def test_each_program_by_its_own_fixes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        files = {"a": self.BAD, "b": self.BAD}
+        assert self.by(tmp_path, monkeypatch, **files) == ["by SVI991 a.py:2", "by SVI991 b.py:2"]
+        listed = self.by(tmp_path, monkeypatch, listing=True, **files)
+        assert listed == ["SVI991 a.py:2 ends it", "SVI991 b.py:2 ends it"]
+
+    def test_a_file_that_several_programs_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever was seen to end it there is named; the fix of a shared file where nobody else was."""
+        alone = {"a": PROGRAM, "b": PROGRAM, "common": self.BAD}
+        assert self.by(tmp_path, monkeypatch, **alone) == ["by SVI991 common.py:2"]
+        each = self.by(tmp_path, monkeypatch, **(alone | {"a": self.BAD, "b": self.BAD}))
+        assert each == ["by SVI991 a.py:2, SVI991 common.py:2", "by SVI991 b.py:2", "by SVI991 common.py:2"]
 
 
 class AllVerified(Static):

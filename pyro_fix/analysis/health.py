@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 
-from pyro_fix.analysis.sayings import IN_PASSING, LONGEST, cut, shortened
+from pyro_fix.analysis.sayings import IN_PASSING, in_words, shortened
 from pyro_fix.analysis.supports import LOOSE, inside
 from pyro_fix.observation import Failure, Look, Observation, SiteLook, SviObservation, Trajectory
 
@@ -32,13 +31,9 @@ def describe(failure: Failure) -> str:
     return f"{failure.kind}{step}{message}" + (f" ({failure.where})" if failure.where else "")
 
 
-#: Where the part of Pyro's messages begins that is a table.
-_TABLES = re.compile(r"\s*Trace Shapes:.*|\s*Not Trace Shapes.*", re.DOTALL)
-
-
 def said_of(failure: Failure) -> str:
     """The whole message of an exception in one line, but for Pyro's table of shapes."""
-    return cut(" ".join(_TABLES.sub("", failure.message).split()), LONGEST)
+    return in_words(failure.message)
 
 
 def is_of_a_test(observation: Observation) -> bool:

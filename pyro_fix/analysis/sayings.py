@@ -16,6 +16,15 @@ _PARTS = re.compile(r"\[|\]|,\s*|[^][,]+")
 _NUMBER = re.compile(r"\s*(?:[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)j?|True|False|\.\.\.)\s*")
 
 
+#: Where the part of Pyro's messages begins that is a table.
+_TABLES = re.compile(r"\s*Trace Shapes:.*|\s*Not Trace Shapes.*", re.DOTALL)
+
+
+def in_words(message: str) -> str:
+    """The whole message of an exception in one line, but for Pyro's table of shapes."""
+    return cut(" ".join(_TABLES.sub("", message).split()), LONGEST)
+
+
 def cut(text: str, limit: int) -> str:
     """A text without its middle, where it is too long: its beginning says what it is about, its end often the cause."""
     if len(text) <= limit:

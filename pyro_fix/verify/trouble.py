@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pyro_fix.analysis.health import STOPS, breakdown, describe, is_handled, left_out, mismatches, one_line, said_of
@@ -104,8 +105,7 @@ def breaking(observation: Observation) -> Break | None:
         bad = []
         for trajectory in svi.trajectories:
             broken = breakdown(trajectory) is not None and not is_handled(observation, trajectory)
-            sound = trajectory.first_nonfinite if broken else None
-            steps = len(trajectory.losses) if sound is None else sound
+            steps = _sound(trajectory) if broken else len(trajectory.losses)
             reach[trajectory.seed] = reach.get(trajectory.seed, 0) + steps
             bad += [trajectory] if broken else []
         first = first or ((svi, bad) if bad else None)
@@ -137,12 +137,56 @@ def gets_further(original: Observation, patched: Observation) -> bool:
     return all(steps > before.reach.get(seed, 0) for seed, steps in after.reach.items())
 
 
+def comes_sooner(original: Observation, patched: Observation, key: Key) -> bool:
+    """Whether what ends a trajectory does so, under some seed, before the original has any trouble."""
+    return any(
+        key == ("trajectory", str(ordinal), bad[0]) and _sound(after) < _sound(before)
+        for ordinal, before, after in _both(original, patched)
+        if (bad := breakdown(after)) is not None
+    )
+
+
+def first_step_lost(original: Observation, patched: Observation) -> str:
+    """What ends a first step that the original makes under the same seed; empty where nothing does.
+
+    Nothing has been trained until then, so there is no chance in it.  Of several SVI objects this cannot be told: one
+    may have trained what another one begins with.
+    """
+    if len(original.svis) != 1:
+        return ""
+    for _, before, after in _both(original, patched):
+        bad = breakdown(after)
+        if bad is not None and _makes_first(before) and not _makes_first(after):
+            message = shortened(said_of(after.failure), IN_PASSING) if after.failure is not None else ""
+            return f"{bad[1]}: {message}" if message else bad[1]
+    return ""
+
+
+def _both(original: Observation, patched: Observation) -> Iterator[tuple[int, Trajectory, Trajectory]]:
+    """The trajectories of the two programs under one seed, by SVI object."""
+    before = {(svi.ordinal, one.seed): one for svi in original.svis for one in svi.trajectories}
+    for svi in patched.svis:
+        for after in svi.trajectories:
+            if (svi.ordinal, after.seed) in before:
+                yield svi.ordinal, before[svi.ordinal, after.seed], after
+
+
+def _sound(trajectory: Trajectory) -> int:
+    """The steps before anything goes wrong."""
+    first = trajectory.first_nonfinite
+    return len(trajectory.losses) if first is None else first
+
+
+def _makes_first(trajectory: Trajectory) -> bool:
+    return bool(trajectory.losses) and math.isfinite(trajectory.losses[0])
+
+
 def said(observation: Observation, key: Key) -> str:
-    """What the exception says that ended a trajectory: Pyro names the site in the first line, the argument after it."""
+    """What the exception says that ended a trajectory."""
     for svi in observation.svis:
         for trajectory in svi.trajectories if key[:2] == ("trajectory", str(svi.ordinal)) else ():
             if trajectory.failure is not None and trajectory.failure.kind == key[2]:
-                return one_line(" ".join(trajectory.failure.message.split("\n")[:2]), 240)
+                return shortened(said_of(trajectory.failure), IN_PASSING)
     return ""
 
 

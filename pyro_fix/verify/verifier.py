@@ -36,6 +36,7 @@ from pyro_fix.verify.trouble import (
     breaking,
     broken_baseline,
     crashes,
+    first_step_lost,
     gets_further,
     invalid,
     is_biased,
@@ -331,6 +332,9 @@ class _Session:
             stopped = broken_baseline(patched, self._bench.options.timeout, self._bench.options.steps)
             if stopped:
                 return Judgement(None, f"with the fix {stopped}")
+        lost = first_step_lost(original, patched)
+        if lost:
+            return Judgement(False, f"the fix breaks the first step, which the original makes: {lost}")
         before = crashes(original)
         for key, words in crashes(patched).items():
             if key in before:

@@ -263,6 +263,17 @@ def test_a_site_that_the_source_does_not_have(tmp_path: Path):
     assert check(tmp_path, TEXT, None, uncovered("w")).findings == ()
 
 
+@pytest.mark.parametrize("message", [misfit, uncovered])
+def test_a_site_that_fits_until_the_last_batch(tmp_path: Path, message):
+    """It is the data that have another shape then; a site that comes later on has been through no step."""
+    failure = message("z").failure
+    late = failing("ValueError", failure.message, step=8)
+    z = site_look(TEXT, "z = pyro.sample", (10,), (10,), plates=DATA)
+    assert check(tmp_path, TEXT, looked({"z": z}), late).findings == ()
+    assert check(tmp_path, TEXT, None, late).findings == ()
+    assert check(tmp_path, TEXT, looked({"x": z}), late).finding.proposal.candidates
+
+
 def test_a_plate_that_subsamples_by_the_source(tmp_path: Path):
     model = """\
 def model(data):

@@ -236,6 +236,19 @@ def test_labels_that_no_step_hands_in(tmp_path: Path, given: str, is_missing: bo
     assert bool(finding.proposal.candidates) is not is_missing
 
 
+FORGOTTEN = program([Z, X], guide=("pass",)).replace("(data):", "(data, z):").replace(".ones(3)", ".ones(3), data")
+ANOTHER = 'v = pyro.sample("v", dist.Bernoulli(0.5))'
+
+
+def test_labels_that_are_forgotten_are_no_latent(tmp_path: Path, check):
+    """SVI042 gives them their ``obs=``: they are data, and not to be summed over."""
+    assert check(FORGOTTEN, codes=("SVI042",)).finding.proposal.candidates
+    assert check(FORGOTTEN).findings == () and seen(tmp_path, FORGOTTEN, guide={}) == ()
+    outcome = check(FORGOTTEN.replace(X, f"{ANOTHER}\n    {X}"))
+    assert outcome.finding.proposal.message.startswith("the discrete latent 'v' could")
+    assert outcome.held_back == "'z' is data whose obs= is missing, and would be enumerated as well"
+
+
 def test_a_run_that_fails_leaves_the_source_to_speak(tmp_path: Path):
     (finding,) = seen(tmp_path, program(), error="ValueError", model={})
     assert finding.proposal.source == "static"

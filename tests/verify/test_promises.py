@@ -69,6 +69,17 @@ class TestSameStart:
         assert judge(Promise.SAME_START, with_look(losses=(), params={}), svi()).kept is not True
 
 
+@pytest.mark.parametrize("promise", [Promise.SAME_START, Promise.SAME_SITES_SLICED])
+def test_why_there_is_nothing_to_compare_is_told_without_pyros_table(promise: Promise) -> None:
+    error = (
+        "RuntimeError: mat1 and mat2\nmust have the same dtype\nTrace Shapes:      \n Param Sites:      \n lin$$$bias 1"
+    )
+    broken = with_look(error=error, slices=SliceReplay(10, 0.0, "", error))
+    judgement = judge(promise, svi(), broken)
+    assert judgement.kept is None
+    assert judgement.reason.endswith(": RuntimeError: mat1 and mat2 must have the same dtype")
+
+
 class TestSameObjective:
     def test_scaled_on_both_sides(self) -> None:
         judgement = judge(Promise.SAME_OBJECTIVE, svi(), with_look(factor=0.01))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis import distributions, health
@@ -105,14 +106,19 @@ class ProgramBreaks(Transform):
         # no run tells of those that nothing in the project trains
         yield from self._unseen(program, program.untrained if program.seen.runs else program.together)
         for run in program.seen.runs:
-            failure = run.failure
-            if failure is not None and _is_its_own(run, failure):
-                at = place(program, run, [failure.where, *(svi.where for svi in run.svis)])
-                if at is not None and (failure.pyro or not _gives_up(at[0], failure)):
-                    message = f"the program breaks: {failure.kind}: {health.said_of(failure)}"
-                    yield self.finding(*at, message, held_back=_advice(failure, None), source="seen")
-            for svi in run.svis:
-                yield from self._svi(program, run, svi)
+            for proposal in self._run(program, run):
+                yield replace(proposal, programs=frozenset({run.command}))
+
+    def _run(self, program: Program, run: Observation) -> Iterator[Proposal]:
+        """What a program's run shows."""
+        failure = run.failure
+        if failure is not None and _is_its_own(run, failure):
+            at = place(program, run, [failure.where, *(svi.where for svi in run.svis)])
+            if at is not None and (failure.pyro or not _gives_up(at[0], failure)):
+                message = f"the program breaks: {failure.kind}: {health.said_of(failure)}"
+                yield self.finding(*at, message, held_back=_advice(failure, None), source="seen")
+        for svi in run.svis:
+            yield from self._svi(program, run, svi)
 
     def _unseen(self, program: Program, together: Sequence[Svi | Couple]) -> Iterator[Proposal]:
         """What the source shows where nothing has been run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from pyro_fix.analysis.health import left_out
 from pyro_fix.analysis.program import Program, Svi, functions_of
@@ -68,17 +69,20 @@ class PyroWarns(Transform):
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding a warning, and SVI object."""
         for run in program.seen.runs:
-            by_ordinal = {svi.ordinal: svi for svi in run.svis}
-            for remark in run.remarks:
-                svi = by_ordinal.get(-1 if remark.svi is None else remark.svi)
-                if svi is not None and not _NUMBERS.match(remark.text):
-                    yield from self._remark(program, run, svi, remark)
-            for svi in run.svis:
-                if names := left_out(svi):
-                    words = (
-                        f"leaves out the density that the guide's Delta at {_listed(names[:3])} carries, the Jacobian"
-                    )
-                    yield from self._plain(program, run, svi, "{} " + words + " of its transform: it is no bound")
+            for proposal in self._run(program, run):
+                yield replace(proposal, programs=frozenset({run.command}))
+
+    def _run(self, program: Program, run: Observation) -> Iterator[Proposal]:
+        """What Pyro warned of in a program's run."""
+        by_ordinal = {svi.ordinal: svi for svi in run.svis}
+        for remark in run.remarks:
+            svi = by_ordinal.get(-1 if remark.svi is None else remark.svi)
+            if svi is not None and not _NUMBERS.match(remark.text):
+                yield from self._remark(program, run, svi, remark)
+        for svi in run.svis:
+            if names := left_out(svi):
+                words = f"leaves out the density that the guide's Delta at {_listed(names[:3])} carries, the Jacobian"
+                yield from self._plain(program, run, svi, "{} " + words + " of its transform: it is no bound")
 
     def _remark(self, program: Program, run: Observation, svi: SviObservation, remark: Remark) -> Iterator[Proposal]:
         when = f"Pyro warns {_when(remark, svi)}"

@@ -11,7 +11,7 @@ from pyro_fix import edits
 from pyro_fix.analysis.program import Program, Site, Svi, functions_of
 from pyro_fix.analysis.seen import SeenSite, SeenSvi
 from pyro_fix.analysis.values import Made, options
-from pyro_fix.observation import SiteLook
+from pyro_fix.observation import Failure, Look, SiteLook
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 
 #: How many dimensions ``.to_event`` is tried with where the run does not tell.
@@ -55,6 +55,8 @@ class UndeclaredEventDims(Transform):
       `.to_event` makes up for that;
     - the dimension lies to the left of a plate's: then the data or the parameters have to be permuted;
     - a plate subsamples, or one `pyro.sample` call makes sites that need it and sites that do not.
+
+    It says nothing of a site that fits at the first step and does not at a later one: the last batch may be smaller.
 
     ## Promise
     The patched program runs clean, and no observed value is repeated to fill a shape.
@@ -235,9 +237,21 @@ def _groups(calls: Iterable[_Call]) -> list[list[_Call]]:
 
 
 def _messages(seen: SeenSvi) -> Iterator[str]:
-    """The exceptions of a run, each once."""
+    """The exceptions of a run, each once; without those at a site that has fitted until then.
+
+    What fits at the first step and does not later on has other data then, as the last batch is smaller than the others.
+    """
     failures = [trajectory.failure for trajectory in seen.svi.trajectories] + [seen.run.failure]
-    yield from dict.fromkeys(failure.message for failure in failures if failure is not None)
+    known = [failure for failure in failures if failure is not None and not _has_fitted(seen.svi.look, failure)]
+    yield from dict.fromkeys(failure.message for failure in known)
+
+
+def _has_fitted(look: Look | None, failure: Failure) -> bool:
+    """Whether the site that an exception names has been through a first step."""
+    told = _MISFIT.search(failure.message) or _UNCOVERED.search(failure.message)
+    if told is None or not failure.step:
+        return False
+    return look is None or told["site"] in look.model or told["site"] in look.guide
 
 
 def _short(svi: Svi, depth: int, said: bool) -> Iterator[tuple[Made, ast.expr]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pyro_fix import edits, imports
@@ -16,6 +16,7 @@ from pyro_fix.observation import Look
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._classes import renamed
 from pyro_fix_transforms._losses import JIT, NOT_PLAIN, Loss, is_enumerable, losses, nodes
+from pyro_fix_transforms._observed import forgotten
 
 #: ELBOs that sample what could be enumerated, and what enumerates instead.
 ENUMERATING = {
@@ -95,6 +96,8 @@ class DiscreteLatentSampled(Transform):
     - a compiled ELBO's loss is called with model and guide: wrapped there, they would be compiled anew at every call;
     - no run is possible: only a run can tell that every shape survives the extra dimension.
 
+    It says nothing of a site in the place of an argument that is handed in: those are data without `obs=` (SVI042).
+
     ## Promise
     Same expectation, where the guide samples the site: paired gradients at fixed parameters show no shift; less
     variance is claimed where it is measured. Where the guide lacks the site the original estimates something else:
@@ -119,6 +122,7 @@ class DiscreteLatentSampled(Transform):
             seen = [one.svi.look for one in program.seen.svi(svi)]
             looks = [look for look in seen if look is not None and look.model and _was_whole(look)]
             found = _seen(looks) if looks else _static(program, svi)
+            found = _without_data(program, svi, found) if found is not None else None
             if found is not None and found.names:
                 yield self._finding(program, svi, mine, found, "seen" if looks else "static")
 
@@ -250,6 +254,16 @@ def _autoguide(svi: Svi) -> Made | None:
         found = options(found[0].arguments[0])
     (only,) = found if len(found) == 1 else (None,)
     return only if isinstance(only, Made) and only.name.startswith("pyro.infer.autoguide.Auto") else None
+
+
+def _without_data(program: Program, svi: Svi, found: _Discrete) -> _Discrete:
+    """Those that are latents, and no data that the model is handed and does not observe."""
+    data = {slip.site.name for slip in forgotten(program, svi)}.intersection(found.names)
+    if not data:
+        return found
+    doubt = f"'{min(data)}' is data whose obs= is missing, and would be enumerated as well"
+    names, in_guide = (tuple(name for name in some if name not in data) for some in (found.names, found.in_guide))
+    return replace(found, names=names, in_guide=in_guide, doubt=doubt)
 
 
 def _data_missing(program: Program, svi: Svi, found: _Discrete) -> str:

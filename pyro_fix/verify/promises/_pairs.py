@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from pyro_fix.analysis.sayings import IN_PASSING, in_words, shortened
 from pyro_fix.observation import Look, Observation, SviObservation
 from pyro_fix.verify.judgement import Judgement, merge
 
@@ -80,4 +81,4 @@ def looks(original: SviObservation, patched: SviObservation) -> tuple[Look, Look
 
 
 def _why(look: Look | None) -> str:
-    return look.error if look is not None else "it made no step"
+    return shortened(in_words(look.error), IN_PASSING) if look is not None else "it made no step"

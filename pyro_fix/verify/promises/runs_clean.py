@@ -18,7 +18,7 @@ from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import GRADIENT_TOLERANCE, common, finite, flat, loss_error, terms
 from pyro_fix.verify.promises import _alike
 from pyro_fix.verify.stats import norm
-from pyro_fix.verify.trouble import Key, crashes, invalid
+from pyro_fix.verify.trouble import Key, comes_sooner, crashes, invalid
 
 #: What the evidence has where the original was sound, and so has to stay what it is.
 NOTHING = "nothing to mend"
@@ -56,7 +56,9 @@ def clean(original: Observation, patched: Observation, ordinals: Sequence[int], 
     if new:
         return Judgement(False, f"the patched run is not clean: {next(iter(new.values()))}", evidence)
     if after:
-        return Judgement(None, f"still there, as without the fix: {next(iter(after.values()))}", evidence, waits=True)
+        key, words = next(iter(after.items()))
+        when = "sooner than" if comes_sooner(original, patched, key) else "as"
+        return Judgement(None, f"still there, {when} without the fix: {words}", evidence, waits=True)
     # What ended the original's trajectories is told with the number of steps.
     cured = [words for key, words in before.items() if key[0] in ("support", "violation", "density")]
     return Judgement(True, "runs clean" + (f" (original: {cured[0]})" if cured else ""), evidence)

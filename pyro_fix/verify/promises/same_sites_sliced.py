@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from pyro_fix.analysis.sayings import IN_PASSING, in_words, shortened
 from pyro_fix.observation import Observation, SviObservation
 from pyro_fix.transform import Candidate
 from pyro_fix.verify.judgement import Judgement
@@ -33,8 +34,8 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
 def _judge(original: SviObservation, patched: SviObservation) -> Judgement:
     replay = patched.look.slices if patched.look is not None else None
     if replay is None or replay.error:
-        why = replay.error if replay is not None else "the patched ELBO does not run its particles as one vector"
-        return Judgement(None, f"the slices could not be replayed: {why}")
+        said = replay.error if replay is not None else "the patched ELBO does not run its particles as one vector"
+        return Judgement(None, f"the slices could not be replayed: {shortened(in_words(said), IN_PASSING)}")
     if replay.particles < 2:
         return Judgement(None, "a single particle has no slices to compare")
     evidence: dict[str, object] = {"particles": replay.particles, "worst relative error": replay.worst}
