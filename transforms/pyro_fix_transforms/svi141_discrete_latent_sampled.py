@@ -258,7 +258,8 @@ def _autoguide(svi: Svi) -> Made | None:
 
 def _without_data(program: Program, svi: Svi, found: _Discrete) -> _Discrete:
     """Those that are latents, and no data that the model is handed and does not observe."""
-    data = {slip.site.name for slip in forgotten(program, svi)}.intersection(found.names)
+    told = {slip.site.name for slip in forgotten(program, svi)}
+    data = {name for name in found.names if name in told}
     if not data:
         return found
     doubt = f"'{min(data)}' is data whose obs= is missing, and would be enumerated as well"
