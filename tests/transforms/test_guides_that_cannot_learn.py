@@ -150,3 +150,13 @@ def test_a_latent_that_is_drawn_from_its_prior(tmp_path: Path, both: str):
 )
 def test_a_latent_that_is_not(tmp_path: Path, text: str):
     assert check(tmp_path, text).findings == ()
+
+
+def test_a_plate_is_not_written_where_its_size_is_something_else(tmp_path: Path):
+    """What the model reads is the file's; the function that makes the guide has a variable of that name."""
+    text = packed("rows, subsample_size=10").replace("def model", "rows = 100\n\n\ndef model", 1)
+    assert "create_plates=" in check(tmp_path, text).text
+    head, _, main = text.partition("guide = ")
+    inner = "".join(f"    {line}\n" for line in f"guide = {main}".splitlines())
+    finding = check(tmp_path, f"{head}def train(rows):\n{inner}train(3)\n").finding
+    assert "'rows', with which the plate is made, is something else" in finding.proposal.held_back
