@@ -47,15 +47,44 @@ def given_to_svi(program: Program, chosen: bool = False) -> Iterator[Made]:
                 yield made
 
 
+#: What all optimisers of ``pyro.optim`` are made with: its first argument is the class, and its second the options.
+_GENERAL = "PyroOptim"
+
+
+def kind_of(made: Made) -> str:
+    """The class of an optimiser or scheduler, without its package; empty where that is not known."""
+    name = made.name.rpartition(".")[2]
+    if name != _GENERAL:
+        return name
+    steps_by = made.argument(0, "optim_constructor")
+    known = isinstance(steps_by, Library) and steps_by.name.startswith(("torch.optim.", "pyro.optim."))
+    return steps_by.name.rpartition(".")[2] if isinstance(steps_by, Library) and known else ""
+
+
+def given_options(made: Made) -> Value | None:
+    """What an optimiser was given as its options."""
+    return made.argument(_before(made), "optim_args")
+
+
+def clips(made: Made) -> bool:
+    """Whether an optimiser was given something to clip gradients by."""
+    return made.argument(_before(made) + 1, "clip_args") is not None
+
+
+def _before(made: Made) -> int:
+    """How many arguments come before the options."""
+    return int(made.name.rpartition(".")[2] == _GENERAL)
+
+
 def scheduled(made: Made) -> tuple[str, Mapping | None]:
     """The class of an optimiser, and its options where they are a dict; of a scheduler, those of what it schedules."""
-    given = made.argument(0, "optim_args")
+    given = given_options(made)
     items = given if isinstance(given, Mapping) else None
     inner = items.items.get("optimizer") if items is not None else None
     if isinstance(inner, Library) and items is not None:
         its_own = items.items.get("optim_args")
         return inner.name.rpartition(".")[2], its_own if isinstance(its_own, Mapping) else None
-    return made.name.rpartition(".")[2], items
+    return kind_of(made), items
 
 
 #: Why nothing is changed of an optimiser that is chosen.
@@ -91,12 +120,12 @@ def options_of(made: Made, may_clip: bool = False, schedule: bool = False) -> Op
     """
     if made.spread:
         return "its arguments are passed by * or **"
-    given = made.argument(0, "optim_args")
+    given = given_options(made)
     if given is None:
         return "it is given no options"
     if not schedule and _SET_BY_HAND & set(getattr(made, "_attributes", ())):
         return "the program reaches into it, perhaps to set the learning rate"
-    if not may_clip and made.argument(1, "clip_args") is not None:
+    if not may_clip and clips(made):
         return "it clips gradients already, through clip_args"
     if not isinstance(given, Mapping):
         return "its options are not a dict that the source spells out (a function of the parameter, perhaps)"
@@ -138,4 +167,4 @@ def _argument_node(made: Made) -> ast.expr | None:
     for keyword in made.node.keywords:
         if keyword.arg == "optim_args":
             return keyword.value
-    return made.node.args[0] if made.node.args else None
+    return next(iter(made.node.args[_before(made) :]), None)

@@ -51,6 +51,22 @@ def test_small_or_unknown(check, rate: str):
     assert check(program(f'Adam({{"lr": {rate}}})', before=f"{before}args = parser.parse_args()\n")).findings == ()
 
 
+GENERAL = 'pyro.optim.PyroOptim(torch.optim.{}, {{"lr": {}}})'
+
+
+def test_what_all_optimisers_are_made_with_has_its_options_behind_its_class(check, seen):
+    """``pyro.optim.Adam(…)`` is ``PyroOptim(torch.optim.Adam, …)``; the rate changes, and the class does not."""
+    assert check(program(GENERAL.format("Adam", 0.5))).added == [build(GENERAL.format("Adam", 0.05)).strip()]
+    assert check(program(GENERAL.format("SGD", 0.5))).findings == ()  # a run has to show it
+    (proposal,) = seen(program(GENERAL.format("SGD", 0.5)), NAN)
+    assert rates_tried(proposal) == ["0.05", "0.005", "0.001", "0.0001"]
+    keywords = "pyro.optim.PyroOptim(optim_args={'lr': 0.5}, optim_constructor=load())"
+    assert check(program(keywords)).findings == ()  # nobody knows how long its steps are
+    assert rates_tried(seen(program(keywords), NAN)[0])[:1] == ["0.05"]
+    (proposal,) = seen(program(GENERAL.format("SGD", 0.5).replace('{"lr": 0.5}', "load()")), NAN)
+    assert "not a dict that the source spells out" in proposal.held_back
+
+
 def test_the_default_rate_is_small(check):
     assert check(program("Adam({})")).findings == ()
 

@@ -26,6 +26,14 @@ def test_added(check, before: str, after: str):
     assert f"ClippedAdam({after.replace('LRD', LRD)})" in check(program(f"ClippedAdam({before})")).text
 
 
+def test_added_behind_the_class(check):
+    made = "pyro.optim.PyroOptim(pyro.optim.clipped_adam.ClippedAdam, {})"
+    assert check(program(made.format('{"lr": 0.01}'))).added == [
+        build(made.format(f'{{"lr": 0.025, "lrd": {LRD}}}')).strip()
+    ]
+    assert check(program(made.format('{"lr": 0.01, "lrd": 0.999}'))).findings == ()
+
+
 @pytest.mark.parametrize("lrd", ["1.0", "0.999", "0.1 ** (1 / 1000)", "lrd"])
 def test_decays_already(check, lrd: str):
     assert check(program(f'ClippedAdam({{"lr": 0.01, "lrd": {lrd}}})', before="lrd = 0.99\n")).findings == ()

@@ -20,6 +20,11 @@ def test_too_fast(check, lrd: str):
     assert finding.finding.proposal.source == "static"
 
 
+def test_too_fast_behind_the_class(check):
+    made = "pyro.optim.PyroOptim(pyro.optim.clipped_adam.ClippedAdam, {{'lr': 0.01, 'lrd': {}}})"
+    assert check(program(made.format("0.9"))).added == [build(made.format(LRD)).strip()]
+
+
 @pytest.mark.parametrize(
     "lrd", ["0.9999", "0.994", "1.0", "1", "0.1 ** (1 / 1000)", "1e-2 ** (1 / 1000)", "0.0", "1.1"]
 )

@@ -286,6 +286,10 @@ def test_loss_that_is_only_shown(check, step: str):
         ('ClippedAdam({"lr": 0.01, "clip_norm": 5.0})', "clip_norm"),
         ('Adam({"lr": 0.01, "weight_decay": 0.1})', "weight_decay"),
         ('Adam({"lr": 0.01}, {"clip_norm": 5.0})', "clips"),
+        ('pyro.optim.PyroOptim(torch.optim.SGD, {"lr": 0.01})', "SGD depends"),
+        ('pyro.optim.PyroOptim(torch.optim.Adam, {"weight_decay": 0.1})', "weight_decay"),
+        ('pyro.optim.PyroOptim(torch.optim.Adam, {"lr": 0.01}, {"clip_norm": 5.0})', "clips"),
+        ('pyro.optim.PyroOptim(load(), {"lr": 0.01})', "not known"),
         ("optimizer", "not known"),
         ("per_param", "not known"),
         ("torch.optim.Adam([])", "not known"),
@@ -297,8 +301,10 @@ def test_optimiser_that_depends_on_the_scale(check, optimizer: str, why: str):
 
 
 @pytest.mark.parametrize(
-    "optimizer", ['ClippedAdam({"lr": 0.01, "lrd": 0.999})', 'Adagrad({"lr": 0.01})', 'AdamW({"lr": 0.01})']
-)
+    "optimizer",
+    ['ClippedAdam({"lr": 0.01, "lrd": 0.999})', 'Adagrad({"lr": 0.01})', 'AdamW({"lr": 0.01})',
+     'pyro.optim.PyroOptim(torch.optim.Adam, {"lr": 0.01})'],
+)  # fmt: skip
 def test_optimiser_that_does_not(check, optimizer: str):
     outcome = check(program(svi=SVI.replace('Adam({"lr": 0.01})', optimizer)))
     assert "poutine.scale(model, scale=1 / len(data))" in outcome.text

@@ -9,7 +9,7 @@ from typing import Literal
 from pyro_fix import edits
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.health import mismatches
-from pyro_fix.analysis.optimizers import CHOSEN, given_to_svi, is_chosen, options_of
+from pyro_fix.analysis.optimizers import CHOSEN, given_to_svi, is_chosen, kind_of, options_of
 from pyro_fix.analysis.program import Program, Svi, functions_of
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.analysis.spell import step_count
@@ -24,7 +24,7 @@ SMALLEST = 1e-4
 #: Optimisers whose steps are as long as the rate, whatever the gradient: where a number alone says how large it is.
 ADAPTIVE = frozenset({"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ClippedAdam"})
 #: Who lets the rate of an optimiser decay, after which nothing in the source says that it is large.
-DECAYS = {"pyro.optim.Adam": "SVI022", "pyro.optim.ClippedAdam": "SVI031"}
+DECAYS = {"Adam": "SVI022", "ClippedAdam": "SVI031"}
 
 
 class LearningRateTooLarge(Transform):
@@ -91,7 +91,7 @@ class LearningRateTooLarge(Transform):
                 message = f"{troubles[0].words}, at a learning rate of {rate:g}" if troubles and rate else ""
             if message and rate is not None and rate > SMALLEST:
                 proposal = self._proposal(program, made, rate, message, troubles)
-                yield proposal if troubles else replace(proposal, part_of=DECAYS.get(made.name, ""))
+                yield proposal if troubles else replace(proposal, part_of=DECAYS.get(kind_of(made), ""))
 
     def _by_source(self, program: Program, made: Made) -> tuple[float | None, str]:
         """The rate that the source shows, and what is to be said of it."""
@@ -99,7 +99,7 @@ class LearningRateTooLarge(Transform):
         if (
             is_chosen(program, made)
             or isinstance(chosen, str)
-            or made.name.rpartition(".")[2] not in ADAPTIVE
+            or kind_of(made) not in ADAPTIVE
             or "lrd" in chosen.items
         ):
             return None, ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pyro_fix.analysis.optimizers import given_to_svi, options_of
+from pyro_fix.analysis.optimizers import given_options, given_to_svi, kind_of, options_of
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import step_count
 from pyro_fix.analysis.values import Mapping
@@ -66,9 +66,9 @@ class NoLearningRateDecay(Transform):
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an optimiser."""
         for made in given_to_svi(program):
-            if made.name != "pyro.optim.ClippedAdam":
+            if kind_of(made) != "ClippedAdam":
                 continue
-            given = made.argument(0, "optim_args")
+            given = given_options(made)
             if made.spread or not (given is None or (isinstance(given, Mapping) and given.whole)):
                 continue  # the decay may be in what cannot be read
             if given is not None and "lrd" in given.items:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 from pyro_fix import edits
-from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
+from pyro_fix.analysis.optimizers import Options, given_to_svi, kind_of, options_of
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Arithmetic, Const, Made, Value, is_small
@@ -20,9 +20,9 @@ from pyro_fix_transforms._rates import runs_of
 
 #: Optimisers whose rate falls by a factor -> the option that says how fast.
 FACTORS = {
-    "pyro.optim.ClippedAdam": "lrd",
-    "pyro.optim.ExponentialLR": "gamma",
-    "pyro.optim.StepLR": "step_size",
+    "ClippedAdam": "lrd",
+    "ExponentialLR": "gamma",
+    "StepLR": "step_size",
 }
 #: What ``StepLR`` multiplies by where it is not told.
 DEFAULT_FACTOR = 0.1
@@ -93,7 +93,7 @@ class DecayTooFast(Transform):
     def propose(self, program: Program) -> Iterator[Proposal]:
         """One finding an optimiser."""
         for made in given_to_svi(program):
-            key = FACTORS.get(made.name, "")
+            key = FACTORS.get(kind_of(made), "")
             scheduler = key in ("gamma", "step_size")
             options = options_of(made, may_clip=True, schedule=scheduler)
             if isinstance(options, str) or key not in options.items:

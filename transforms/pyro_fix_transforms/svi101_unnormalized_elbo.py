@@ -10,7 +10,7 @@ from typing import Literal
 
 from pyro_fix import edits, imports
 from pyro_fix.analysis.health import LEVEL_STEPS
-from pyro_fix.analysis.optimizers import scheduled
+from pyro_fix.analysis.optimizers import clips, scheduled
 from pyro_fix.analysis.program import Program, Site, Step, Svi, functions_of
 from pyro_fix.analysis.shapes import number
 from pyro_fix.analysis.spell import spell
@@ -233,6 +233,9 @@ def _gives_the_same(left: Step, right: Step) -> bool:
     return equal and all(k in left.keywords and left.keywords[k] is right.keywords.get(k) for k in keys)
 
 
+_UNKNOWN = "the optimiser is not known, so its step may depend on the gradient's scale"
+
+
 def _doubt(svi: Svi) -> str:
     if svi.loss_compared:
         return "the program compares the loss with something; a threshold would change its meaning"
@@ -240,14 +243,16 @@ def _doubt(svi: Svi) -> str:
         return "the loss is asked for by hand, and what becomes of it may depend on its scale"
     for optimizer in options(svi.optimizer):
         if not isinstance(optimizer, Made) or not optimizer.name.startswith("pyro.optim."):
-            return "the optimiser is not known, so its step may depend on the gradient's scale"
+            return _UNKNOWN
         if optimizer.name.rpartition(".")[2] == "ReduceLROnPlateau":
             return "ReduceLROnPlateau looks at the loss, and at thresholds of its scale"
         kind, given = scheduled(optimizer)
+        if not kind:
+            return _UNKNOWN
         if kind not in SCALE_FREE:
             return f"the step of {kind} depends on the gradient's scale"
         if given is not None and ("clip_norm" in given.items or "weight_decay" in given.items):
             return "clip_norm and weight_decay are relative to the gradient's scale"
-        if optimizer.argument(1, "clip_args") is not None:
+        if clips(optimizer):
             return "the optimiser clips gradients, relative to their scale"
     return ""

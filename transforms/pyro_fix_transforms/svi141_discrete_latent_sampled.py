@@ -258,11 +258,11 @@ def _autoguide(svi: Svi) -> Made | None:
 
 def _without_data(program: Program, svi: Svi, found: _Discrete) -> _Discrete:
     """Those that are latents, and no data that the model is handed and does not observe."""
-    told = {slip.site.name for slip in forgotten(program, svi)}
-    data = {name for name in found.names if name in told}
+    forgot = {slip.site.name for slip in forgotten(program, svi)}
+    data = [name for name in found.names if name in forgot]
     if not data:
         return found
-    doubt = f"'{min(data)}' is data whose obs= is missing, and would be enumerated as well"
+    doubt = f"'{data[0]}' is data whose obs= is missing, and would be enumerated as well"
     names, in_guide = (tuple(name for name in some if name not in data) for some in (found.names, found.in_guide))
     return replace(found, names=names, in_guide=in_guide, doubt=doubt)
 
