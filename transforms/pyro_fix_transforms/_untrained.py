@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 from pyro_fix import edits
@@ -15,7 +16,7 @@ from pyro_fix.transform import Edit
 from pyro_fix_transforms._told import function
 
 #: Who names one of these may use a network as somebody else has trained it.
-_TRAINED_BEFORE = ("load_state_dict", "from_pretrained", "pretrained", "torchvision", "transformers", "timm")
+_TRAINED_BEFORE = re.compile(r"\b(?:load_state_dict|\w*pretrained|torchvision\.models|transformers|timm)\b")
 
 
 def registered(program: Program, run: Observation, look: Look) -> tuple[str, tuple[Edit, ...]]:
@@ -24,8 +25,9 @@ def registered(program: Program, run: Observation, look: Look) -> tuple[str, tup
     words = " and ".join(asked)
     if any(is_tensor(one) or not one.name for one in look.untrained):
         return words, ()
-    if before := [name for name in _TRAINED_BEFORE if any(m.mentions[name] for m in program.modules.values())]:
-        return f"{words}, if it is not as {before[0]} has it that the network is wanted", ()
+    texts = [module.source.text for module in program.modules.values()]
+    if before := next(filter(None, map(_TRAINED_BEFORE.search, texts)), None):
+        return f"{words}, unless it is wanted as {before[0]} leaves it", ()
     names = [_name(one) for one in look.untrained]
     if len(set(names)) < len(names) or any(param.startswith(f"{name}$$$") for name in names for param in look.params):
         return words, ()  # parameters of that name are another module's
