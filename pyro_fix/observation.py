@@ -217,6 +217,24 @@ class Dependencies:
 
 
 @dataclass(frozen=True)
+class Untrained:
+    """A module (or a lone tensor) that asks for gradients, that a site is computed from, and that nothing trains."""
+
+    role: str
+    """``guide`` or ``model``: whose site it is."""
+    site: str
+    """The first one, where several are computed from it."""
+    name: str
+    """How the function of that role can write it at its head, ``self.encoder``; empty where that is not known."""
+    kind: str
+    """Its class: ``Encoder``, ``Tensor``."""
+    tensors: int
+    numbers: int
+    where: str = field(default="", compare=False)
+    """Where that function begins, its decorators with it; empty when it is not in the project."""
+
+
+@dataclass(frozen=True)
 class Look:
     """A deep look at the first step of one SVI object, same parameters and common seeds."""
 
@@ -237,6 +255,7 @@ class Look:
     dependencies: Dependencies | None = None
     max_plate_nesting: int | None = None
     """As many rightmost dimensions as plates of model and guide use."""
+    untrained: tuple[Untrained, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import statistics
 
 from pyro_fix.analysis.sayings import IN_PASSING, in_words, shortened
 from pyro_fix.analysis.supports import LOOSE, inside
-from pyro_fix.observation import Failure, Look, Observation, SiteLook, SviObservation, Trajectory
+from pyro_fix.observation import Failure, Look, Observation, SiteLook, SviObservation, Trajectory, Untrained
 
 STOPS = frozenset({"timeout", "killed"})
 """Failures that say more of the machine than of the program."""
@@ -146,6 +146,24 @@ def left_out(svi: SviObservation) -> tuple[str, ...]:
         for name, site in look.guide.items()
         if site.distribution == "Delta" and name in look.model and not site.observed and site.log_prob != 0
     )
+
+
+def is_tensor(one: Untrained) -> bool:
+    """Whether it is a lone tensor, of no module that is known."""
+    return one.kind in ("Tensor", "Parameter")
+
+
+def unregistered(one: Untrained) -> str:
+    """What is trained by nobody, and how one sees that it should be."""
+    numbers = f"{one.numbers} number{'s' if one.numbers > 1 else ''}"
+    if is_tensor(one):
+        what, are, them = f"{one.name or 'a tensor that asks for gradients'} ({numbers})", "is", "it"
+    else:
+        count = f"{one.tensors} parameters" if one.tensors > 1 else "parameter"
+        what, are, them = f"the {count} of {one.name or one.kind} ({numbers})", "are", "them"
+        are, them = (are, them) if one.tensors > 1 else ("is", "it")
+    computed = f"which '{one.site}' of the {one.role} is computed from"
+    return f"{what}, {computed}, {are} in no param store: nothing trains {them}"
 
 
 def _drew_outside(site: SiteLook) -> bool:

@@ -13,7 +13,7 @@ import pyro
 import torch
 from pyro import poutine
 
-from . import seeds, sites
+from . import seeds, sites, untrained
 from .executions import Execution, execute
 from .params import extent, norm, sketch
 from .places import Statements
@@ -37,6 +37,8 @@ def look(recorder: Recorder, entry: Entry, deep: dict[str, Any]) -> None:
         for which in ("guide", "model"):
             traces = [getattr(execution, which) for execution, _ in executions]
             found[which] = sites.describe(traces, executions[0][1][which].sites)
+        traced = [execution for execution, _ in executions]
+        found["untrained"] = recorder.quietly(untrained.find, entry, traced, recorder.places) or []
         if "error" not in found:
             _evaluate(entry, deep, found)
     except Exception as error:

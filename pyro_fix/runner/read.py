@@ -25,6 +25,7 @@ from pyro_fix.observation import (
     SliceReplay,
     SviObservation,
     Trajectory,
+    Untrained,
 )
 from pyro_fix.probe.journal import REACHED, TAIL, lines
 from pyro_fix.runner import schema
@@ -319,6 +320,7 @@ def _look(event: dict[str, Any], facts: dict[str, Any]) -> Look:
         inputs=tuple(InputLook(**_tuples(given)) for given in facts.get("inputs", ())),
         dependencies=_dependencies(facts),
         max_plate_nesting=facts.get("nesting"),
+        untrained=tuple(Untrained(**told) for told in event.get("untrained", ())),
     )
 
 

@@ -195,6 +195,17 @@ _dependencies = _fields(
         "error": _text,
     }
 )
+_untrained = _fields(
+    {
+        "role": _text,
+        "site": _text,
+        "name": _text,
+        "kind": _text,
+        "tensors": _count,
+        "numbers": _count,
+        "where": _place,
+    }
+)
 
 _remark = _fields(
     {"text": _text, "where": _place, "svi": _maybe(_svi), "step": _maybe(_index), "seed": _maybe(_seed)},
@@ -258,6 +269,7 @@ EVENTS: dict[str, Check] = {
             "gradients": _named(_many(_numbers, _MOST_SIZES)),
             "norms": _numbers,
             "slices": _maybe(_slices),
+            "untrained": _many(_untrained),
             "error": _text,
         },
     ),

@@ -6,7 +6,17 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pyro_fix.analysis.health import STOPS, breakdown, describe, is_handled, left_out, mismatches, one_line, said_of
+from pyro_fix.analysis.health import (
+    STOPS,
+    breakdown,
+    describe,
+    is_handled,
+    left_out,
+    mismatches,
+    one_line,
+    said_of,
+    unregistered,
+)
 from pyro_fix.analysis.sayings import IN_PASSING, shortened
 from pyro_fix.observation import Observation, SiteLook, SviObservation, Trajectory
 
@@ -38,6 +48,9 @@ class Break:
 
 #: Pyro warns, goes on and is biased (measured: the only sign of a wrong analytic KL).
 MEAN_FIELD_WARNING = "Failed to verify mean field restriction"
+
+#: What nobody trains: a program that is none the worse for a fix, and whose other parts can be judged all the same.
+UNTRAINED = "untrained"
 
 #: Failures that no rewrite of a model mends.
 NOT_OF_THE_PROGRAM = frozenset(
@@ -233,6 +246,7 @@ def invalid(observation: Observation, ordinals: Iterable[int]) -> dict[Key, str]
                         f"{role} site '{name}': an observed value of shape {site.shape} is repeated to fill {shape}"
                     )
         found |= {("density", at, name): f"{svi.elbo} leaves out the density of '{name}'" for name in left_out(svi)}
+        found |= {(UNTRAINED, at, one.name or one.kind): unregistered(one) for one in svi.look.untrained}
         found |= {("support", at, name): words for name, words in mismatches(svi.look).items()}
     return found
 

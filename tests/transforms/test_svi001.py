@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shown import check_shown, failing, line_of, site_look, svi_at, trajectory
 
-from pyro_fix.observation import Failure, Feed, InputLook, Look, ParamLook, PlateLook
+from pyro_fix.observation import Failure, Feed, InputLook, Look, ParamLook, PlateLook, Untrained
 from pyro_fix.result import Finding
 
 CODE = "SVI001"
@@ -310,3 +310,75 @@ def test_what_an_earlier_training_left_in_the_store(tmp_path: Path, step: int, m
     second = replace(svi_at(TEXT, "svi = SVI", failing("RuntimeError", message, step, STEP), look=look), ordinal=1)
     outcome = check_shown(tmp_path, CODE, TEXT, first, second)
     assert ("pyro.clear_param_store()" in outcome.held_back) is told
+
+
+ENCODING = """\
+import torch
+import pyro
+import pyro.distributions as dist
+from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import ClippedAdam
+
+
+class Vae:
+    def __init__(self):
+        self.encoder = torch.nn.Linear(1, 1)
+
+    def model(self, data):
+        with pyro.plate("data", len(data)):
+            pyro.sample("z", dist.Normal(0.0, 1.0))
+
+    def guide(self, data):
+        \'\'\'What the encoder says.\'\'\'
+        with pyro.plate("data", len(data)):
+            pyro.sample("z", dist.Normal(self.encoder(data)[..., 0], 1.0))
+
+
+vae = Vae()
+svi = SVI(vae.model, vae.guide, ClippedAdam({"lr": 0.001}), loss=Trace_ELBO())
+for _ in range(100):
+    svi.step(torch.ones(3, 1))
+"""
+ENCODER = Untrained("guide", "z", "self.encoder", "Linear", 2, 2, f"main.py:{line_of(ENCODING, 'def guide')}")
+
+
+def encoding(folder: Path, *untrained: Untrained, text: str = ENCODING, **params: ParamLook):
+    guide = site_look(text, "dist.Normal(self.encoder(data)[..., 0]")
+    return check(folder, look=Look(params, {"z": guide}, {}, (), {}, (), untrained=untrained), text=text)
+
+
+def test_a_network_that_nobody_has_registered(tmp_path: Path):
+    outcome = encoding(tmp_path, ENCODER)
+    assert told(outcome.finding) == (
+        line_of(ENCODING, "dist.Normal(self.encoder"),
+        "the 2 parameters of self.encoder (2 numbers), which 'z' of the guide is computed from, are in no param store: "
+        "nothing trains them",
+    )
+    (candidate,) = outcome.finding.proposal.candidates
+    assert candidate.needs_run and candidate.label == 'register it in the guide: pyro.module("encoder", self.encoder)'
+    first = '        with pyro.plate("data", len(data)):\n            pyro.sample("z", dist.Normal(self'
+    assert outcome.text == ENCODING.replace(first, '        pyro.module("encoder", self.encoder)\n' + first)
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"name": ""}, "register the Linear in the guide, by pyro.module"),
+        ({"kind": "Tensor", "name": "spot"}, "make a parameter of spot in the guide, by pyro.param"),
+        ({"where": ""}, 'register it in the guide: pyro.module("encoder", self.encoder)'),
+    ],
+)
+def test_what_a_tool_cannot_register(tmp_path: Path, change: dict[str, str], advice: str):
+    outcome = encoding(tmp_path, replace(ENCODER, **change))
+    assert (outcome.held_back, outcome.texts) == (advice, {})
+
+
+def test_a_network_that_may_be_wanted_as_it_is(tmp_path: Path):
+    text = ENCODING.replace("vae = Vae()", 'vae = Vae()\nvae.encoder.load_state_dict(torch.load("encoder.pt"))')
+    outcome = encoding(tmp_path, ENCODER, text=text)
+    assert outcome.texts == {} and "load_state_dict" in outcome.held_back
+
+
+def test_a_name_that_another_module_has(tmp_path: Path):
+    taken = ParamLook((1, 1), "real", (0.0,), 0.0, 0.0)
+    assert encoding(tmp_path, ENCODER, **{"encoder$$$weight": taken}).texts == {}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from handmade import look, observation, param, site, svi, trajectory
 
-from pyro_fix.observation import Dependencies, Failure, Feed, Look, PlateLook, Remark, SviObservation
+from pyro_fix.observation import Dependencies, Failure, Feed, Look, PlateLook, Remark, SviObservation, Untrained
 from pyro_fix.transform import Candidate, Promise, Rate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import JUDGES, TOGETHER, _alike
@@ -282,3 +282,42 @@ class TestLeftOut:
     def test_a_loss_that_bounds_nothing_is_no_judge(self) -> None:
         wrong, right = (observation(self.seen(elbo)) for elbo in ("TraceMeanField_ELBO", "Trace_ELBO"))
         assert is_biased(wrong, (0,)) and not is_biased(right, (0,)) and not is_biased(wrong, (1,))
+
+
+class TestUntrained:
+    """A network that nobody has registered is a trouble of the original's, for the fix that registers it."""
+
+    ENCODER = Untrained("guide", "z", "encoder", "Linear", 2, 6)
+
+    def seen(self, *untrained: Untrained, **params: object) -> SviObservation:
+        plain = look()
+        return svi(look=replace(plain, untrained=untrained, params={**plain.params, **params}))
+
+    def test_a_fix_that_registers_it(self) -> None:
+        before, after = self.seen(self.ENCODER), self.seen(**{"encoder$$$weight": param(0.0)})
+        judgement = judged(Promise.RUNS_CLEAN, before, after)
+        assert judgement.kept is True and "nothing trains them" in judgement.reason
+
+    def test_a_fix_that_does_not(self) -> None:
+        before, after = self.seen(self.ENCODER), self.seen(self.ENCODER, new=param(0.0))
+        judgement = judged(Promise.RUNS_CLEAN, before, after)
+        assert judgement.kept is False and "it trains other parameters: new" in judgement.reason
+
+    def test_a_fix_that_brings_one_in(self) -> None:
+        judgement = judged(Promise.RUNS_CLEAN, self.seen(), self.seen(self.ENCODER))
+        assert judgement.kept is False and "the 2 parameters of encoder (6 numbers)" in judgement.reason
+
+    def test_other_fixes_need_not_wait(self) -> None:
+        violation = replace(site(), violations=("scale: 1 of 1 values not positive",))
+        before = self.seen(self.ENCODER)
+        assert before.look is not None
+        broken = replace(before, look=replace(before.look, guide={"z": violation}))
+        assert judged(Promise.RUNS_CLEAN, broken, before).kept is True
+
+    def test_an_optimiser_that_had_nothing_to_train_has_no_rate(self) -> None:
+        after = self.seen(**{"encoder$$$weight": param(0.0)})
+        assert after.look is not None
+        none = tuple(replace(one, rates=((),) * len(one.rates)) for one in after.trajectories)
+        before = replace(after, trajectories=none, look=replace(after.look, params={}, untrained=(self.ENCODER,)))
+        assert _alike.steps(before, after) == ""
+        assert _alike.steps(replace(after, trajectories=none), after) != ""

@@ -278,7 +278,8 @@ class Laboratory:
         events: dict[str, dict[str, Any]] = {}
         places = Places(SimpleNamespace(in_project=lambda path: path == str(self.path)), str(self.path.parent))  # type: ignore[arg-type]
         journal = SimpleNamespace(write=lambda event, **fields: events.setdefault(event, fields))
-        recorder: Any = SimpleNamespace(spec={"seeds": [0]}, journal=journal, places=places)
+        quietly = lambda work, *args: work(*args)  # noqa: E731
+        recorder: Any = SimpleNamespace(spec={"seeds": [0]}, journal=journal, places=places, quietly=quietly)
         entry = Entry(0, f"main.py:{case.line}")
         entry.model, entry.guide, entry.loss_and_grads = case.model, case.guide, lambda *_: 0.0
         pyro.clear_param_store()

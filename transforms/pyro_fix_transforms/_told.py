@@ -26,6 +26,20 @@ def place(program: Program, run: Observation, where: Iterable[str]) -> tuple[Mod
     return None
 
 
+def function(program: Program, run: Observation, label: str) -> tuple[Module, ast.FunctionDef] | None:
+    """The function that begins, with its decorators, where a run says."""
+    path, _, line = label.rpartition(":")
+    real = os.path.realpath(Path(run.cwd, path))
+    for module in program.modules.values():
+        if path and module.path in program.asked and os.path.realpath(module.path) == real:
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.FunctionDef):
+                    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                    if str(first) == line:
+                        return module, node
+    return None
+
+
 def _at(tree: ast.AST, line: int) -> ast.expr | None:
     """The outermost call that begins in a line; the innermost expression round it where none does."""
     around = [

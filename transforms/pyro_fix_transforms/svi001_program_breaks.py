@@ -18,6 +18,7 @@ from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
 from pyro_fix_transforms._failures import broken_inputs, of_data
 from pyro_fix_transforms._mends import SEQUENTIAL, Mend, known
 from pyro_fix_transforms._told import place
+from pyro_fix_transforms._untrained import registered
 
 #: What a machine lacks, or how a program ends by itself: that is told as "cannot be run", and is no defect of its own.
 ENVIRONMENT = health.STOPS | {
@@ -54,8 +55,9 @@ class ProgramBreaks(Transform):
     Tells of an exception in the model, the guide or a step, of a check that Pyro makes, and of a loss or a parameter
     that becomes NaN or infinite, when the program is run: Pyro's whole sentence, the line to look at, at which step,
     under how many of the seeds. Where another transform's fix ends it, that fix says so and has the finding's place;
-    fixes that have nothing to do with it wait until the program runs. Some kinds it mends itself, where a run shows
-    that the break ends there:
+    fixes that have nothing to do with it wait until the program runs. Tells as well of a network that a site is
+    computed from, that asks for gradients, and that nothing trains since it is in no param store, of which Pyro never
+    says a word. Some kinds it mends itself, where a run shows that the break ends there:
 
     - an argument that has to be positive, or between 0 and 1, and is what a layer of a network gives, gets a `softplus`
       or a `sigmoid`;
@@ -66,11 +68,13 @@ class ProgramBreaks(Transform):
       parallel;
     - a `Multinomial` gets the sum of the observed counts as its `total_count`;
     - two nested plates whose dimensions the data have the other way round exchange their `dim`;
-    - where a latent is enumerated outside of a plate that subsamples, the plate takes all of the data.
+    - where a latent is enumerated outside of a plate that subsamples, the plate takes all of the data;
+    - a network that nobody has registered gets its `pyro.module` at the head of the guide, or of the model.
 
     ## Why
     No tip helps a program that does not run, and what a broken program shows is a symptom: a learning rate cannot be
-    judged, and a loss that becomes NaN hides what comes after it.
+    judged, and a loss that becomes NaN hides what comes after it. A network that nothing trains stays as it was drawn,
+    and the loss falls all the same, by what the others learn.
 
     ## Example
     ```python
@@ -88,11 +92,14 @@ class ProgramBreaks(Transform):
     ```
 
     ## Holds back when
-    - it is not for a tool to say how it is mended, as nearly always; the finding says what is known.
+    - it is not for a tool to say how it is mended, as nearly always; the finding says what is known;
+    - the project names what loads trained weights: the network may be wanted as it is.
 
     It says nothing of what a machine lacks (a module, a file, the network, memory), of a program that ends by itself,
-    or says so (`raise`, `assert`) before its first step, of an exception that a test expects, and of programs that
-    pyro-fix has made up. Of a step whose exception the program catches, to go on, it tells; other fixes do not wait.
+    or says so (`raise`, `assert`) before its first step, of an exception that a test expects, of a network that is
+    frozen (`requires_grad_(False)`, `no_grad`, `eval()`) or that an optimiser of the program's own holds, and of
+    programs that pyro-fix has made up. Of a step whose exception the program catches, to go on, it tells; other fixes
+    do not wait.
 
     ## Promise
     The patched program runs clean.
@@ -119,6 +126,22 @@ class ProgramBreaks(Transform):
                 yield self.finding(*at, message, held_back=_advice(failure, None), source="seen")
         for svi in run.svis:
             yield from self._svi(program, run, svi)
+            yield from self._untrained(program, run, svi)
+
+    def _untrained(self, program: Program, run: Observation, svi: SviObservation) -> Iterator[Proposal]:
+        """One finding for all that an SVI object leaves as it is since nobody has registered it."""
+        look = svi.look
+        if look is None or not look.untrained:
+            return
+        sites = [look.guide if one.role == "guide" else look.model for one in look.untrained]
+        told = [side[one.site].where for side, one in zip(sites, look.untrained, strict=True) if one.site in side]
+        at = place(program, run, [*told, svi.where])
+        if at is None:
+            return
+        message = "; ".join(dict.fromkeys(health.unregistered(one) for one in look.untrained))
+        words, changes = registered(program, run, look)
+        candidates = (Candidate(changes, self.promise, words, needs_run=True),) if changes else ()
+        yield self.finding(*at, message, candidates, "" if changes else words, source="seen")
 
     def _unseen(self, program: Program, together: Sequence[Svi | Couple]) -> Iterator[Proposal]:
         """What the source shows where nothing has been run."""

@@ -176,6 +176,8 @@ def drawn_data(look: Look) -> set[str]:
 def steps(before: SviObservation, after: SviObservation) -> str:
     """An optimiser that makes other steps, or fewer of them."""
     theirs = {trajectory.seed: trajectory for trajectory in before.trajectories}
+    # an optimiser without a parameter has no rate either, whatever it was given
+    had_nothing = before.look is not None and not before.look.params and bool(before.look.untrained)
     for trajectory in after.trajectories:
         other = theirs.get(trajectory.seed)
         if other is None:
@@ -186,7 +188,9 @@ def steps(before: SviObservation, after: SviObservation) -> str:
         sound = [t.first_nonfinite + 1 for t in (other, trajectory) if t.first_nonfinite is not None]
         until = min([len(other.rates), len(trajectory.rates), *sound])
         for step, (old, new) in enumerate(zip(other.rates[:until], trajectory.rates[:until], strict=True)):
-            if not (old and new):
+            if not old and had_nothing:
+                continue
+            if not all(math.isfinite(t.losses[step]) for t in (other, trajectory)):
                 continue  # a step that raised, which the program caught
             if len(old) != len(new) or any(relative(a, b) > TOLERANCE for a, b in zip(old, new, strict=True)):
                 return f"the learning rate of step {step} is {_told(new)} instead of {_told(old)}"

@@ -18,7 +18,7 @@ from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.numeric import GRADIENT_TOLERANCE, common, finite, flat, loss_error, terms
 from pyro_fix.verify.promises import _alike
 from pyro_fix.verify.stats import norm
-from pyro_fix.verify.trouble import Key, comes_sooner, crashes, invalid
+from pyro_fix.verify.trouble import UNTRAINED, Key, comes_sooner, crashes, invalid
 
 #: What the evidence has where the original was sound, and so has to stay what it is.
 NOTHING = "nothing to mend"
@@ -29,7 +29,9 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
     judgement = clean(original, patched, ordinals, candidate)
     if judgement.kept is False:
         return judgement
-    before = _troubles(original, ordinals)
+    before, after = _troubles(original, ordinals), _troubles(patched, ordinals)
+    # What nobody trains with the fix either is nothing that it mends.
+    before = {key: words for key, words in before.items() if key[0] != UNTRAINED or key not in after}
     alone = candidate.promise is Promise.RUNS_CLEAN
     for one, other in _side_by_side(original, patched, ordinals):
         words = _harm(one, other) or (_missing(one, other) if alone else "")
@@ -50,8 +52,8 @@ def clean(original: Observation, patched: Observation, ordinals: Sequence[int], 
     """Kept: nothing is wrong in the patched run, whatever else is in it; what was wrong before makes it wait."""
     before, after = _troubles(original, ordinals), _troubles(patched, ordinals)
     evidence: dict[str, object] = {"original": sorted(before.values()), "patched": sorted(after.values())}
-    # Values that the data hold are no doing of a fix: they count only when they were valid before.
-    after = {key: words for key, words in after.items() if key[0] != "data" or key not in before}
+    # Values that the data hold are no doing of a fix, nor is what nobody trains: they count only when they are new.
+    after = {key: words for key, words in after.items() if key[0] not in ("data", UNTRAINED) or key not in before}
     new = {key: words for key, words in after.items() if not _known(key, before)}
     if new:
         return Judgement(False, f"the patched run is not clean: {next(iter(new.values()))}", evidence)
@@ -60,7 +62,7 @@ def clean(original: Observation, patched: Observation, ordinals: Sequence[int], 
         when = "sooner than" if comes_sooner(original, patched, key) else "as"
         return Judgement(None, f"still there, {when} without the fix: {words}", evidence, waits=True)
     # What ended the original's trajectories is told with the number of steps.
-    cured = [words for key, words in before.items() if key[0] in ("support", "violation", "density")]
+    cured = [words for key, words in before.items() if key[0] in ("support", "violation", "density", UNTRAINED)]
     return Judgement(True, "runs clean" + (f" (original: {cured[0]})" if cured else ""), evidence)
 
 
