@@ -198,8 +198,11 @@ def _spelled(entry: Entry, role: str) -> tuple[dict[int, str], Any]:
         roots = {code.co_varnames[0]: this, **roots}
         names.setdefault(id(this), code.co_varnames[0])
     for root, value in roots.items():
+        # what a network is made of, the program means only where it says so
+        is_part = isinstance(value, torch.nn.Module) and value is not this
         for name, part in _attributes(value):
-            names.setdefault(id(part), f"{root}.{name}")
+            if not is_part or name in code.co_names:
+                names.setdefault(id(part), f"{root}.{name}")
     for name, value in function.__globals__.items():
         if name not in taken:
             names.setdefault(id(value), name)

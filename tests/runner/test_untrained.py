@@ -28,9 +28,10 @@ class Encoder(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.loc = torch.nn.Linear(1, 1)
+        self.shift = torch.nn.Linear(1, 1)
 
     def forward(self, x):
-        return self.loc(x)
+        return self.loc(x) + self.shift(x)
 
 def given(loc):
     pyro.sample("z", dist.Normal(loc, 1.0).to_event(2))
@@ -49,7 +50,7 @@ class Vae:
 
 train(Vae().guide)
 """,
-        Untrained("guide", "z", "self.encoder", "Encoder", 2, 2),
+        Untrained("guide", "z", "self.encoder", "Encoder", 4, 4),
     ),
     "a flow": (
         """
@@ -80,7 +81,7 @@ def build():
 
 train(build())
 """,
-        Untrained("guide", "z", "second", "Encoder", 2, 2),
+        Untrained("guide", "z", "second", "Encoder", 4, 4),
     ),
     "a decoder": (
         """
