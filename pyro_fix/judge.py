@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pyro_fix import trust
+from pyro_fix.analysis.health import STOPS, one_line
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options, cores
-from pyro_fix.observation import Observation
+from pyro_fix.observation import TOO_LONG, Observation
 from pyro_fix.transform import Proposal, Status, Verdict
 from pyro_fix.watch import Event, Notice, Progress, RunBegan
 
@@ -71,6 +72,8 @@ class ByRuns:
         self._options = options
         self._located: Callable[[str], str] = str
         self._told = progress
+        self._short: set[str] = set()
+        """What was told of runs that did not come far enough."""
         self._stack = ExitStack()
 
     def __enter__(self) -> ByRuns:
@@ -89,6 +92,10 @@ class ByRuns:
             return ()
         plans = self._given or self._finder.to_observe(program)
         seen = self._verifier(plans, program, base).observe() if plans else []
+        for words in dict.fromkeys(filter(None, map(cut_short, seen))):
+            if words not in self._short:
+                self._short.add(words)
+                self._told(Notice(words))
         # The data of a test says nothing of the data that the program is for.
         return [_without_inputs(run) if plan.kind == "test" else run for plan, run in zip(plans, seen, strict=True)]
 
@@ -174,6 +181,15 @@ def _lines(program: Program, proposals: Sequence[Proposal]) -> dict[Path, set[in
     for edit in {edit for proposal in proposals for candidate in proposal.candidates for edit in candidate.edits}:
         found.setdefault(edit.path, set()).add(program.texts[edit.path].line_of(edit.start))
     return found
+
+
+def cut_short(run: Observation) -> str:
+    """Why a run shows less than it might, where that is for want of time; "nothing to do" would promise too much."""
+    failure = run.failure
+    late = next((svi.look.error for svi in run.svis if svi.look is not None and TOO_LONG in svi.look.error), "")
+    if failure is not None and failure.kind in STOPS and not any(svi.trajectories for svi in run.svis):
+        late = one_line(failure.message)
+    return f"{run.command}: {late}: what only a run shows is not found there (see --timeout)" if late else ""
 
 
 def _without_inputs(run: Observation) -> Observation:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+#: In the error of a look that was stopped by time.
+TOO_LONG = "took longer than"
+
 
 @dataclass(frozen=True)
 class Failure:

@@ -16,7 +16,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to know before the first program is run."""
+    """Something to know of the runs, whatever else they show."""
 
     words: str
 
