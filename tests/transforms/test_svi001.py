@@ -373,10 +373,18 @@ def test_what_a_tool_cannot_register(tmp_path: Path, change: dict[str, str], adv
     assert (outcome.held_back, outcome.texts) == (advice, {})
 
 
-def test_a_network_that_may_be_wanted_as_it_is(tmp_path: Path):
-    text = ENCODING.replace("vae = Vae()", 'vae = Vae()\nvae.encoder.load_state_dict(torch.load("encoder.pt"))')
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ('vae.encoder.load_state_dict(read("encoder.pt"))', "load_state_dict"),
+        ('vae.encoder = torch.load("encoder.pt")', "torch.load"),
+        ('vae.encoder = torch.hub.load("a", "b")', "torch.hub"),
+    ],
+)
+def test_a_network_that_may_be_wanted_as_it_is(tmp_path: Path, line: str, word: str):
+    text = ENCODING.replace("vae = Vae()", f"vae = Vae()\n{line}")
     outcome = encoding(tmp_path, ENCODER, text=text)
-    assert outcome.texts == {} and "load_state_dict" in outcome.held_back
+    assert outcome.texts == {} and word in outcome.held_back
 
 
 def test_a_name_that_another_module_has(tmp_path: Path):

@@ -16,7 +16,9 @@ from pyro_fix.transform import Edit
 from pyro_fix_transforms._told import function
 
 #: Who names one of these may use a network as somebody else has trained it.
-_TRAINED_BEFORE = re.compile(r"\b(?:load_state_dict|\w*pretrained|torchvision\.models|transformers|timm)\b")
+_TRAINED_BEFORE = re.compile(
+    r"\b(?:load_state_dict|torch\.(?:load|hub)|\w*pretrained|torchvision\.models|transformers|timm)\b"
+)
 
 
 def registered(program: Program, run: Observation, look: Look) -> tuple[str, tuple[Edit, ...]]:
