@@ -23,11 +23,12 @@ from pyro_fix.verify.promises import ENDS, JUDGES, better_end, no_worse, no_wors
 from pyro_fix.verify.promises.no_worse import Pair
 from pyro_fix.verify.stats import mean_interval
 from pyro_fix.verify.trouble import crashes
+from pyro_fix.verify.units import other_families
 
 #: CPU seconds that the steps of both programs may take, over the first seeds, for one candidate; where these cannot
 #: tell, as many again for more of them.
 BUDGET = 120.0
-#: ... and for all fixes together that promise nothing of the end.
+#: ... and for all fixes together that promise nothing of the end, and leave the parameters what they mean.
 HARM_BUDGET = 30.0
 #: A program that ends after fewer steps is a smoke test.
 FEWEST = 50
@@ -69,7 +70,8 @@ def judge(bench: Bench, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> dict[s
         for ordinal, more in ends.pairs.items():
             pairs.setdefault(ordinal, []).extend(more)
         done = total
-        length = f"trained to its end ({_steps(ends, fix):,} steps, {total} seeds)"
+        beside = "; the other fixes in both" if rest else ""
+        length = f"trained to its end ({_steps(ends, fix):,} steps, {total} seeds{beside})"
         for promise in promises:
             judged = [
                 ENDS[promise](rows, _unit(bench.baseline(plan), ordinal), length) for ordinal, rows in pairs.items()
@@ -116,11 +118,8 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
     # has been seen by the referee over a short run alone.
     strict = any(not later.asked(fix) and Promise.NO_WORSE in fix.candidate.promise for fix in group)
     seeds, patience = bench.seeds, PATIENCE * bench.options.timeout
-    most = (
-        int((BUDGET if strict else HARM_BUDGET) / (2 * len(seeds) * training.seconds))
-        if training.seconds > 0
-        else training.allowed
-    )
+    budget = BUDGET if strict or _in_other_coordinates(bench, plan, group, ordinals) else HARM_BUDGET
+    most = int(budget / (2 * len(seeds) * training.seconds)) if training.seconds > 0 else training.allowed
     # Of what a clock has said as little as may be goes into a request, which the cache would know again.
     most = 1 << max(most.bit_length() - 1, 0)
     training = replace(training, affordable=most, allowed=0)
@@ -161,6 +160,13 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
         if not judgement.weak:
             return judgement
     return Judgement(True, "", judgement.evidence)
+
+
+def _in_other_coordinates(bench: Bench, plan: RunPlan, group: Sequence[Fix], ordinals: Sequence[int]) -> bool:
+    """Whether a latent has another family, so that the same steps lead elsewhere: a support that is mended, too."""
+    before, after = bench.baseline(plan), bench.together(plan, group)
+    sides = [(svi_of(before, ordinal), svi_of(after, ordinal)) for ordinal in ordinals]
+    return any(one is not None and other is not None and other_families(one, other) for one, other in sides)
 
 
 def _progress(observation: Observation, ordinal: int) -> float:

@@ -262,3 +262,19 @@ def test_parameters_of_another_family_are_not_the_referees_to_read(family: str, 
     changed = {name: replace(site, distribution=family) for name, site in before.guide.items()}
     one, two = (svi(look=replace(before, guide=sites)) for sites in (guide, changed))
     assert other_families(one, two) is other
+
+
+def test_losses_of_unequal_size_are_losses_all_the_same() -> None:
+    """Four of them ask for as many again; eight of eight are no chance, however wide their interval."""
+    few, many = (308.0, 381.0, 1991.0, 2845.0), (308.0, 381.0, 1991.0, 2845.0, 300.0, 410.0, 9000.0, 320.0)
+    assert no_worse_end.harm(pairs(*few), 6.0).weak
+    assert no_worse_end.harm(pairs(*many), 6.0).kept is False
+    assert no_worse_end.harm(pairs(*many[:7], 5.0), 6.0).kept is not False
+
+
+def test_an_original_that_breaks_under_some_seeds_and_is_better_under_the_others() -> None:
+    rows = pairs(190.0, 195.0, 0.0, 0.0)
+    broke = [*rows[:2], *(replace(pair, original_ending="ValueError at step 190") for pair in rows[2:])]
+    judgement = no_worse_end.harm(broke, 20.0)
+    assert judgement.kept is None and "higher by 190 to 195 under the others" in judgement.reason
+    assert no_worse_end.harm([replace(pair, original=300.0) for pair in broke], 20.0).kept is True
