@@ -37,7 +37,9 @@ def harm(pairs: Sequence[Pair], allowed: float) -> Judgement:
         behind = _behind_where_both_hold(pairs, allowed)
         if behind and compared.kept is not False:
             return Judgement(None, behind, compared.evidence)
-        return compared if compared.kept is False else Judgement(True, "", compared.evidence)
+        if compared.kept is False:
+            return compared
+        return Judgement(True, compared.reason if compared.kept else "", compared.evidence)
     differs, evidence = compared
     if len(differs) < 2 or not any(differs):
         return Judgement(True, "", evidence)
