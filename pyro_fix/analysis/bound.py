@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
@@ -17,6 +19,8 @@ _SCOPES = (*FUNCTIONS, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 #: What may leave out a part of itself.
 _CHOOSING = (ast.If, ast.IfExp, ast.BoolOp, ast.Match, ast.Try)
+#: Of so many functions and blocks the names are remembered: few are asked for at a time, each at many places.
+_KEPT = 256
 _EXITS = frozenset({"exit", "sys.exit", "quit", "os._exit", "os.abort"})
 
 
@@ -47,18 +51,60 @@ def surely_bound(
         if isinstance(node, ast.ClassDef) and node is not owner:
             continue  # whose names are no others'
         names |= _on_the_way(node, inner, main)
-        for block in _blocks(node):
-            if any(inner is statement for statement in block):
-                at = next(index for index, statement in enumerate(block) if statement is inner)
-                behind = _until_return(block[at:], owner) if later else []
-                names |= _sequence([*block[:at], *behind], main) or set()
-    own = list(_own(_body(owner)))
-    names -= {t.id for n in own if isinstance(n, ast.Delete) for t in n.targets if isinstance(t, ast.Name)}
+        for block in _binding(node, main):
+            at = block.places.get(id(inner))
+            if at is not None:
+                stop = (len(block.bound) if isinstance(owner, ast.Module) else block.until_return(at)) if later else at
+                names |= _all(block.bound[:stop]) or set()
+    names -= _deleted(owner)
     if later and not main:  # what the file does as a program may give them other values
-        names -= set(_stored(node for node in own if is_main_guard(node)))
+        names -= _guarded(owner)
     return frozenset(names)
 
 
+@dataclass(frozen=True)
+class _Block:
+    """What the statements of a block bind, each by itself; asked for at many places, it is found once."""
+
+    places: Mapping[int, int]
+    """Identity of a statement -> its index."""
+    bound: Sequence[frozenset[str] | None]
+    returns: Sequence[int]
+    """Which statements may end the function."""
+
+    def until_return(self, at: int) -> int:
+        """The index behind the first statement from ``at`` on that may end the function."""
+        return next((index + 1 for index in self.returns if index >= at), len(self.bound))
+
+
+@lru_cache(maxsize=_KEPT)
+def _binding(node: ast.AST, main: bool) -> tuple[_Block, ...]:
+    found = []
+    for block in _blocks(node):
+        places = {id(statement): index for index, statement in enumerate(block)}
+        each = [_statement(statement, main) for statement in block]
+        returns = [i for i, one in enumerate(block) if any(isinstance(n, ast.Return) for n in _own([one]))]
+        found.append(_Block(places, [None if names is None else frozenset(names) for names in each], returns))
+    return tuple(found)
+
+
+def _all(bound: Sequence[frozenset[str] | None]) -> frozenset[str] | None:
+    known = [names for names in bound if names is not None]
+    return frozenset().union(*known) if len(known) == len(bound) else None
+
+
+@lru_cache(maxsize=_KEPT)
+def _deleted(owner: ast.AST) -> frozenset[str]:
+    deletes = (node for node in _own(_body(owner)) if isinstance(node, ast.Delete))
+    return frozenset(t.id for node in deletes for t in node.targets if isinstance(t, ast.Name))
+
+
+@lru_cache(maxsize=_KEPT)
+def _guarded(owner: ast.AST) -> frozenset[str]:
+    return frozenset(_stored(node for node in _own(_body(owner)) if is_main_guard(node)))
+
+
+@lru_cache(maxsize=_KEPT)
 def parameters(owner: ast.AST) -> frozenset[str]:
     """The names that a function is given values for; of anything else none."""
     if not isinstance(owner, FUNCTIONS):
@@ -66,6 +112,7 @@ def parameters(owner: ast.AST) -> frozenset[str]:
     return frozenset(node.arg for node in ast.walk(owner.args) if isinstance(node, ast.arg))
 
 
+@lru_cache(maxsize=_KEPT)
 def local_names(function: ast.AST) -> frozenset[str]:
     """The names that are a function's own variables, wherever in it they are assigned."""
     body = _body(function)
@@ -73,6 +120,7 @@ def local_names(function: ast.AST) -> frozenset[str]:
     return parameters(function) | (frozenset(_stored(body)) - declared)
 
 
+@lru_cache(maxsize=_KEPT)
 def surely_read(function: ast.AST) -> frozenset[str]:
     """The names that a function reads itself, other than in a branch: who calls it has them bound."""
     parts = list(_own(_until_return(_body(function), function), _CHOOSING))
