@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pyro_fix.observation import Observation
 from pyro_fix.result import Finding
+from pyro_fix.transform import label
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,9 @@ def named(broke: Broke, ending: Sequence[Finding]) -> str:
     or else those that end another one that has the same file."""
     touching = [fix for fix in ending if any(os.path.realpath(path) in broke.files for path in _edited(fix))]
     own = [fix for fix in touching if fix.verdict.evidence.get("command") in broke.finding.proposal.programs]
-    return ", ".join(dict.fromkeys(map(_label, own or touching)))
+    return ", ".join(dict.fromkeys(label(fix.proposal) for fix in own or touching))
 
 
 def _edited(fix: Finding) -> set[Path]:
     candidate = fix.verdict.candidate
     return {edit.path for edit in candidate.edits} if candidate is not None else set()
-
-
-def _label(finding: Finding) -> str:
-    """``SVI051 train.py:12``."""
-    path = finding.proposal.path
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"{finding.proposal.code} {shown}:{finding.proposal.line}"

@@ -141,6 +141,19 @@ class Status(str, enum.Enum):
     """There is no fix: the finding is advice, or the transform held back."""
 
 
+def place(path: Path) -> str:
+    """A path as the user would write it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def label(proposal: Proposal) -> str:
+    """``SVI051 train.py:12``."""
+    return f"{proposal.code} {place(proposal.path)}:{proposal.line}"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the runs said of one candidate."""

@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TypeVar
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_Node = TypeVar("_Node", bound=ast.AST)
 _SCOPES = (*FUNCTIONS, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 #: What may leave out a part of itself.
@@ -68,7 +66,7 @@ class _Block:
 
     places: Mapping[int, int]
     """Identity of a statement -> its index."""
-    bound: Sequence[frozenset[str] | None]
+    bound: Sequence[set[str] | None]
     returns: Sequence[int]
     """Which statements may end the function."""
 
@@ -82,15 +80,16 @@ def _binding(node: ast.AST, main: bool) -> tuple[_Block, ...]:
     found = []
     for block in _blocks(node):
         places = {id(statement): index for index, statement in enumerate(block)}
-        each = [_statement(statement, main) for statement in block]
-        returns = [i for i, one in enumerate(block) if any(isinstance(n, ast.Return) for n in _own([one]))]
-        found.append(_Block(places, [None if names is None else frozenset(names) for names in each], returns))
+        bound = [_statement(statement, main) for statement in block]
+        returns = [index for index, statement in enumerate(block) if _may_return(statement)]
+        found.append(_Block(places, bound, returns))
     return tuple(found)
 
 
-def _all(bound: Sequence[frozenset[str] | None]) -> frozenset[str] | None:
+def _all(bound: Sequence[set[str] | None]) -> set[str] | None:
+    """What all of them bind, one after the other; ``None`` where one of them lets nobody through."""
     known = [names for names in bound if names is not None]
-    return frozenset().union(*known) if len(known) == len(bound) else None
+    return set[str]().union(*known) if len(known) == len(bound) else None
 
 
 @lru_cache(maxsize=_KEPT)
@@ -123,7 +122,9 @@ def local_names(function: ast.AST) -> frozenset[str]:
 @lru_cache(maxsize=_KEPT)
 def surely_read(function: ast.AST) -> frozenset[str]:
     """The names that a function reads itself, other than in a branch: who calls it has them bound."""
-    parts = list(_own(_until_return(_body(function), function), _CHOOSING))
+    body = _body(function)
+    last = next((index for index, statement in enumerate(body) if _may_return(statement)), len(body))
+    parts = list(_own(body[: last + 1], _CHOOSING))
     inside = {n.id for n in _bound_within(parts)}
     names = (n for n in parts if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
     return frozenset(node.id for node in names) - inside
@@ -175,12 +176,9 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
             yield block
 
 
-def _until_return(block: Iterable[_Node], owner: ast.AST) -> Iterator[_Node]:
-    """Statements of a function up to one that may end it, after which others may have what it defined."""
-    for statement in block:
-        yield statement
-        if not isinstance(owner, ast.Module) and any(isinstance(n, ast.Return) for n in _own([statement])):
-            return
+def _may_return(statement: ast.AST) -> bool:
+    """Whether a statement may end the function, after which others may have what it defined."""
+    return any(isinstance(node, ast.Return) for node in _own([statement]))
 
 
 def _on_the_way(node: ast.AST, inner: ast.AST, main: bool) -> set[str]:
@@ -213,13 +211,7 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 def _sequence(block: Sequence[ast.stmt], main: bool) -> set[str] | None:
     """What all ways through a block bind; ``None`` where none comes out at its end."""
-    names: set[str] = set()
-    for statement in block:
-        bound = _statement(statement, main)
-        if bound is None:
-            return None
-        names |= bound
-    return names
+    return _all([_statement(statement, main) for statement in block])
 
 
 def _statement(node: ast.stmt, main: bool) -> set[str] | None:

@@ -12,6 +12,12 @@ STOPS = frozenset({"timeout", "killed"})
 """Failures that say more of the machine than of the program."""
 #: ELBOs that compute the KL divergence of a latent where it has a closed form.
 ANALYTIC = "TraceMeanField_ELBO"
+#: Pyro warns, goes on and is biased (measured: the only sign of a wrong analytic KL).
+MEAN_FIELD_WARNING = "Failed to verify mean field restriction"
+#: How the probe's note on an assertion about Pyro's version begins.
+ASKS_VERSION = "the program asks for Pyro"
+#: How its note on what the sandbox may have refused begins.
+SANDBOX = "the sandbox may be why"
 #: A loss that ends this many times further above its start than the start is from zero has diverged.
 DIVERGENCE = 10.0
 #: Losses are noisy: levels are medians over this many steps.

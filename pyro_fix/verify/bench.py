@@ -13,8 +13,7 @@ from pyro_fix.observation import Observation, SviObservation, Trajectory
 from pyro_fix.rewrite import Conflict, Patch, compose
 from pyro_fix.runner.model import Deep, Referee, RunRequest
 from pyro_fix.sources import Source
-from pyro_fix.transform import Promise
-from pyro_fix.verify import wording
+from pyro_fix.transform import Promise, label
 from pyro_fix.verify.fix import Fix, codes
 from pyro_fix.verify.lab import Lab
 from pyro_fix.verify.options import RunPlan, VerifyOptions
@@ -105,7 +104,7 @@ class Bench:
 
     def alone(self, plan: RunPlan, fix: Fix, patch: Patch, seeds: tuple[int, ...], steps: int) -> Observation:
         """The program with the current candidate of ``fix``: as the run together makes it, or less of it."""
-        text = f"{wording.label(fix.proposal)}: {fix.candidate.label}"
+        text = f"{label(fix.proposal)}: {fix.candidate.label}"
         whole = seeds == self.seeds and steps == self.options.steps
         deep = _whole_look(fix.candidate.promise) if whole else _look(fix.candidate.promise)
         return self.lab.observe(self.request(plan, patch, seeds, deep, steps), text, save=self._save and whole)

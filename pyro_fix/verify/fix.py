@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyro_fix.observation import Observation
-from pyro_fix.transform import Candidate, Promise, Proposal, Status, Verdict
+from pyro_fix.transform import Candidate, Promise, Proposal, Status, Verdict, label
 from pyro_fix.verify import evidence, wording
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.options import RunPlan
@@ -119,4 +119,4 @@ def codes(group: Sequence[Fix]) -> str:
     """A few fixes by name, many by number."""
     if len(group) > 3:
         return f"{len(group)} fixes"
-    return ", ".join(wording.label(fix.proposal) for fix in group)
+    return ", ".join(label(fix.proposal) for fix in group)

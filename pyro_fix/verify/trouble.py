@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pyro_fix.analysis.health import (
+    ASKS_VERSION,
+    MEAN_FIELD_WARNING,
+    SANDBOX,
     STOPS,
     breakdown,
     describe,
@@ -46,9 +49,6 @@ class Break:
         return {"what": self.words, "brief": self.brief}
 
 
-#: Pyro warns, goes on and is biased (measured: the only sign of a wrong analytic KL).
-MEAN_FIELD_WARNING = "Failed to verify mean field restriction"
-
 #: What nobody trains: a program that is none the worse for a fix, and whose other parts can be judged all the same.
 UNTRAINED = "untrained"
 
@@ -56,11 +56,6 @@ UNTRAINED = "untrained"
 NOT_OF_THE_PROGRAM = frozenset(
     {"no-pyro", "no-svi", "no-device", "ModuleNotFoundError", "ImportError", "FileNotFoundError"}
 )
-
-#: How the probe's note on an assertion about Pyro's version begins.
-_ASKS_VERSION = "the program asks for Pyro"
-#: How its note on what the sandbox may have refused begins.
-_SANDBOX = "the sandbox may be why"
 
 
 def broken_baseline(observation: Observation, timeout: float, steps: int) -> str:
@@ -87,9 +82,9 @@ def broken_baseline(observation: Observation, timeout: float, steps: int) -> str
             else f"the program was killed before it made {steps} steps: {one_line(failure.message)}"
         )
     if not stepped:
-        asked = next((text for text in observation.warnings if text.startswith(_ASKS_VERSION)), "")
+        asked = next((text for text in observation.warnings if text.startswith(ASKS_VERSION)), "")
         words = f"; {asked}, which --any-pyro-version hides from it" if asked else ""
-        words += "".join(f"; {text}" for text in observation.warnings if text.startswith(_SANDBOX))
+        words += "".join(f"; {text}" for text in observation.warnings if text.startswith(SANDBOX))
         return f"the program breaks before its first step, without any change: {describe(failure)}{words}"
     return ""
 

@@ -20,7 +20,7 @@ from pyro_fix.observation import Look, Observation
 from pyro_fix.rewrite import Conflict, Patch
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.sources import Source
-from pyro_fix.transform import Promise, Proposal, Status, Verdict
+from pyro_fix.transform import Promise, Proposal, Status, Verdict, label, place
 from pyro_fix.verify import ends, later, wording
 from pyro_fix.verify.bench import Bench, is_script, loads, svi_of
 from pyro_fix.verify.fix import Fix, codes
@@ -127,7 +127,7 @@ class Verifier:
                 fix.verdict = Verdict(Status.NONE, fix.proposal.held_back or "advice: there is no fix to apply")
             elif not self._plans:
                 paths = dict.fromkeys(edit.path for edit in fix.candidate.edits)
-                files = ", ".join(wording.place(path) for path in paths)
+                files = ", ".join(place(path) for path in paths)
                 fix.decide(Status.UNVERIFIED, f"{wording.NOTHING_LEADS_TO}{files}; give a command with --run")
         waiting = [fix for fix in fixes if fix.verdict is None]
         promises = [candidate.promise for fix in waiting for candidate in fix.proposal.candidates]
@@ -303,7 +303,7 @@ class _Session:
         return False
 
     def _unreached(self, edited: Sequence[Path]) -> str:
-        files = ", ".join(wording.place(path) for path in edited)
+        files = ", ".join(place(path) for path in edited)
         if any(plan.target.origin == GIVEN for plan in self._plans):
             return f"no run reached the changed line: nothing that was run loads {files}"
         return wording.NOTHING_LEADS_TO + files
@@ -399,7 +399,7 @@ class _Session:
                 if fix.plan == plan:
                     self._accept(fix, group, ending)
         for fix, other in conflicts:
-            reason = f"conflicts with {wording.label(other.proposal)}: run again after that is applied"
+            reason = f"conflicts with {label(other.proposal)}: run again after that is applied"
             fix.decide(Status.UNVERIFIED, reason, {"deferred": True})
 
     def _mended(self, plan: RunPlan, kept: Sequence[Fix]) -> bool:
@@ -586,9 +586,10 @@ class _Session:
         short = fix.judgements.get(wording.name(Promise.NO_WORSE))
         left = end.evidence.get(better_end.DIFFERENCE)
         behind = isinstance(left, float) and left > 0
-        if short is not None and no_worse.is_behind(short) and not isinstance(left, float):
-            end = Judgement(None, "", {ends.NOT_RUN: "nothing there compares"})
-        if short is None or not short.evidence.get(no_worse.LOSES) or not (behind or ends.NOT_RUN in end.evidence):
+        if short is None or not short.evidence.get(no_worse.LOSES):
+            return False
+        uncompared = no_worse.is_behind(short) and not isinstance(left, float)
+        if not (behind or uncompared or ends.NOT_RUN in end.evidence):
             return False
         what = "does not catch up to its end" if behind else "its end was not seen"
         within = "" if no_worse.is_behind(short) else "within the margin, but "
@@ -669,9 +670,7 @@ class _Session:
             ends += f" (original: {before.words}; {who})"
         elif any(svi is not None and unwell(svi) for svi in befores):
             ends += f" (original: {wording.endings(fix.original, fix.ordinals)})"
-        more: dict[str, object] = {
-            "together with": [wording.label(other.proposal) for other in group if other is not fix]
-        }
+        more: dict[str, object] = {"together with": [label(other.proposal) for other in group if other is not fix]}
         if before is not None:
             more["breaks"] = before.told
         if before is not None and fix in ending:
@@ -753,7 +752,7 @@ def _looks(fix: Fix) -> Iterator[tuple[Look, Look]]:
 def _missed(patch: Patch, patched: Observation) -> list[str]:
     """The changed lines that a run did not reach."""
     return [
-        f"{wording.place(path)}:{line}"
+        f"{place(path)}:{line}"
         for path, lines in patch.lines.items()
         for line in lines
         if not patched.hits.get(f"{path}:{line}")
@@ -781,7 +780,7 @@ def _reached_some(patch: Patch, missed: Sequence[str], fix: Fix) -> bool:
     if not fix.candidate.promise & Promise.SAME_START:
         return False
     reached = {
-        f"{wording.place(path)}:{line}"
+        f"{place(path)}:{line}"
         for path, lines in patch.lines.items()
         for line in lines
         if not patch.texts[path].splitlines()[line - 1].lstrip().startswith(("import ", "from "))

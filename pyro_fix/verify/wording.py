@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyro_fix.analysis.health import diverged, is_handled
 from pyro_fix.observation import Observation, SviObservation, Trajectory
-from pyro_fix.transform import Promise, Proposal
+from pyro_fix.transform import Promise
 from pyro_fix.verify.trouble import breakdowns, crashes
 
 NOTHING_LEADS_TO = "no program, test or signature leads to "
@@ -26,19 +26,6 @@ def does_not_run(driver: str) -> str:
 def name(promise: Promise) -> str:
     """``same start`` for ``SAME_START``."""
     return (promise.name or "").lower().replace("_", " ")
-
-
-def place(path: Path) -> str:
-    """A path as the user would write it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def label(proposal: Proposal) -> str:
-    """``SVI051 train.py:12``."""
-    return f"{proposal.code} {place(proposal.path)}:{proposal.line}"
 
 
 def _unhandled(observation: Observation, svi: SviObservation) -> tuple[Trajectory, ...]:

@@ -6,7 +6,7 @@ import json
 import math
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,6 +213,19 @@ class FakeRunner:
             for which in request.referee.moments
         }
         return SviObservation(0, "train.py:20", "Trace_ELBO", "Adam", 1, (), None, seen)
+
+
+def looking(fake: FakeRunner, change: Callable[[Look, bytes], Look]) -> Callable[[RunRequest], Observation]:
+    """The fake runner, whose looks at the first step follow from the programs' texts in another way as well."""
+
+    def run(request: RunRequest) -> Observation:
+        seen, text = fake(request), b"".join(request.overlay.values())
+        found = seen.svis[0].look if seen.svis else None
+        if found is None:
+            return seen
+        return replace(seen, svis=(replace(seen.svis[0], look=change(found, text)),))
+
+    return run
 
 
 def script(path: Path) -> Target:

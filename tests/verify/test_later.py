@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from handmade import FakeRunner, observation, site, svi
+from handmade import FakeRunner, looking, observation, site, svi
 from test_verifier import Case, R, V
 
-from pyro_fix.observation import Observation
+from pyro_fix.observation import Look, Observation
 from pyro_fix.sources import read
 from pyro_fix.transform import Candidate, Promise, Proposal, Status
 from pyro_fix.verify import Verifier, later
@@ -120,15 +120,10 @@ class TestEnd:
         train = fake.program("train.py", a=1, end=0)
         case = Case(fake, train)
 
-        def run(request):  # type: ignore[no-untyped-def]
-            seen, text = fake(request), b"".join(request.overlay.values())
-            if not seen.svis or seen.svis[0].look is None:
-                return seen
-            found = seen.svis[0].look
-            labels = site(observed=observes and b"a = 2" in text)
-            found = replace(found, model={**found.model, "y": labels})
-            return replace(seen, svis=(replace(seen.svis[0], look=found),))
+        def labelled(found: Look, text: bytes) -> Look:
+            return replace(found, model={**found.model, "y": site(observed=observes and b"a = 2" in text)})
 
+        run = looking(fake, labelled)
         fix = case.fix(train, Promise.RUNS_CLEAN, a=2, end=5)
         (verdict,) = Verifier(case.plans, {train: read(train)}, case.options, run).verify([fix])
         assert verdict.status is status, verdict.reason

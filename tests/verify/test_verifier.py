@@ -8,9 +8,9 @@ from math import isnan, nan
 from pathlib import Path
 
 import pytest
-from handmade import FakeRunner, observation, script, svi, trajectory
+from handmade import FakeRunner, looking, observation, script, svi, trajectory
 
-from pyro_fix.observation import Failure, Observation
+from pyro_fix.observation import Failure, Look, Observation
 from pyro_fix.runner.model import RunRequest, Sandbox
 from pyro_fix.sources import Source, from_bytes, read
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Rate, Status, Verdict
@@ -398,18 +398,16 @@ class TestSeveralFixes:
         train = fake.program("train.py", a=1, b=1)
         case = Case(fake, train)
 
-        def run(request):  # type: ignore[no-untyped-def]
+        def constrains(found: Look, text: bytes) -> Look:
             """``a`` is how ``scale`` is constrained; with ``b = 2`` no gradient reaches it, or one that says nothing."""
-            seen, text = fake(request), b"".join(request.overlay.values())
-            if not seen.svis or seen.svis[0].look is None:
-                return seen
-            found = seen.svis[0].look
             if b"a = 2" in text:
                 scale = replace(found.params["scale"], constraint="positive")
                 found = replace(found, params={**found.params, "scale": scale})
             if b"b = 2" in text:
                 found = replace(found, gradients={**found.gradients, "scale": ((gradient,) * 3,) * 4})
-            return replace(seen, svis=(replace(seen.svis[0], look=found),))
+            return found
+
+        run = looking(fake, constrains)
 
         constrained, other = case.fix(train, Promise.RUNS_CLEAN, a=2), case.fix(train, Promise.NO_WORSE_END, b=2)
         alone, both = (
@@ -425,14 +423,10 @@ class TestSeveralFixes:
         train = fake.program("train.py", a=1, b=1)
         case = Case(fake, train)
 
-        def run(request):  # type: ignore[no-untyped-def]
-            seen, text = fake(request), b"".join(request.overlay.values())
-            if b"a = 2" in text or not seen.svis or seen.svis[0].look is None:
-                return seen
-            found = seen.svis[0].look
-            found = replace(found, guide={**found.guide, "x": found.model["x"]})
-            return replace(seen, svis=(replace(seen.svis[0], look=found),))
+        def drawn(found: Look, text: bytes) -> Look:
+            return found if b"a = 2" in text else replace(found, guide={**found.guide, "x": found.model["x"]})
 
+        run = looking(fake, drawn)
         without = case.fix(train, Promise.RUNS_CLEAN, a=2)
         others = [case.fix(train, promise, b=2) for promise in (Promise.SAME_START, Promise.NO_WORSE)]
         for other in others:

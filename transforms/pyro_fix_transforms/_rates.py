@@ -22,7 +22,7 @@ def runs_of(program: Program, optimizer: Made) -> list[SeenSvi]:
 def shown_rate(runs: list[SeenSvi]) -> float | None:
     """The greatest learning rate of the first step, in any run."""
     paths = [t.path for seen in runs for t in seen.svi.trajectories]
-    return max((max(path[0]) for path in paths if path and path[0]), default=None)
+    return max((max(path[0]) for path in paths if path), default=None)
 
 
 def only_rate(runs: list[SeenSvi]) -> float | None:

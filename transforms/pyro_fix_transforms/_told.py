@@ -15,12 +15,8 @@ from pyro_fix.observation import Observation
 def place(program: Program, run: Observation, where: Iterable[str]) -> tuple[Module, ast.expr] | None:
     """The first of these places that lies in a file that findings are wanted in, and the call that stands there."""
     for label in where:
-        path, _, line = label.rpartition(":")
-        if not path or not line.isdigit():
-            continue
-        real = os.path.realpath(Path(run.cwd, path))
-        module = next((m for m in program.modules.values() if os.path.realpath(m.path) == real), None)
-        node = _at(module.tree, int(line)) if module is not None and module.path in program.asked else None
+        module, line = _line(program, run, label)
+        node = _at(module.tree, line) if module is not None else None
         if module is not None and node is not None:
             return module, node
     return None
@@ -28,16 +24,25 @@ def place(program: Program, run: Observation, where: Iterable[str]) -> tuple[Mod
 
 def function(program: Program, run: Observation, label: str) -> tuple[Module, ast.FunctionDef] | None:
     """The function that begins, with its decorators, where a run says."""
-    path, _, line = label.rpartition(":")
-    real = os.path.realpath(Path(run.cwd, path))
-    for module in program.modules.values():
-        if path and module.path in program.asked and os.path.realpath(module.path) == real:
-            for node in ast.walk(module.tree):
-                if isinstance(node, ast.FunctionDef):
-                    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                    if str(first) == line:
-                        return module, node
+    module, line = _line(program, run, label)
+    if module is None:
+        return None
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if first == line:
+                return module, node
     return None
+
+
+def _line(program: Program, run: Observation, label: str) -> tuple[Module | None, int]:
+    """The file of a ``file:line``, where findings are wanted in it, and the line."""
+    path, _, line = label.rpartition(":")
+    if not path or not line.isdigit():
+        return None, 0
+    real = os.path.realpath(Path(run.cwd, path))
+    module = next((m for m in program.modules.values() if os.path.realpath(m.path) == real), None)
+    return module if module is not None and module.path in program.asked else None, int(line)
 
 
 def _at(tree: ast.AST, line: int) -> ast.expr | None:

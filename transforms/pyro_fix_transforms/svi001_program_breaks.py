@@ -34,7 +34,7 @@ _OUTSIDE = re.compile(r"Expected parameter (?P<argument>\w+) \(")
 #: What code raises that asks for an argument, a variable of the environment or a column that is not there.
 _ASKED = frozenset({"KeyError", "IndexError"})
 #: How the probe's notes begin of what it did to a program that may be why.
-_NOTES = ("the program asks for Pyro", "the sandbox may be why")
+_NOTES = (health.ASKS_VERSION, health.SANDBOX)
 #: What torch and others say where the machine has no such device, or the data have not been fetched.
 _LACKS = re.compile(r"\b(?:CUDA|NVIDIA|MPS|driver|download|downloaded|corrupted|not compiled|not installed)\b", re.I)
 #: What torch and Pyro say of shapes that do not fit.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from pyro_fix.analysis.health import left_out
+from pyro_fix.analysis.health import MEAN_FIELD_WARNING, left_out
 from pyro_fix.analysis.program import Program, Svi, functions_of
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.values import Const
@@ -20,7 +20,6 @@ from pyro_fix_transforms._told import place
 _MISSING = re.compile(r"Found vars in model but not guide: (?P<names>.*)")
 _EXTRA = re.compile(r"Found non-auxiliary vars in guide but not model, .*?: *(?P<names>\{.*)")
 _PLATES = re.compile(r"Found plate statements in guide but not model: (?P<names>.*)")
-_ORDER = "Failed to verify mean field restriction"
 #: NaN and infinity are what SVI001 speaks of, where they come to anything.
 _NUMBERS = re.compile(r"Encountered (?:NaN|[+-]inf)")
 _NAME = re.compile(r"'([^']+)'|\"([^\"]+)\"")
@@ -86,7 +85,7 @@ class PyroWarns(Transform):
 
     def _remark(self, program: Program, run: Observation, svi: SviObservation, remark: Remark) -> Iterator[Proposal]:
         when = f"Pyro warns {_when(remark, svi)}"
-        if remark.text.startswith(_ORDER):
+        if remark.text.startswith(MEAN_FIELD_WARNING):
             yield from self._order(program, run, svi, when)
         elif told := _MISSING.match(remark.text):
             names = [name for name in _names(told["names"]) if not _is_always_alone(svi.look, name, "model")]

@@ -69,8 +69,7 @@ def _beside(before: SviObservation, after: SviObservation) -> Judgement:
     old, new = before.look, after.look
     if old is None or new is None:
         return Judgement(True, "")
-    words = _alike.data(old, new) or _alike.priors(old, new) or _alike.trained(old, new)
-    words = words or _alike.latents(before, after)
+    words = _alike.said(old, new) or _alike.latents(before, after)
     return Judgement(not words, words)
 
 

@@ -34,11 +34,10 @@ def harm(pairs: Sequence[Pair], allowed: float) -> Judgement:
         pairs = [speaking_for_itself(pair) for pair in pairs]
     compared = differences(pairs, "trained to its end")
     if isinstance(compared, Judgement):
-        behind = _behind_where_both_hold(pairs, allowed)
-        if behind and compared.kept is not False:
-            return Judgement(None, behind, compared.evidence)
         if compared.kept is False:
             return compared
+        if behind := _behind_where_both_hold(pairs, allowed):
+            return Judgement(None, behind, compared.evidence)
         return Judgement(True, compared.reason if compared.kept else "", compared.evidence)
     differs, evidence = compared
     if len(differs) < 2 or not any(differs):

@@ -90,8 +90,7 @@ def _harm(before: SviObservation, after: SviObservation) -> str:
     old, new = before.look, after.look
     if old is None or new is None:
         return ""
-    looked = _alike.data(old, new) or _alike.priors(old, new) or _alike.trained(old, new)
-    return looked or _alike.latents(before, after) or _alike.drawn(before, after)
+    return _alike.said(old, new) or _alike.latents(before, after) or _alike.drawn(before, after)
 
 
 def _missing(before: SviObservation, after: SviObservation) -> str:

@@ -33,7 +33,7 @@ def judge(original: Observation, patched: Observation, ordinals: Sequence[int], 
 
 
 def _beside(pair: Pair, original: SviObservation, patched: SviObservation) -> str:
-    looked = _alike.data(*pair) or _alike.priors(*pair) or _alike.trained(*pair) or _alike.constraints(*pair)
+    looked = _alike.said(*pair) or _alike.constraints(*pair)
     return looked or _alike.latents(original, patched) or _alike.steps(original, patched) or _loss(*pair)
 
 
