@@ -9,7 +9,7 @@ from handmade import look, observation, param, site, svi, trajectory
 from pyro_fix.observation import Failure, Look, Observation, SliceReplay, SviObservation
 from pyro_fix.transform import Candidate, Promise, Rate
 from pyro_fix.verify.judgement import Judgement
-from pyro_fix.verify.promises import JUDGES, no_worse
+from pyro_fix.verify.promises import JUDGES, better_start, no_worse
 from pyro_fix.verify.promises.no_worse import Pair
 from pyro_fix.verify.trouble import affected
 
@@ -370,6 +370,27 @@ class TestNoWorse:
         better = no_worse.judge(self.pairs(0.5, -0.5, 0.2, 0.1, **broken))
         assert better.kept is True and "ValueError at step 37" in better.reason
         assert no_worse.judge(self.pairs(150.0, 151.0, 152.0, 150.0, **broken)).kept is False
+
+    def test_starts_of_all_sizes_and_some_that_are_no_number_at_all(self) -> None:
+        """Draws from a wide prior: a mean of such losses says nothing, and a fix that mends all of them is one."""
+
+        def wild(count: int, **worst: object) -> list[Pair]:
+            sizes = [10.0 ** (1 + 3 * s) for s in range(count)]
+            pairs = [Pair(s, size, size / 2, 2.3, patched_start=6.7) for s, size in enumerate(sizes)]
+            nothing = replace(pairs[1], start=math.inf, original=math.nan, original_ending="NaN or infinity at step 0")
+            return [pairs[0], nothing, *pairs[2:-1], replace(pairs[-1], **worst)]  # type: ignore[arg-type]
+
+        few, many = wild(4), wild(8)
+        assert no_worse.judge(few).kept is None and no_worse.judge(few).weak, "more pairs may tell"
+        assert no_worse.judge(many).kept is True
+        assert (
+            "8 of 8 pairs" in no_worse.judge(many).reason and "NaN or infinity at step 0" in no_worse.judge(many).reason
+        )
+        assert better_start.judge(few).kept is None and better_start.judge(many).kept is True
+        one_loses = wild(8, patched=1e30, patched_start=1e30)
+        assert no_worse.judge(one_loses).kept is not True and better_start.judge(one_loses).kept is not True
+        unknown = [replace(pair, original_ending="") for pair in many]
+        assert no_worse.judge(unknown).kept is None and not no_worse.judge(unknown).weak
 
     def test_a_rate_of_nothing_beats_no_original_that_broke(self) -> None:
         """It breaks nowhere, and learns nothing: neither as the referee sees it, nor by its own loss."""

@@ -45,7 +45,8 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
         return Judgement(True, f"starts lower by the referee: 95 % CI {words}", evidence)
     if low >= 0:
         return Judgement(False, f"starts no lower by the referee: 95 % CI {words}", evidence)
-    below = sum(difference < 0 for difference in lower)
-    if statistics.fmean(lower) < 0 and sign_test(below, len(lower)) <= SURE:
-        return Judgement(True, f"starts lower by the referee in {below} of {len(lower)} pairs of runs", evidence)
+    none = sum(bool(pair.original_ending) for pair in pairs if not math.isfinite(pair.start))
+    below, of = sum(difference < 0 for difference in lower) + none, len(lower) + none
+    if statistics.fmean(lower) < 0 and sign_test(below, of) <= SURE:
+        return Judgement(True, f"starts lower by the referee in {below} of {of} pairs of runs", evidence)
     return Judgement(None, f"weak: the referee cannot tell which start is lower: 95 % CI {words}", evidence, weak=True)

@@ -31,6 +31,8 @@ NOTICEABLE = 1e-4
 LOSES = "seen to lose"
 #: ... and whether it is beyond the margin, in losses that compare: what a longer training may make good.
 BEHIND = "beyond the margin"
+#: So many pairs that all gain, or all lose, are no chance: one of 256 times, if gaining and losing were as likely.
+ENOUGH = 8
 #: Paired runs after which to look, and to stop (verification.md: 0 of 4,100 false rejects, 24 of 3,350 false accepts).
 BATCHES = (4, 8, 16)
 
@@ -96,20 +98,19 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
         return Judgement(None, f"not comparable: {unlike}", evidence)
     if any(not math.isfinite(pair.patched) for pair in pairs):
         return Judgement(None, "not comparable: the original program cannot evaluate the patched parameters", evidence)
-    # Where the original's end is worth nothing, the patched run has to be better than where they both started.
-    reference = [
-        pair.start if pair.original_ending or not math.isfinite(pair.original) else pair.original for pair in pairs
-    ]
+    # Whatever is finite is better than an original that has no finite loss anywhere, which a mean cannot say.
+    compared = [pair for pair in pairs if not (pair.original_ending and not math.isfinite(_reference(pair)))]
+    reference = list(map(_reference, compared))
     if any(not math.isfinite(value) for value in reference):
         return Judgement(None, "not comparable: the original program cannot evaluate its own parameters", evidence)
-    lost = [pair.patched - value for pair, value in zip(pairs, reference, strict=True)]
-    progress = statistics.fmean(pair.start - value for pair, value in zip(pairs, reference, strict=True))
+    lost = [pair.patched - value for pair, value in zip(compared, reference, strict=True)]
+    progress = statistics.fmean(pair.start - value for pair, value in zip(compared, reference, strict=True))
     if not math.isfinite(progress):
         return Judgement(None, "not comparable: the original program cannot evaluate its initial parameters", evidence)
     margin = 0.0 if bad_before else MARGIN * max(progress, 0.0)
     if not any(lost) and not bad_before:
         return Judgement(True, "no worse: both runs end at the same parameters' values", evidence)
-    if len(pairs) < 2:
+    if len(lost) < 2:
         return Judgement(None, "weak: one pair of runs has no interval", evidence, weak=True)
     low, high = mean_interval(lost)
     evidence |= {
@@ -118,10 +119,15 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
         "margin": margin,
         "progress": progress,
     }
-    interval = f"95 % CI {low:.3g} to {high:.3g} over {len(pairs)} pairs of runs"
+    interval = f"95 % CI {low:.3g} to {high:.3g} over {len(lost)} pairs of runs"
     if bad_before:
         if high < -_least(reference):
             return Judgement(True, f"better by the referee: {interval} (original: {bad_before[0]})", evidence)
+        # Losses of very unequal size have a wide interval; so many that are all lower are no chance.
+        gains = [value < -NOTICEABLE * abs(of) for value, of in zip(lost, reference, strict=True)]
+        if all(gains) and len(pairs) >= ENOUGH:
+            words = f"better by the referee in {len(pairs)} of {len(pairs)} pairs of runs"
+            return Judgement(True, f"{words} (original: {bad_before[0]})", evidence)
         if low > 0:
             return Judgement(False, f"finite, but ends worse than it starts: {interval}", evidence)
         return Judgement(None, f"weak: finite, but no better than at the start: {interval}", evidence, weak=True)
@@ -134,6 +140,11 @@ def judge(pairs: Sequence[Pair]) -> Judgement:
         evidence[LOSES] = evidence[BEHIND] = True
         return Judgement(False, f"worse by the referee: lost {interval} ({allowed})", evidence)
     return Judgement(None, f"weak: the referee cannot tell: lost {interval} ({allowed})", evidence, weak=True)
+
+
+def _reference(pair: Pair) -> float:
+    """What the patched run has to reach: where the original's end is worth nothing, where they both started."""
+    return pair.start if pair.original_ending or not math.isfinite(pair.original) else pair.original
 
 
 def is_behind(judgement: Judgement) -> bool:

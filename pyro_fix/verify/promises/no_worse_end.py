@@ -12,15 +12,13 @@ from collections.abc import Sequence
 
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises.better_end import DIFFERENCE, LEAST, differences
-from pyro_fix.verify.promises.no_worse import Pair, speaking_for_itself
+from pyro_fix.verify.promises.no_worse import ENOUGH, Pair, speaking_for_itself
 from pyro_fix.verify.stats import mean_interval
 
 #: Of the interval for fixes that promise nothing of the end: many are looked at, and few of the sound ones may be lost.
 COVERAGE = 0.99
 #: ... and of the one that asks for more pairs.
 LIKELY = 0.9
-#: So many pairs that all lose are no chance: one of 256 times, if losing and gaining were as likely.
-ENOUGH = 8
 
 
 def harm(pairs: Sequence[Pair], allowed: float) -> Judgement:
