@@ -42,6 +42,8 @@ class Break:
     """Seed -> steps that were sound until then, those of all SVI objects together."""
     seeds: tuple[int, ...] = ()
     """Those under which it happens; none where it happens outside of all steps."""
+    by_a_step: bool = True
+    """Whether the optimiser had made a step by then: how far it goes has no say in what breaks before."""
 
     @property
     def told(self) -> dict[str, str]:
@@ -52,6 +54,8 @@ class Break:
 #: What nobody trains: a program that is none the worse for a fix, and whose other parts can be judged all the same.
 UNTRAINED = "untrained"
 
+#: In the place of a parameter's name, where it is the loss that is not finite.
+LOSS = "loss"
 #: Failures that no rewrite of a model mends.
 NOT_OF_THE_PROGRAM = frozenset(
     {"no-pyro", "no-svi", "no-device", "ModuleNotFoundError", "ImportError", "FileNotFoundError"}
@@ -121,7 +125,8 @@ def breaking(observation: Observation) -> Break | None:
         failure = observation.failure
         if failure is None or failure.kind in STOPS or failure.kind in NOT_OF_THE_PROGRAM:
             return None
-        return Break(("program", failure.kind, failure.site or failure.where), describe(failure), failure.kind, reach)
+        key = ("program", failure.kind, failure.site or failure.where)
+        return Break(key, describe(failure), failure.kind, reach, by_a_step=any(reach.values()))
     svi, bad = first
     kind, words = breakdown(bad[0]) or ("", "")
     failure = bad[0].failure if kind != "not finite" else None
@@ -131,7 +136,10 @@ def breaking(observation: Observation) -> Break | None:
     # Of numbers that are none, which one is the first to be none is chance.
     what = (failure.site or failure.where) if failure is not None else ""
     seeds = tuple(trajectory.seed for trajectory in bad)
-    return Break((str(svi.ordinal), kind, what), f"{brief}: {message}" if message else brief, brief, reach, seeds)
+    # Where a loss is finite, it is the step that left a parameter that is not.
+    stepped = any(reach.values()) or any(t.nonfinite not in ("", LOSS) for t in bad if kind == "not finite")
+    words = f"{brief}: {message}" if message else brief
+    return Break((str(svi.ordinal), kind, what), words, brief, reach, seeds, stepped)
 
 
 def gets_further(original: Observation, patched: Observation) -> bool:

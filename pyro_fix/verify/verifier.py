@@ -765,7 +765,7 @@ def _may_mend(fix: Fix, ended: Break) -> bool:
     A decay is worth something in the end, and no rate has a say in what breaks before a step is made.
     """
     promise = fix.candidate.promise
-    if Promise.BETTER_END in promise or (Promise.DECLARED_RATE in promise and not any(ended.reach.values())):
+    if Promise.BETTER_END in promise or (Promise.DECLARED_RATE in promise and not ended.by_a_step):
         return False
     return bool(promise & ~_UNABLE) or not promise
 

@@ -109,7 +109,7 @@ class FakeRunner:
     """Runs "programs" whose lines are ``name = JSON``; what they show follows from these settings.
 
     ``init``/``lr``/``lrd``: start and rates; ``factor``: scale of the objective; ``bias``: where the run ends, in the
-    referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``hot``: seeds that are NaN from step 10 on; ``support``: the guide's;
+    referee's eyes; ``noise``: how much that varies; ``fails``: step of a ValueError; ``hot``: seeds that are NaN from step 10 on, or from ``first``, where a parameter is; ``support``: the guide's;
     ``spread``: of gradients; ``broken``: an exception before any step, of the class ``broken_as``; ``unreached``: lines that never run;
     ``late``: lines that only runs of 100 steps reach; ``objective``: what it adds to the loss at parameters that it is given;
     ``length``: how many steps the program makes by itself (more than anybody waits for, unless its ``end`` is said), and ``end``:
@@ -174,11 +174,14 @@ class FakeRunner:
                 failure = Failure("ValueError", "Expected parameter scale", "train.py:3", int(fails))  # type: ignore[call-overload]
                 losses = losses[: failure.step]
             first = None
-            if seed in s.get("hot", []) and request.steps > 10:  # type: ignore[operator]
-                losses, first = (*losses[:10], math.nan), 10
+            begin = int(number("first", 10))
+            if seed in s.get("hot", []) and request.steps > begin:  # type: ignore[operator]
+                losses, first = (*losses[: max(begin, 1)], math.nan), begin
             one = trajectory(
                 seed, lr=number("lr", 0.01), lrd=number("lrd", 1), losses=losses, failure=failure, first_nonfinite=first
             )
+            if first == 0:
+                one = replace(one, nonfinite="scale")
             if s.get("optimizer") == "ClippedAdam":
                 one = replace(one, clamped=max(0, len(losses) - int(number("clamped", 10**9))))
             trajectories.append(one)

@@ -11,6 +11,7 @@ from pyro_fix.observation import Dependencies, Failure, Feed, Look, PlateLook, R
 from pyro_fix.transform import Candidate, Promise, Rate
 from pyro_fix.verify.judgement import Judgement
 from pyro_fix.verify.promises import JUDGES, TOGETHER, _alike
+from pyro_fix.verify.promises.runs_clean import _missing
 from pyro_fix.verify.trouble import is_biased
 from pyro_fix.verify.wording import endings
 
@@ -321,3 +322,19 @@ class TestUntrained:
         before = replace(after, trajectories=none, look=replace(after.look, params={}, untrained=(self.ENCODER,)))
         assert _alike.steps(before, after) == ""
         assert _alike.steps(replace(after, trajectories=none), after) != ""
+
+
+def test_a_module_that_another_one_has_taken_in_calls_its_parameters_by_longer_names() -> None:
+    """``AutoGuideList`` takes in a guide that is a module: nothing is gone."""
+    before = look()
+    longer = lambda values: {f"AutoGuideList.0.{name}": value for name, value in values.items()}  # noqa: E731
+    params, gradients = longer(before.params), longer(before.gradients)
+    after = replace(before, params=params, gradients=gradients)
+    assert _missing(svi(look=before), svi(look=after)) == "" == _alike.trained(before, after)
+    held = {**gradients, "AutoGuideList.0.loc": ((0.0, 0.0, 0.0),) * 4}
+    assert "reaches the parameter 'loc'" in _alike.trained(before, replace(after, gradients=held))
+    fewer = {name: value for name, value in params.items() if not name.endswith(".loc")}
+    assert "no parameter 'loc'" in _missing(svi(look=before), svi(look=replace(after, params=fewer)))
+    assert "constraint" in _alike.constraints(
+        before, replace(after, params={**params, "AutoGuideList.0.loc": param(0.0, constraint="positive")})
+    )

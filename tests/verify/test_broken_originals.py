@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,27 @@ def test_numbers_that_are_none_are_one_trouble_wherever_they_begin() -> None:
         for step, name in ((1, "loss"), (2, "m"))
     )
     assert not gets_further(hot, less)
+
+
+@pytest.mark.parametrize(("what", "by_a_step"), [("scale", True), ("loss", False)])
+def test_a_first_step_that_leaves_no_number_is_a_steps_doing(what: str, by_a_step: bool) -> None:
+    """A rate of 100 breaks nothing before it has moved a parameter, and that is before a second loss."""
+    bad = tuple(
+        replace(
+            trajectory(seed, losses=(110.0, math.nan) if what == "scale" else (math.nan,), first_nonfinite=0),
+            nonfinite=what,
+        )
+        for seed in range(4)
+    )
+    ended = breaking(observation(svi(trajectories=bad)))
+    assert ended is not None and ended.by_a_step is by_a_step and not any(ended.reach.values())
+
+
+def test_a_rate_is_tried_where_the_first_step_leaves_no_number(fake: FakeRunner) -> None:
+    path = fake.program("train.py", lr=100.0, hot=[0, 1, 2, 3], first=0)
+    case = Case(fake, path)
+    verdict = case.one(case.fix(path, Promise.DECLARED_RATE | Promise.STABLE, Rate(1.0, 1.0), lr=1.0, hot=[]))
+    assert verdict.status is Status.VERIFIED, verdict.reason
 
 
 def test_another_svi_object_that_is_reached_is_progress() -> None:

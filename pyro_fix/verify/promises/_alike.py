@@ -130,10 +130,22 @@ def drawn(before: SviObservation, after: SviObservation) -> str:
     return "its loss is the same under every seed" if varies and frozen and finite(new.losses) else ""
 
 
+def counterparts(before: Iterable[str], after: Iterable[str]) -> dict[str, str]:
+    """Names of parameters, and what they are called now: a module that another one has taken in (``AutoGuideList``)
+    calls its own ``AutoGuideList.0.loc``.  Those that are there no longer are missing."""
+    names = list(after)
+    found = {}
+    for name in sorted(before):
+        called = [name] if name in names else [other for other in names if other.endswith(f".{name}")]
+        if len(called) == 1:
+            found[name] = called[0]
+    return found
+
+
 def constraints(before: Look, after: Look) -> str:
     """A parameter that moves in another space: a bound that shuts out where it would go shows at no first step."""
-    for name in sorted(before.params.keys() & after.params.keys()):
-        old, new = before.params[name].constraint, after.params[name].constraint
+    for name, other in counterparts(before.params, after.params).items():
+        old, new = before.params[name].constraint, after.params[other].constraint
         if old != new:
             return f"the parameter '{name}' has the constraint {new} instead of {old}"
     return ""
@@ -147,8 +159,8 @@ def parameters(before: Look, after: Look) -> str:
 
 def trained(before: Look, after: Look) -> str:
     """A parameter that the gradient reaches no longer."""
-    for name in sorted(before.gradients.keys() & after.gradients.keys()):
-        lost = is_reached(before, name) and is_reached(after, name) is False
+    for name, other in counterparts(before.gradients, after.gradients).items():
+        lost = is_reached(before, name) and is_reached(after, other) is False
         if lost and not _is_of_data_alone(name, before, after):
             return f"no gradient reaches the parameter '{name}' any more"
     return ""

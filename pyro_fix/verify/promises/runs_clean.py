@@ -98,7 +98,7 @@ def _missing(before: SviObservation, after: SviObservation) -> str:
     old, new = before.look, after.look
     if old is None or new is None or new.error:
         return ""
-    gone = sorted(old.gradients.keys() - new.params.keys())
+    gone = sorted(old.gradients.keys() - _alike.counterparts(old.gradients, new.params).keys())
     return f"there is no parameter '{gone[0]}' any more" if gone else _alike.points(old, new)
 
 
