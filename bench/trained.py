@@ -17,6 +17,7 @@ import runpy
 import sys
 import traceback
 import warnings
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from pyro.infer import SVI
 from pyro.infer.elbo import ELBO
 from pyro.poutine.util import site_is_subsample
 
+#: Of the latest steps, by whose minibatches the ELBO is measured.
+BATCHES = 32
+
 
 class Last:
     """What was stepped last, and how it ended."""
@@ -36,6 +40,8 @@ class Last:
         self.guide: Any = None
         self.loss: Any = None
         self.arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+        self.recent: deque[tuple[tuple[Any, ...], dict[str, Any]]] = deque(maxlen=BATCHES)
+        """Arguments of the latest steps: of a program that goes through minibatches, several of them."""
         self.steps = 0
         self.value = math.nan
         self._seed = seed
@@ -72,6 +78,7 @@ class Last:
             pyro.set_rng_seed(1000 + self._seed)
         self.steps += 1
         self.model, self.guide, self.loss, self.arguments = model, guide, loss, (args, kwargs)
+        self.recent.append(self.arguments)
 
 
 def _below(kind: type) -> list[type]:
@@ -95,7 +102,10 @@ def measured(last: Last, draws: int) -> dict[str, object]:
                     values.setdefault(name, []).append(site["value"].double())
                 elif not torch.is_tensor(site["scale"]):
                     scale = float(site["scale"])
-        losses = [float(last.loss(last.model, last.guide, *args, **kwargs)) for _ in range(draws)]
+        losses = []
+        for number in range(draws):
+            args, kwargs = last.recent[number % len(last.recent)]
+            losses.append(float(last.loss(last.model, last.guide, *args, **kwargs)))
     stacked = {name: torch.stack(list(drawn)) for name, drawn in values.items() if len({v.shape for v in drawn}) == 1}
     return {
         "means": {name: drawn.mean(0).tolist() for name, drawn in stacked.items()},

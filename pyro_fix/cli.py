@@ -74,6 +74,17 @@ def check(
         bool | None,
         typer.Option(help="When verifying, run every program found and look for findings in what it shows; default."),
     ] = None,
+    prove: Annotated[
+        bool | None,
+        typer.Option(
+            "--prove",
+            help="Train every program to its end, as it is and with all its fixes, and leave out what makes it worse.",
+        ),
+    ] = None,
+    prove_within: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Do so for programs where that takes less CPU time; default 0, never."),
+    ] = None,
     unverified: Annotated[bool, typer.Option("--unverified", help="Include fixes that no run has confirmed.")] = False,
     run: Annotated[
         list[str] | None,
@@ -153,6 +164,8 @@ def check(
         "exclude": exclude,
         "verify": verify,
         "observe": observe,
+        "prove": prove,
+        "prove_within": prove_within,
         "unverified": unverified or None,
         "run": run,
         "python": python,
@@ -439,6 +452,8 @@ def _print_rest(result: Result, cwd: Path, mode: Mode, verified: bool) -> None:
             streams.err(f"left out: {line}")
     for line in text.gone(result, cwd):
         streams.err(line)
+    for line in text.proofs(result):
+        streams.err(f"to its end: {line}")
     for line in text.runs(result):
         streams.err(f"ran: {line}")
     for line in text.skipped(result, cwd):

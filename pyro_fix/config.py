@@ -70,6 +70,10 @@ class Options:
     """The interpreter that has the project's Pyro; None means to find it."""
     steps: int = 100
     """SVI steps that each object makes in a run."""
+    prove: bool = False
+    """Train every program to its end, as it is and with all included fixes, however long that takes."""
+    prove_within: float = 0.0
+    """CPU seconds; a program that takes less is trained to its end, too."""
     timeout: float = 120.0
     """Seconds of wall time for one run of a program."""
     device: str = "auto"
@@ -315,6 +319,12 @@ def _seconds(value: object, _: Path) -> float:
     return float(value)
 
 
+def _duration(value: object, _: Path) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise ValueError(f"must be a number of seconds, not {value!r}")
+    return float(value)
+
+
 def _choice(*choices: str) -> Callable[[object, Path], str]:
     def check(value: object, _: Path) -> str:
         if value not in choices:
@@ -365,6 +375,8 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "run": _strings,
     "python": _python,
     "steps": _count,
+    "prove": _boolean,
+    "prove_within": _duration,
     "timeout": _seconds,
     "device": _device,
     "seeds": _count,

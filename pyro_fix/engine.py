@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pyro_fix import catalogue, fingerprint, internal, mended, reproduce, rewrite, sources
+from pyro_fix import catalogue, choices, culprits, fingerprint, internal, mended, reproduce, rewrite, sources
 from pyro_fix.analysis.join import join
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, of_concern
@@ -19,6 +19,7 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
 from pyro_fix.judge import ByRuns, Judge, Static
+from pyro_fix.proof import Proof
 from pyro_fix.result import Change, Finding, Gone, Result, Skipped
 from pyro_fix.sources import OddError, Source, SourceError
 from pyro_fix.suppress import suppressed
@@ -67,6 +68,16 @@ class _State:
         self.skip(path, reason, odd=True)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What the ends of trainings have shown."""
+
+    left: culprits.Left
+    """Findings that are left as they are, and what is told of them."""
+    first: choices.First
+    """Candidates that are better than those before them."""
+
+
 def check(options: Options, progress: Progress, judge: Judge | None = None) -> Result:
     """Find, verify and compose; nothing is written.  ``progress`` hears of what is going on.
 
@@ -87,19 +98,43 @@ def check(options: Options, progress: Progress, judge: Judge | None = None) -> R
 def _check(options: Options, progress: Progress, judge: Judge | None) -> Result:
     known = catalogue.configure(catalogue.load(), options.thresholds)
     transforms = catalogue.select(known, options.select, options.ignore, options.extend_select)
-    state = _read(options)
     if judge is not None or not options.verify:
-        findings, gone = _rounds(options, transforms, state, judge or Static(), progress)
-    else:
-        with ByRuns(options, progress) as runs:
-            findings, gone = _rounds(options, transforms, state, runs, progress)
-    return _result(state, gone, reproduce.told(findings, options, state.original.keys() - state.tests, Path.cwd()))
+        return _proven(options, transforms, judge or Static(), progress)
+    with ByRuns(options, progress) as runs:
+        return _proven(options, transforms, runs, progress)
+
+
+def _proven(options: Options, transforms: Sequence[Transform], judge: Judge, progress: Progress) -> Result:
+    """The result, without the fixes that make a program worse where it is trained to its end."""
+
+    def again(left: culprits.Left, first: choices.First) -> culprits.Outcome:
+        state = _read(options)
+        findings, gone = _rounds(options, transforms, state, judge, progress, _Known(left, first))
+        proofs = [] if options.listing else judge.prove()
+        return culprits.Outcome(findings, proofs, (state, gone))
+
+    outcome = culprits.found(again({}, {}), lambda left: again(left, {}))
+    left = {f.fingerprint: f.verdict for f in outcome.findings if culprits.COSTS in f.verdict.evidence}
+    by_the_end = {transform.code for transform in transforms if transform.by_the_end}
+    within = None if options.prove else options.prove_within
+    outcome, _ = choices.best(outcome, lambda first: again(left, first), by_the_end, within)
+    state, gone = outcome.rest
+    told = reproduce.told(outcome.findings, options, state.original.keys() - state.tests, Path.cwd())
+    return _result(state, gone, told, outcome.proofs)
 
 
 def _rounds(
-    options: Options, transforms: Sequence[Transform], state: _State, judge: Judge, progress: Progress
+    options: Options,
+    transforms: Sequence[Transform],
+    state: _State,
+    judge: Judge,
+    progress: Progress,
+    known: _Known,
 ) -> tuple[list[Finding], list[Gone]]:
-    """Find, judge and compose until a round changes nothing; what is found, and what was for a while."""
+    """Find, judge and compose until a round changes nothing; what is found, and what was for a while.
+
+    ``known`` is what the ends of trainings have shown.
+    """
     broke: dict[_Identity, mended.Broke] = {}
     ended: list[Finding] = []
     withdrawn: list[Gone] = []
@@ -116,6 +151,13 @@ def _rounds(
         withdrawn = withdrawn or _withdrawn(static, found, program, state, options)
         proposals = [p for p in found if _identity(p, state) not in settled]
         proposals = [p for p in proposals if not options.refused or _known_by(p, state) not in options.refused]
+        for proposal in proposals:
+            if (verdict := known.left.get(_known_by(proposal, state))) is not None:
+                findings.append(_finding(proposal, verdict, program, state, options, {}))
+                settled.add(_identity(proposal, state))
+        proposals = [p for p in proposals if _identity(p, state) not in settled]
+        if known.first:
+            proposals = [choices.preferring(p, known.first.get(_known_by(p, state))) for p in proposals]
         waited = [p for p in proposals if _identity(p, state) in heard]
         ready, early = _ordered(proposals, transforms, waited, judge.can_run)
         verdicts = [*judge.decide(program, base, ready), *map(_too_early, early)]
@@ -539,7 +581,7 @@ def _home(proposal: Proposal, state: _State) -> tuple[int, int]:
     return line, offset - old.offset(line, 0) + 1
 
 
-def _result(state: _State, gone: Sequence[Gone], findings: Sequence[Finding]) -> Result:
+def _result(state: _State, gone: Sequence[Gone], findings: Sequence[Finding], proofs: Sequence[Proof]) -> Result:
     changes = tuple(
         Change(old, new.text, state.real.get(path))
         for path, old in sorted(state.original.items())
@@ -554,7 +596,7 @@ def _result(state: _State, gone: Sequence[Gone], findings: Sequence[Finding]) ->
     skipped = [skipped for _, skipped in sorted(state.skipped.items())]
     cells = [Skipped(path, why, cell) for path, old in sorted(state.original.items()) for cell, why in old.unread]
     told = sorted(gone, key=lambda one: _order(one.finding))
-    return Result(tuple(ordered), changes, (*skipped, *cells), state.files, tuple(told))
+    return Result(tuple(ordered), changes, (*skipped, *cells), state.files, tuple(told), tuple(proofs))
 
 
 def _order(finding: Finding) -> tuple[Path, int, int, int, str]:

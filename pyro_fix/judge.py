@@ -15,6 +15,7 @@ from pyro_fix.analysis.health import STOPS, one_line
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options, cores
 from pyro_fix.observation import TOO_LONG, Observation
+from pyro_fix.proof import Proof
 from pyro_fix.transform import Proposal, Status, Verdict
 from pyro_fix.watch import Event, Notice, Progress, RunBegan
 
@@ -42,6 +43,9 @@ class Judge(Protocol):
     def decide(self, program: Program, base: Texts, proposals: Sequence[Proposal]) -> list[Verdict]:
         """One verdict a proposal, in their order."""
 
+    def prove(self) -> list[Proof]:
+        """What the programs are worth with all that the last round knew, and without."""
+
 
 class Static:
     """Says what can be said without a run."""
@@ -61,6 +65,10 @@ class Static:
             for p in proposals
         ]
 
+    def prove(self) -> list[Proof]:
+        """Nothing was run."""
+        return []
+
 
 class ByRuns:
     """Runs the programs; what that needs is imported, and the interpreter looked for, when there is one to run."""
@@ -74,6 +82,9 @@ class ByRuns:
         self._told = progress
         self._short: set[str] = set()
         """What was told of runs that did not come far enough."""
+        self._first: Program | None = None
+        self._last: tuple[Program, Texts] | None = None
+        """The files as they are, and as the rounds so far have made them."""
         self._stack = ExitStack()
 
     def __enter__(self) -> ByRuns:
@@ -88,6 +99,8 @@ class ByRuns:
 
     def observe(self, program: Program, base: Texts) -> Sequence[Observation]:
         """One observation a program that is found or was given."""
+        self._first = self._first or program
+        self._last = program, base
         if not self._options.observe:
             return ()
         plans = self._given or self._finder.to_observe(program)
@@ -107,6 +120,33 @@ class ByRuns:
         if not plans:
             plans = [*self._finder.programs(program), *self._finder.reaching(program, _lines(program, proposals))]
         return self._verifier(plans, program, base).verify(proposals)
+
+    def prove(self) -> list[Proof]:
+        """By program and SVI object; of programs that no fix has changed there is nothing to tell."""
+        from pyro_fix.verify import prove
+        from pyro_fix.verify.bench import Bench, loads
+
+        assert self._first is not None and self._last is not None
+        program, base = self._last
+        if not base or not (self._options.prove or self._options.prove_within):
+            return []
+        self._located = self._first.located
+        settings, lab = self._laboratory
+        found = []
+        for then, now in self._pairs(self._first, program):
+            before = prove.Program(Bench(lab, self._first.texts, settings, (), {}), then)
+            after = prove.Program(Bench(lab, program.texts, settings, (), base), now)
+            if any(loads(then, before.seen, path) for path in base):
+                found.append((before, after))
+        within = None if self._options.prove else self._options.prove_within
+        return prove.all_of(found, within, settings.jobs, self._progress)
+
+    def _pairs(self, first: Program, last: Program) -> list[tuple[RunPlan, RunPlan]]:
+        """Every program of the user's, as the source tells how to run it before and after."""
+        if self._given:
+            return [(plan, plan) for plan in self._given]
+        sides = [{replace(plan.target, origin=""): plan for plan in self._finder.to_observe(p)} for p in (first, last)]
+        return [(plan, sides[1].get(target, plan)) for target, plan in sides[0].items()]
 
     @cached_property
     def _given(self) -> list[RunPlan]:

@@ -54,6 +54,9 @@ def _words(codes: Collection[str], files: Collection[Path], options: Options, cw
         words += ["--python", _shown(options.python, cwd)]
     words += ["--trust"] * (options.python is None and options.trusted and _has_own_python(options))
     words += ["--any-pyro-version"] * options.any_pyro_version
+    words += ["--prove"] * options.prove
+    if options.prove_within != default.prove_within:
+        words += ["--prove-within", f"{options.prove_within:g}"]
     words += ["--unverified"] * options.unverified
     words += ["--no-observe"] * (not options.observe)
     words += ["--no-sandbox"] * (not options.sandbox)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pyro_fix.proof import Proof
 from pyro_fix.sources import Source
 from pyro_fix.transform import Proposal, Status, Verdict
 
@@ -84,6 +85,8 @@ class Result:
     """How many files were looked at."""
     gone: tuple[Gone, ...] = ()
     """By path and line."""
+    proofs: tuple[Proof, ...] = ()
+    """What the included fixes are worth, by program and SVI object; empty where no program was changed, or none ran."""
 
     @property
     def suggestions(self) -> int:

@@ -213,6 +213,8 @@ class Transform(ABC):
     after: ClassVar[tuple[str, ...]] = ()
     """Prefixes of codes that have the first word: while one of them has a fix to try, this transform's fixes wait.
     What a run shows may be the symptom of what another transform mends."""
+    by_the_end: ClassVar[bool] = False
+    """Whether several candidates may keep their promises, and the end of a training tells which of them is best."""
 
     configured: Mapping[str, float] = MappingProxyType({})
     """The thresholds that were changed."""

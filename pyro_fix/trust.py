@@ -19,7 +19,9 @@ setting                                    in a stranger's hand                 
 ``writable``, ``require-sandbox``                                                      and ``require-sandbox = true``
 ``executor``                               sends the project to a machine of theirs    ``local`` only
 ``memory``, ``processes``, ``jobs``,       takes the machine                           up to :func:`bounds`
-``timeout``, ``steps``, ``seeds``
+``timeout``, ``steps``, ``seeds``,
+``prove-within``
+``prove``                                  takes the machine for as long as it likes   ``false`` only
 ``quiet``                                  hides what is said of all this              of all else only
 ``bot``: ``labels``, ``base``,             has the bot's token act on other branches,  never; ``limit`` up to its
 ``branch-prefix``, ``limit``               or start what labels start                  default
@@ -47,13 +49,14 @@ from pyro_fix.config import ConfigError, File, cores, parse
 from pyro_fix.visible import in_line
 
 #: What a stranger may ask for of what costs time; of memory half of the machine's, as by default.
-MOST: Mapping[str, float] = {"processes": 256, "timeout": 600.0, "steps": 1000, "seeds": 16}
+MOST: Mapping[str, float] = {"processes": 256, "timeout": 600.0, "steps": 1000, "seeds": 16, "prove_within": 60.0}
 #: What a setting may be without trust.
 _ONLY: Mapping[str, tuple[object, ...]] = {
     "python": (),
     "sandbox": (True,),
     "require_sandbox": (True,),
     "network": (False,),
+    "prove": (False,),
     "readable": ((),),
     "writable": ((),),
     "executor": ("local",),

@@ -13,6 +13,7 @@ from pyro_fix.analysis.program import Program, Svi
 from pyro_fix.config import Options
 from pyro_fix.judge import Static
 from pyro_fix.observation import Failure, InputLook, Look, Observation, ParamLook, SviObservation, Trajectory
+from pyro_fix.proof import Proof
 from pyro_fix.result import Result
 from pyro_fix.transform import Proposal, Verdict
 
@@ -87,6 +88,9 @@ class Shown:
         )
         versions = {"python": "3.11", "torch": "2.13.0", "pyro": "1.9.2"}
         return (Observation("python main.py", "python", versions, "cpu", svis, {}, (), None, (), 1.0),)
+
+    def prove(self) -> list[Proof]:
+        return []
 
     def decide(self, program: Program, base: object, proposals: Sequence[Proposal]) -> list[Verdict]:
         return Static().decide(program, {}, proposals)

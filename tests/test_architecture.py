@@ -18,12 +18,25 @@ CATALOGUE = Path(pyro_fix_transforms.__file__).parent
 ORDER = (
     ("sources", "notebook", "observation", "watch", "internal", "interruption", "regular", "visible"),
     ("transform", "analysis"),  # analysis knows transform for typing alone, and the other way round
-    ("result", "mended", "diffs", "rewrite", "edits", "imports", "suppress", "fingerprint", "catalogue", "config"),
+    (
+        "proof",
+        "result",
+        "mended",
+        "diffs",
+        "rewrite",
+        "edits",
+        "imports",
+        "suppress",
+        "fingerprint",
+        "catalogue",
+        "config",
+    ),
     ("runner",),
     ("verify",),
     ("plans",),
     ("trust",),
     ("judge", "reproduce"),
+    ("culprits", "choices"),
     ("engine",),
     ("report", "apply"),
     ("bot",),
@@ -79,7 +92,9 @@ def test_the_probe_stands_alone() -> None:
 def test_only_the_probe_knows_torch() -> None:
     for path in [*PACKAGE.rglob("*.py"), *CATALOGUE.glob("*.py")]:
         if "probe" not in path.parts:
-            assert not {n for n in _imports(path) if n.split(".")[0] in ("torch", "pyro", "numpy")}, path
+            # ArviZ, which brings numpy, is loaded where k̂ is asked for.
+            heavy = ("torch", "pyro") if path.name == "psis.py" else ("torch", "pyro", "numpy")
+            assert not {n for n in _imports(path) if n.split(".")[0] in heavy}, path
 
 
 def test_transforms_know_neither_runs_nor_reports() -> None:

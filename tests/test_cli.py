@@ -270,7 +270,7 @@ def test_json(project: Project) -> None:
     code, out, _ = project.run("--verify", "--format", "json")
     document = json.loads(out, parse_constant=strict)
     assert code == 1
-    assert set(document) == {"findings", "gone", "summary"}
+    assert set(document) == {"findings", "gone", "proofs", "summary"}
     first, second = document["findings"]
     assert re.fullmatch("[0-9a-f]{24}", first.pop("fingerprint"))
     assert first == {

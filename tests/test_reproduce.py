@@ -102,6 +102,8 @@ def test_everything_that_decides_is_in_the_command() -> None:
         timeout=1.5,
         device="cpu",
         any_pyro_version=True,
+        prove=True,
+        prove_within=9.0,
         unverified=True,
         observe=False,
         python=Path("/opt/env/bin/python"),
@@ -119,6 +121,9 @@ def test_everything_that_decides_is_in_the_command() -> None:
         *["--seeds", "3", "--steps", "7", "--timeout", "1.5", "--device", "cpu", "--python", "/opt/env/bin/python"],
         *[
             "--any-pyro-version",
+            "--prove",
+            "--prove-within",
+            "9",
             "--unverified",
             "--no-observe",
             "--no-sandbox",

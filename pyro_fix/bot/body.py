@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from pyro_fix import catalogue
 from pyro_fix.analysis.sayings import shortened
-from pyro_fix.bot import escape, memory, plot, runs
+from pyro_fix.bot import escape, memory, plot, proofs, runs
 from pyro_fix.bot.memory import Memory
 from pyro_fix.bot.plan import Fix, Group
 from pyro_fix.bot.runs import Run
@@ -78,6 +78,9 @@ def body(group: Group, version: str, kept: Memory, longest: int) -> Body:
             shown += 1
     if shown < len(rows):
         text += f"\n… and {_many(len(rows) - shown, 'more fix', 'more fixes')}.\n"
+    proven = proofs.told(group.proofs)
+    if len(text) + len(proven) < budget:
+        text += proven
     rest: list[str] = []
     open_body, left = True, 0
     for index, fix in enumerate(group.fixes):

@@ -69,7 +69,9 @@ def _group(key: str, result: Result, top: Path) -> Group:
     fixes = tuple(_fix(finding, top) for finding in result.findings if finding.included)
     known = checkout.blobs(top, (_relative(change.source.path, top) for change in result.changes))
     files = tuple(_file(change, top, known) for change in result.changes)
-    return Group(key, fixes, files, b"".join(of_change(change, top) for change in result.changes))
+    patch = b"".join(of_change(change, top) for change in result.changes)
+    proofs = tuple(_from_top(json.of_proof(proof), f"{top}{os.sep}") for proof in result.proofs)
+    return Group(key, fixes, files, patch, proofs)  # type: ignore[arg-type]
 
 
 def _file(change: Change, top: Path, known: dict[str, str]) -> File:

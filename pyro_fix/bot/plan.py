@@ -94,6 +94,8 @@ class Group:
     files: tuple[File, ...]
     patch: bytes = b""
     """The change of all files, for people; nothing is made of it."""
+    proofs: tuple[Mapping[str, object], ...] = ()
+    """What the programs are worth with all of it, trained to their end, as in ``--format json``."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ def _document(plan: Plan) -> dict[str, object]:
                 "key": group.key,
                 "files": [{"path": file.path, "old": file.old, "new": file.blob} for file in group.files],
                 "fixes": [vars(fix) for fix in group.fixes],
+                "proofs": list(group.proofs),
             }
             for group in plan.groups
         ],
@@ -231,7 +234,8 @@ def _group(number: int, told: dict[str, Any], folder: Path) -> Group:
     key = _typed(told["key"], str)
     patch = folder / _patch_name(number, key)
     shown = patch.is_file() and not patch.is_symlink() and patch.stat().st_size <= MOST_FILE
-    return Group(key, fixes, files, patch.read_bytes() if shown else b"")
+    proofs = tuple(_typed(proof, dict) for proof in _typed(told.get("proofs", []), list))
+    return Group(key, fixes, files, patch.read_bytes() if shown else b"", proofs)
 
 
 def _file(told: dict[str, Any], folder: Path) -> File:

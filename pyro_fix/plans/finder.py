@@ -87,7 +87,8 @@ class Finder:
         if path not in self._named:
             self._named[path] = commands.naming(path, self._tree(path))
         best = self._named[path][:1]
-        return replace(plan, target=replace(best[0], path=plan.target.path)) if best else plan
+        # How many steps its arguments ask for the source does not tell.
+        return replace(plan, target=replace(best[0], path=plan.target.path), steps=0) if best else plan
 
     def _plain(self, program: Program, path: Path) -> Iterator[RunPlan]:
         """Scripts without the arguments that :meth:`programs` gives them: these may ask for what is not there."""

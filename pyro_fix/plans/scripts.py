@@ -34,7 +34,12 @@ def found(program: Program) -> list[RunPlan]:
             if step.entry is not None:
                 entries.setdefault(step.entry, []).append((svi, step))
     return [
-        RunPlan(_target(module), _expected(program, [svi for svi, _ in pairs]), frozenset(_files(module)))
+        RunPlan(
+            _target(module),
+            _expected(program, [svi for svi, _ in pairs]),
+            frozenset(_files(module)),
+            steps=_steps(program, [svi for svi, _ in pairs]),
+        )
         for module, pairs in sorted(entries.items(), key=lambda item: item[0].path)
     ]
 
@@ -50,10 +55,19 @@ def _expected(program: Program, svis: Sequence[Svi]) -> int:
 
 
 def _is_short(program: Program, svi: Svi) -> bool:
-    counts = [
-        step_count(program, made, made.scope).literal for made in options(svi.optimizer) if isinstance(made, Made)
-    ]
+    counts = _counts(program, svi)
     return bool(counts) and all(count is not None and count <= SHORT for count in counts)
+
+
+def _steps(program: Program, svis: Sequence[Svi]) -> int:
+    """How many steps the longest training makes; 0 where one of them is not known."""
+    counts = [count for svi in {id(svi): svi for svi in svis}.values() for count in _counts(program, svi)]
+    known = [count for count in counts if count is not None]
+    return max(known, default=0) if len(known) == len(counts) else 0
+
+
+def _counts(program: Program, svi: Svi) -> list[int | None]:
+    return [step_count(program, made, made.scope).literal for made in options(svi.optimizer) if isinstance(made, Made)]
 
 
 def _files(module: Module) -> Iterator[Path]:

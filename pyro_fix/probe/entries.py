@@ -45,7 +45,9 @@ class Entry:
         self.batches: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         """The distinct arguments of its steps."""
         self.late: Any = None
-        """The parameters of its latest steps (``states.Late``), where they are kept."""
+        """The parameters of its latest steps (``states.Kept``), where they are kept."""
+        self.way: Any = None
+        """... and those of the way there."""
         self.judged = False
         self.saved = False
 

@@ -55,22 +55,62 @@ def save(state: dict[str, Any], path: str) -> None:
 def judge(recorder: Recorder, entry: Entry, asked: dict[str, Any]) -> None:
     """Write one ``referee`` event for each state of this SVI object."""
     warnings.simplefilter("ignore")
-    guides = {"": (entry.guide, entry.params)}
+    bench = _Bench(recorder, entry)
     for label, folder in asked["states"].items():
         for when in asked["moments"]:
-            losses: list[float] = []
             paths = _paths(folder, entry.ordinal, when)
-            each = -(-asked["evaluations"] // len(paths))
-            for path in paths:
-                numbers = range(len(losses), len(losses) + each)
-                try:
-                    guide, problem = _load(entry, path, guides)
-                except Exception as error:
-                    problem = f"{type(error).__name__}: {error}"
-                if problem:
-                    recorder.journal.write("note", text=f"referee, {label}/{when}: {problem}")
-                losses += [math.nan if problem else _evaluate(entry, guide, number) for number in numbers]
-            recorder.journal.write("referee", svi=entry.ordinal, label=f"{label}/{when}", losses=losses)
+            bench.write(f"{label}/{when}", bench.losses(f"{label}/{when}", paths, asked["evaluations"]))
+        for step, path in _way(folder, entry.ordinal) if asked["way"] else ():
+            bench.write(f"{label}/{step}", bench.losses(f"{label}/{step}", [path], asked["way"]))
+        if asked["draws"]:
+            name = f"{label}/weights"
+            bench.write(name, bench.weights(name, _paths(folder, entry.ordinal, "last")[0], asked["draws"]))
+
+
+class _Bench:
+    """Evaluates states, and writes what they are worth."""
+
+    def __init__(self, recorder: Recorder, entry: Entry) -> None:
+        self._recorder, self._entry = recorder, entry
+        self._guides: dict[str, tuple[Any, Params]] = {"": (entry.guide, entry.params)}
+
+    def write(self, label: str, losses: list[float]) -> None:
+        self._recorder.journal.write("referee", svi=self._entry.ordinal, label=label, losses=losses)
+
+    def losses(self, label: str, paths: list[str], evaluations: int) -> list[float]:
+        """The states of ``paths`` share the evaluations."""
+        losses: list[float] = []
+        each = -(-evaluations // len(paths))
+        for path in paths:
+            numbers = range(len(losses), len(losses) + each)
+            guide, problem = self._load(label, path)
+            losses += [math.nan if problem else _evaluate(self._entry, guide, number) for number in numbers]
+        return losses
+
+    def weights(self, label: str, path: str, draws: int) -> list[float]:
+        from .weights import weights
+
+        guide, problem = self._load(label, path)
+        if problem:
+            return []
+        try:
+            drawn, problem = weights(self._entry, guide, draws)
+        except Exception as error:
+            drawn, problem = [], f"{type(error).__name__}: {error}"
+        self._note(label, problem)
+        return drawn
+
+    def _load(self, label: str, path: str) -> tuple[Any, str]:
+        try:
+            guide, problem = _load(self._entry, path, self._guides)
+        except Exception as error:
+            guide, problem = None, f"{type(error).__name__}: {error}"
+        self._note(label, problem)
+        return guide, problem
+
+    def _note(self, label: str, problem: str) -> None:
+        if problem:
+            self._recorder.journal.write("note", text=f"referee, {label}: {problem}")
 
 
 def _paths(folder: str, ordinal: int, when: str) -> list[str]:
@@ -80,6 +120,14 @@ def _paths(folder: str, ordinal: int, when: str) -> list[str]:
         return [f"{name}.pt"]
     numbers = itertools.takewhile(lambda number: os.path.exists(f"{name}-{number}.pt"), itertools.count())
     return [f"{name}-{number}.pt" for number in numbers] or [f"{name}-0.pt"]
+
+
+def _way(folder: str, ordinal: int) -> list[tuple[int, str]]:
+    """The steps that a run has kept on its way, in their order, and where their states lie."""
+    start = f"svi-{ordinal}-way-"
+    names = [name for name in os.listdir(folder) if name.startswith(start)] if os.path.isdir(folder) else []
+    steps = sorted(int(name[len(start) : -len(".pt")]) for name in names if name.endswith(".pt"))
+    return [(step, os.path.join(folder, f"{start}{step}.pt")) for step in steps]
 
 
 def restoring(params: Params, work: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from types import FunctionType
 from typing import Any
 
 #: Modules that are otherwise loaded when they are needed: by then somebody could have been there before.
-_LATE = ("session", "look", "facts", "slices", "referee")
+_LATE = ("session", "look", "facts", "slices", "referee", "weights")
 
 
 class Seal:

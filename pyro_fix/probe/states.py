@@ -19,6 +19,8 @@ EARLY = 8
 LATE = 0.1
 #: At so many of those steps, and twice as many while nobody knows how many there will be.
 MOMENTS = 8
+#: Of the way there, at so many steps, and twice as many while nobody knows.
+POINTS = 16
 #: Bytes that these may take together.
 MOST_BYTES = 200_000_000
 
@@ -29,12 +31,14 @@ def save(recorder: Recorder, entry: Entry, when: str) -> None:
         referee.save(referee.snapshot(entry), _path(recorder, entry, when))
 
 
-class Late:
-    """The parameters over the last tenth of the steps so far, at even distances."""
+class Kept:
+    """The parameters over the last part of the steps so far, at even distances."""
 
-    def __init__(self, size: int) -> None:
-        """``size``: bytes that the parameters take at one step."""
-        self._most = 2 * MOMENTS if 2 * MOMENTS * size <= MOST_BYTES else 0
+    def __init__(self, size: int, share: float, moments: int) -> None:
+        """``size``: bytes that the parameters take at one step; ``share``: of the steps, the part that is of interest;
+        ``moments``: at so many steps, and twice as many while nobody knows how many there will be."""
+        self._most = 2 * moments if 2 * moments * size <= MOST_BYTES else 0
+        self._share, self._moments = share, moments
         self._kept: list[tuple[int, dict[str, Any]]] = []
         self._stride = 1
 
@@ -42,31 +46,37 @@ class Late:
         """A step was made."""
         if not self._most or entry.made % self._stride:
             return
-        self._kept = [(step, state) for step, state in self._kept if step > (1 - LATE) * entry.made]
+        self._kept = [(step, state) for step, state in self._kept if step > (1 - self._share) * entry.made]
         self._kept.append((entry.made, referee.snapshot(entry)))
         if len(self._kept) > self._most:
             self._stride *= 2
             self._kept = [(step, state) for step, state in self._kept if step % self._stride == 0]
 
-    def states(self, entry: Entry) -> list[dict[str, Any]]:
-        """What was kept, in the order of the steps; the last parameters are not among it."""
-        kept = [state for step, state in self._kept if (1 - LATE) * entry.made < step < entry.made]
-        return kept[:: -(-len(kept) // MOMENTS)] if kept else []
+    def states(self, entry: Entry) -> list[tuple[int, dict[str, Any]]]:
+        """Numbers of steps, and what was kept after as many; the last parameters are not among it."""
+        first = (1 - self._share) * entry.made
+        kept = [(step, state) for step, state in self._kept if first < step < entry.made]
+        return kept[:: -(-len(kept) // self._moments)] if kept else []
 
 
 def follow(recorder: Recorder, entry: Entry) -> None:
     """A step was made: where the program is trained to its end, this may be one of the last."""
     if recorder.spec["save_states"] is not None and recorder.spec["to_the_end"]:
-        entry.late = entry.late or Late(referee.size(entry))
+        if entry.late is None:
+            size = referee.size(entry)
+            entry.late, entry.way = Kept(size, LATE, MOMENTS), Kept(size, 1.0, POINTS)
         entry.late.follow(entry)
+        entry.way.follow(entry)
 
 
 def save_late(recorder: Recorder, entry: Entry) -> None:
-    """Keep the parameters of late steps, if that is asked for."""
+    """Keep the parameters of late steps, and of the way there, if that is asked for."""
     if recorder.spec["save_states"] is not None and recorder.spec["to_the_end"]:
         late = entry.late.states(entry) if entry.late else []
-        for number, state in enumerate([*late, referee.snapshot(entry)]):
+        for number, state in enumerate([*(state for _, state in late), referee.snapshot(entry)]):
             referee.save(state, _path(recorder, entry, f"late-{number}"))
+        for step, state in entry.way.states(entry) if entry.way else []:
+            referee.save(state, _path(recorder, entry, f"way-{step}"))
 
 
 def _path(recorder: Recorder, entry: Entry, when: str) -> str:

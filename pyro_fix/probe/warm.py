@@ -150,7 +150,7 @@ def _load(orders: socket.socket) -> None:
             import torch._dynamo
         _heed(orders)
         _step(pyro, torch)
-        for name in ("session", "record", "look", "facts", "slices", "referee"):
+        for name in ("session", "record", "look", "facts", "slices", "referee", "weights"):
             importlib.import_module(f"{__package__}.{name}")
 
 

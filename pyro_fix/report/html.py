@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyro_fix import __version__, catalogue, regular
 from pyro_fix.diffs import of_change
-from pyro_fix.report import rules, text
+from pyro_fix.report import proofs, rules, text
 from pyro_fix.report.curves import Side, figure
 from pyro_fix.report.markup import plain
 from pyro_fix.result import Finding, Result
@@ -59,6 +59,7 @@ class _Page:
         yield f"<style>\n{style}</style>\n</head>\n<body>"
         yield from self._head()
         yield '<main class="wide">'
+        yield from proofs.section(self._result.proofs, self._text)
         yield from self._index(fixes)
         place = None
         for number, finding in enumerate(fixes, 1):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyro_fix.proof import Proof, Side
 from pyro_fix.report.text import shown
 from pyro_fix.result import Finding, Gone, Result
 from pyro_fix.transform import Status
@@ -23,6 +24,7 @@ def document(result: Result, cwd: Path, applied: bool) -> str:
         {
             "findings": [of_finding(finding, cwd) for finding in result.findings],
             "gone": [_of_gone(one, cwd) for one in result.gone],
+            "proofs": [of_proof(proof) for proof in result.proofs],
             "summary": {
                 "files": result.files,
                 "findings": len(result.findings),
@@ -61,6 +63,42 @@ def of_finding(finding: Finding, cwd: Path) -> dict[str, object]:
             "diff": finding.diff,
         },
     }
+
+
+def of_proof(proof: Proof) -> dict[str, object]:
+    """One proof as plain data; gains and losses are in nats."""
+    told = {
+        "program": proof.program,
+        "svi": proof.svi,
+        "seeds": proof.seeds,
+        "verdict": proof.verdict,
+        "reason": proof.reason,
+        "judge": proof.judge,
+        "data": proof.data,
+        "reached": proof.reached,
+    }
+    if proof.gain is not None:
+        mean, low, high = proof.gain
+        per_datum = {"per datum": mean / proof.data} if proof.data else {}
+        told["gain"] = {"mean": mean, "95 % interval": [low, high], **per_datum}
+    return told | {name: _of_side(side) for name, side in (("before", proof.before), ("after", proof.after)) if side}
+
+
+def _of_side(side: Side) -> dict[str, object]:
+    return {
+        "steps": side.steps,
+        "losses": _by_seed(side.losses),
+        "endings": _by_seed(side.endings),
+        "way": [{"step": point.step, "losses": _by_seed(point.losses)} for point in side.way],
+        "step seconds": side.step_seconds,
+        "gradient noise": side.gradient_noise,
+        "khat": side.khat,
+        "khat missing": side.khat_missing,
+    }
+
+
+def _by_seed(values: Mapping[int, object]) -> dict[str, object]:
+    return {str(seed): value for seed, value in sorted(values.items())}
 
 
 def _of_gone(gone: Gone, cwd: Path) -> dict[str, object]:

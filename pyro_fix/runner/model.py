@@ -75,6 +75,11 @@ class Referee:
     moments: tuple[str, ...] = ("first", "last")
     """Where each run is judged: before the ``first`` step, after the ``last``, or, where it went ``to_the_end``,
     ``late``: at steps of the last tenth, which share the evaluations."""
+    way: int = 0
+    """Evaluations at each of the steps that a run ``to_the_end`` has kept on its way, keyed ``LABEL/STEP``."""
+    draws: int = 0
+    """Importance weights to draw from the guide at the last parameters, keyed ``LABEL/weights``, as logarithms; none
+    where a latent is discrete, or there are many."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ class RunRequest:
     referee: Referee | None = None
     save_states: Path | None = None
     """Folder for parameters at step 0 and after the last step: ``SEED/svi-ORDINAL-{first,last}.pt``; where the
-    run goes ``to_the_end``, of late steps as well, ``late-0`` and so on."""
+    run goes ``to_the_end``, of late steps as well, ``late-0`` and so on, and of the way there, ``way-STEP``."""
     expect_svis: int = 0
     """How many SVI objects the source is known to build; the run is stopped once all of them made their steps."""
     timeout: float = 120.0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pyro_fix import regular
 
-#: What the probe writes: ``SEED/svi-ORDINAL-{first,last}.pt``, and the same within the folder of one seed.
-_NAME = re.compile(r"([0-9]+/)?svi-[0-9]+-(first|last)\.pt")
+#: What the probe writes: ``SEED/svi-ORDINAL-MOMENT.pt``, and the same within the folder of one seed.
+_NAME = re.compile(r"([0-9]+/)?svi-[0-9]+-(first|last|(late|way)-[0-9]+)\.pt")
 #: Bytes of all files of a folder.
 MOST = 1 << 30
 #: Names of a folder that are looked at.

@@ -391,6 +391,8 @@ def _spec(
             "states": {label: str(folder.absolute()) for label, folder in referee.states.items()},
             "evaluations": referee.evaluations,
             "moments": list(referee.moments),
+            "way": referee.way,
+            "draws": referee.draws,
         }
         if referee
         else None,

@@ -158,7 +158,7 @@ class Bench:
 
         With ``most`` these are the runs to its end, of so many steps at most.
         """
-        run = self._unmarked(plan, (), self.seeds, most) if most else self._baseline_request(plan)
+        run = self.to_the_end(plan, (), self.seeds, most) if most else self._baseline_request(plan)
         states = {f"original-{seed}": (run, seed) for seed in self.seeds}
         words = f"{plan.label} with {codes(group)}: the objective at later parameters"
         requests = [self.request(plan, patch, self.seeds[:1]) for patch in (None, self.compose(group))]
@@ -178,7 +178,7 @@ class Bench:
         Both have come to their ends.
         """
         before, after = (self.end(plan, group, seeds, most) for group in groups)
-        programs = [self._unmarked(plan, group, seeds, most) for group in groups]
+        programs = [self.to_the_end(plan, group, seeds, most) for group in groups]
         sides = dict(zip(("original", "patched"), programs, strict=True))
         states = {f"{side}-{seed}": (request, seed) for side, request in sides.items() for seed in seeds}
         referee = self.request(plan, None, seeds[:1], steps=max(most, AT_THE_END.evaluations))
@@ -199,9 +199,10 @@ class Bench:
         Nothing is marked in such a run, so that it is what the next round asks of the program as it is then.
         """
         words = f"{plan.label} {f'with {codes(group)}' if group else 'as it is'}: {len(seeds)} seeds to the end"
-        return self.lab.observe(self._unmarked(plan, group, seeds, most), words, save=True)
+        return self.lab.observe(self.to_the_end(plan, group, seeds, most), words, save=True)
 
-    def _unmarked(self, plan: RunPlan, group: Sequence[Fix], seeds: tuple[int, ...], most: int) -> RunRequest:
+    def to_the_end(self, plan: RunPlan, group: Sequence[Fix], seeds: tuple[int, ...], most: int) -> RunRequest:
+        """What :meth:`end` asks for."""
         patch = self.compose(group) if group else None
         request = self.request(plan, patch, seeds, steps=most, to_the_end=True)
         return replace(request, marks={}, timeout=PATIENCE * request.timeout)

@@ -74,10 +74,10 @@ def judge(bench: Bench, plan: RunPlan, fix: Fix, group: Sequence[Fix]) -> dict[s
         length = f"trained to its end ({_steps(ends, fix):,} steps, {total} seeds{beside})"
         for promise in promises:
             judged = [
-                ENDS[promise](rows, _unit(bench.baseline(plan), ordinal), length) for ordinal, rows in pairs.items()
+                ENDS[promise](rows, unit(bench.baseline(plan), ordinal), length) for ordinal, rows in pairs.items()
             ]
             judgements[wording.name(promise)] = _all_or_one(promise, judged)
-            behind = [_behind(ends, ordinal, _unit(bench.baseline(plan), ordinal), length) for ordinal in pairs]
+            behind = [_behind(ends, ordinal, unit(bench.baseline(plan), ordinal), length) for ordinal in pairs]
             if judgements[wording.name(promise)].kept and any(behind):
                 judgements[wording.name(promise)] = Judgement(False, next(filter(None, behind)))
         if not any(judgement.weak for judgement in judgements.values()):
@@ -155,7 +155,7 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
         judged = []
         for ordinal, rows in pairs.items():
             margin = 0.0 if strict else no_worse.MARGIN * _progress(ends.original, ordinal)
-            judged.append(no_worse_end.harm(rows, max(margin, better_end.LEAST * _unit(baseline, ordinal))))
+            judged.append(no_worse_end.harm(rows, max(margin, better_end.LEAST * unit(baseline, ordinal))))
         judgement, done = merge(judged) if judged else judgement, total
         if not judgement.weak:
             return judgement
@@ -221,13 +221,13 @@ def _training(bench: Bench, plan: RunPlan, fix: Fix) -> _Training:
         svis = [svi_of(baseline, ordinal) for ordinal in fix.ordinals]
         owns = [t.own for svi in svis if svi is not None for t in svi.trajectories]
         known = max((own for own in owns if own is not None), default=None)
-    seconds = sum(_step_seconds(svi) for svi in baseline.svis if svi.trajectories)
+    seconds = sum(step_seconds(svi) for svi in baseline.svis if svi.trajectories)
     affordable = int(BUDGET / (2 * len(bench.seeds) * seconds)) if seconds > 0 else options.steps
     return _Training(known, seconds, options.steps, affordable, len(baseline.svis) == 1)
 
 
-def _step_seconds(svi: SviObservation) -> float:
-    """Of a step, by the seed that was least disturbed, and not by those that broke while they were warming up."""
+def step_seconds(svi: SviObservation) -> float:
+    """CPU seconds of a step, by the seed that was least disturbed, but by none that broke while it was warming up."""
     most = max(len(t.losses) for t in svi.trajectories)
     return min(t.step_seconds for t in svi.trajectories if len(t.losses) == most)
 
@@ -244,12 +244,13 @@ def _refusal(training: _Training, fix: Fix, gain: bool) -> str | None:
     if training.known is not None and training.known < FEWEST:
         return f"{_ONLY_THERE}, and the program ends after {training.known} steps"
     if not training.permitted and training.known is not None:
-        time = _time(training.known * training.seconds * 2 * no_worse.BATCHES[0])
+        time = time_of(training.known * training.seconds * 2 * no_worse.BATCHES[0])
         return f"{_ONLY_THERE}: {training.known:,} steps take about {time} of CPU; --steps {training.known} runs them"
     return None
 
 
-def _time(seconds: float) -> str:
+def time_of(seconds: float) -> str:
+    """A time in words."""
     return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
@@ -293,7 +294,7 @@ def _steps(ends: Ends, fix: Fix) -> int:
     return max(len(t.losses) for svi in svis for t in svi.trajectories)
 
 
-def _unit(observation: Observation, ordinal: int) -> float:
+def unit(observation: Observation, ordinal: int) -> float:
     """What one nat is in the objective's numbers: an ELBO that is scaled on the whole is so at every site."""
     svi = svi_of(observation, ordinal)
     look = svi.look if svi is not None else None

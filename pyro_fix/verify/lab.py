@@ -80,7 +80,7 @@ class Lab:
     ) -> Observation:
         """Have the program of ``request`` evaluate where other runs, label -> run and its seed, began and ended."""
         judged = {label: [_key(run), seed] for label, (run, seed) in states.items()}
-        key = digest([_key(request), "referee", judged, how.evaluations, list(how.moments)])
+        key = digest([_key(request), "referee", judged, how.evaluations, list(how.moments), how.way, how.draws])
         stored = self._stored(key)
         if stored is not None:
             return self._minded(request, stored)

@@ -46,6 +46,8 @@ class RunPlan:
     """A driver is a program that we made up, data included: what it shows of data says nothing of the user's."""
     added: tuple[tuple[Path, bytes], ...] = ()
     """Sources that exist for this run alone: a driver's own text."""
+    steps: int = 0
+    """How many steps the source says that its longest training makes; 0 when that is not known."""
 
     @property
     def label(self) -> str:

@@ -26,6 +26,22 @@ def unlike(original: SviObservation, patched: SviObservation) -> str:
     return f"one of the guides gives latent '{differ[0]}' a density, the other one does not"
 
 
+def bound_the_same(original: SviObservation, patched: SviObservation) -> str:
+    """Why the ELBOs of two programs, each by itself, do not bound the evidence of the same data; empty when they do."""
+    before, after = original.look, patched.look
+    if before is None or after is None or not (before.model and after.model):
+        return "only one of the models can be seen"
+    old, new = ({name: row[:1] + row[2:] for name, row in _observations(look).items()} for look in (before, after))
+    if old != new:
+        name = next(name for name in sorted(old | new) if old.get(name) != new.get(name))
+        return f"the observations of '{name}' are not the same"
+    if not (before.guide and after.guide):
+        return unlike(original, patched)
+    summed = {name for name, site in after.model.items() if site.enumerated}
+    points = sorted((_with_density(before) ^ _with_density(after)) - summed)
+    return f"one of the guides gives latent '{points[0]}' a density, the other one does not" if points else ""
+
+
 def _with_density(look: Look) -> set[str]:
     """The latents of the model that the guide draws, rather than puts on a point or leaves to the prior."""
     drawn = {name for name, site in look.guide.items() if name in look.model and not look.model[name].observed}

@@ -657,7 +657,7 @@ class _Session:
             fix.decide(Status.UNVERIFIED, f"{wording.STILL_BREAKS}{after.words}", _waiting(after))
             return
         clauses = [j.reason if j.kept else j.shown for j in fix.judgements.values()]
-        ends = wording.endings(fix.patched, fix.ordinals)
+        ends = wording.endings(fix.patched, fix.ordinals, plan.steps)
         befores = [svi_of(fix.original, ordinal) for ordinal in fix.ordinals]
         if after is not None and before is not None:
             ends = f"ends {before.words}; what comes after it breaks: {after.words}"

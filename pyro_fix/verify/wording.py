@@ -32,8 +32,11 @@ def _unhandled(observation: Observation, svi: SviObservation) -> tuple[Trajector
     return tuple(trajectory for trajectory in svi.trajectories if not is_handled(observation, trajectory))
 
 
-def endings(observation: Observation, ordinals: Iterable[int]) -> str:
-    """How the trajectories of some SVI objects ended: ``100 steps finite on 4 seeds``."""
+def endings(observation: Observation, ordinals: Iterable[int], whole: int = 0) -> str:
+    """How the trajectories of some SVI objects ended: ``first 100 of 2,000 steps finite on 4 seeds``.
+
+    ``whole``: how many steps the program makes, where that is known.
+    """
     wanted = set(ordinals)
     svis = [svi for svi in observation.svis if svi.ordinal in wanted and svi.trajectories]
     if not svis:
@@ -50,7 +53,8 @@ def endings(observation: Observation, ordinals: Iterable[int]) -> str:
     steps = min(len(trajectory.losses) for trajectory in trajectories)
     seeds = len({trajectory.seed for trajectory in trajectories})
     runaway = sum(diverged(trajectory) for trajectory in trajectories)
-    words = f"{steps} step{'s' * (steps != 1)} finite on {seeds} seed{'s' * (seeds != 1)}"
+    made = f"first {steps} of {whole:,} steps" if whole > steps else f"{steps} step{'s' * (steps != 1)}"
+    words = f"{made} finite on {seeds} seed{'s' * (seeds != 1)}"
     if len(svis) > 1:
         words += f" for {len(svis)} SVI objects"
     return words + (f", diverging on {runaway}" if runaway else "")

@@ -431,7 +431,13 @@ def test_links_are_no_parameters(tmp_path: Path) -> None:
     (saved / "0" / "svi-0-last.pt").write_bytes(b"parameters")
     (saved / "0" / "other").write_bytes(b"?")
     (saved / "1").symlink_to(tmp_path)
+    (saved / "0" / "svi-0-late-3.pt").write_bytes(b"late")
+    (saved / "0" / "svi-0-way-128.pt").write_bytes(b"on the way")
     os.mkfifo(saved / "0" / "svi-1-last.pt")
-    assert parcels.pack(saved) == {"0/svi-0-last.pt": b"parameters"}
+    assert parcels.pack(saved) == {
+        "0/svi-0-last.pt": b"parameters",
+        "0/svi-0-late-3.pt": b"late",
+        "0/svi-0-way-128.pt": b"on the way",
+    }
     parcels.unpack({"0/svi-0-last.pt": b"p", "../evil": b"e", "0/../svi-0-last.pt": b"e"}, tmp_path / "new")
     assert [p.relative_to(tmp_path / "new").as_posix() for p in (tmp_path / "new").rglob("*.pt")] == ["0/svi-0-last.pt"]

@@ -29,7 +29,8 @@ def test_no_call_is_made_again(project, tmp_path):
     assert [(len(t.losses), t.finished, t.own) for t in seen.svis[0].trajectories] == [(30, True, None)] * 2
     late = ["svi-0-late-0.pt", "svi-0-late-1.pt", "svi-0-late-2.pt"]
     kept = sorted(path.name for path in (tmp_path / "states" / "1").iterdir())
-    assert kept == ["svi-0-first.pt", "svi-0-last.pt", *late]
+    way = sorted(f"svi-0-way-{step}.pt" for step in range(1, 30, 2))
+    assert kept == ["svi-0-first.pt", "svi-0-last.pt", *late, *way]
     again = project.run("p.py", steps=100, seeds=(0,), expect_svis=1)
     assert [(len(t.losses), t.own) for t in again.svis[0].trajectories] == [(100, 30)]
     assert again.svis[0].trajectories[0].losses[:30] == seen.svis[0].trajectories[0].losses
@@ -73,23 +74,39 @@ def test_a_referee_of_late_steps(project, tmp_path):
     assert not set(seen["a/late"][:8]) & set(seen["a/last"][:8])
 
 
+def kept(steps: int, share: float, moments: int) -> list[int]:
+    """The steps at which parameters are kept, of so many."""
+    entry, found, most = SimpleNamespace(made=0), states.Kept(1, share, moments), 0
+    for entry.made in range(1, steps + 1):
+        found.follow(entry)
+        most = max(most, len(found._kept))
+    assert most <= 2 * moments
+    assert all(step == state for step, state in found.states(entry))
+    return [step for step, _ in found.states(entry)]
+
+
 @pytest.mark.parametrize("steps", [1, 7, 30, 159, 160, 1000, 5003])
 def test_late_steps_lie_evenly_over_the_last_tenth(steps: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(states.referee, "snapshot", lambda entry: entry.made)
-    entry, late, most = SimpleNamespace(made=0), states.Late(1), 0
-    for entry.made in range(1, steps + 1):
-        late.follow(entry)
-        most = max(most, len(late._kept))
-    kept = late.states(entry)
-    assert most <= 2 * states.MOMENTS
-    assert all(0.9 * steps < step < steps for step in kept)
-    assert len({b - a for a, b in itertools.pairwise(kept)}) <= 1
-    assert len(kept) == len(range(int(0.9 * steps) + 1, steps)) if steps < 80 else 4 <= len(kept) <= states.MOMENTS
+    late = kept(steps, states.LATE, states.MOMENTS)
+    assert all(0.9 * steps < step < steps for step in late)
+    assert len({b - a for a, b in itertools.pairwise(late)}) <= 1
+    assert len(late) == len(range(int(0.9 * steps) + 1, steps)) if steps < 80 else 4 <= len(late) <= states.MOMENTS
+
+
+@pytest.mark.parametrize("steps", [1, 7, 30, 160, 5003])
+def test_steps_of_the_way_lie_evenly_over_all_of_it(steps: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(states.referee, "snapshot", lambda entry: entry.made)
+    way = kept(steps, 1.0, states.POINTS)
+    apart = {b - a for a, b in itertools.pairwise(way)}
+    assert len(apart) <= 1 and len(way) <= states.POINTS
+    assert len(way) == steps - 1 if steps <= states.POINTS else len(way) >= states.POINTS / 2
+    assert not way or (way[0] <= 2 * max(apart, default=1) and steps - way[-1] <= 2 * max(apart, default=1))
 
 
 def test_large_parameters_are_not_kept_over_and_over(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(states.referee, "snapshot", lambda entry: entry.made)
-    late = states.Late(states.MOST_BYTES)
+    late = states.Kept(states.MOST_BYTES, states.LATE, states.MOMENTS)
     for made in range(1, 100):
         late.follow(SimpleNamespace(made=made))
     assert late.states(SimpleNamespace(made=100)) == []

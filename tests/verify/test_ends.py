@@ -12,7 +12,7 @@ from test_verifier import Case, R, U, V
 from pyro_fix.observation import Observation
 from pyro_fix.transform import Candidate, Promise, Proposal
 from pyro_fix.verify.bench import Ends
-from pyro_fix.verify.ends import _behind, _unit
+from pyro_fix.verify.ends import _behind, unit
 from pyro_fix.verify.promises import JUDGES, better_end, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
 from pyro_fix.verify.units import other_families
@@ -223,9 +223,9 @@ class TestJudges:
         assert words in verdict.reason, verdict.reason
 
     def test_the_unit_is_the_scale_of_the_whole(self) -> None:
-        assert _unit(observation(svi(look=look(factor=1 / 400))), 0) == 1 / 400
-        assert _unit(observation(svi(look=look(factor=20.0))), 0) == 1.0  # a subsample's scale
-        assert _unit(observation(svi(look=None)), 0) == 1.0
+        assert unit(observation(svi(look=look(factor=1 / 400))), 0) == 1 / 400
+        assert unit(observation(svi(look=look(factor=20.0))), 0) == 1.0  # a subsample's scale
+        assert unit(observation(svi(look=None)), 0) == 1.0
 
 
 @pytest.mark.parametrize(

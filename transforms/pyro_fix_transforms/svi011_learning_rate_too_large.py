@@ -73,6 +73,7 @@ class LearningRateTooLarge(Transform):
     """
 
     code, name, tip = "SVI011", "learning-rate-too-large", 1
+    by_the_end = True
     promise = Promise.DECLARED_RATE | Promise.STABLE | Promise.NO_WORSE_END
     promises = (promise, promise | Promise.NO_WORSE)
     after = ("SVI021", "SVI04", "SVI05", "SVI062", "SVI07", "SVI10", "SVI12", "SVI13", "SVI14", "SVI16")

@@ -68,6 +68,7 @@ class OptimizerWithoutMomentum(Transform):
     """
 
     code, name, tip = "SVI021", "optimizer-without-momentum", 2
+    by_the_end = True
     promise = Promise.SAME_START | Promise.WHOLE_GRADIENT | Promise.NO_WORSE | Promise.NO_WORSE_END
 
     def propose(self, program: Program) -> Iterator[Proposal]:

@@ -61,6 +61,7 @@ class AdamToClippedAdam(Transform):
     """
 
     code, name, tip = "SVI022", "adam-to-clipped-adam", 2
+    by_the_end = True
     promise = Promise.DECLARED_RATE | Promise.WHOLE_GRADIENT | Promise.BETTER_END
     after = AFTER
 

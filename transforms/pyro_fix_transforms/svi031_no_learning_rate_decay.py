@@ -60,6 +60,7 @@ class NoLearningRateDecay(Transform):
     """
 
     code, name, tip = "SVI031", "no-learning-rate-decay", 3
+    by_the_end = True
     promise = Promise.DECLARED_RATE | Promise.BETTER_END
     after = AFTER
 

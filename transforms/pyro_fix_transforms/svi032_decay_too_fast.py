@@ -85,6 +85,7 @@ class DecayTooFast(Transform):
     """
 
     code, name, tip = "SVI032", "decay-too-fast", 3
+    by_the_end = True
     promise = Promise.DECLARED_RATE | Promise.BETTER_END
     promises = (promise, Promise.SAME_START | Promise.BETTER_END)
     after = AFTER

@@ -74,6 +74,7 @@ class AutoguideFallback(Transform):
     """
 
     code, name, tip = "SVI061", "autoguide-fallback", 6
+    by_the_end = True
     promise = Promise.NO_WORSE | Promise.RUNS_CLEAN
     after = ("SVI",)
 

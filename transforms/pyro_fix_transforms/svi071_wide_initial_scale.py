@@ -60,6 +60,7 @@ class WideInitialScale(Transform):
     """
 
     code, name, tip = "SVI071", "wide-initial-scale", 7
+    by_the_end = True
     promise = Promise.LESS_VARIANCE | Promise.NO_WORSE
     noise = Threshold(
         1.5, "the gradient's standard deviation at the first step, in units of its mean's length, that is noisy"

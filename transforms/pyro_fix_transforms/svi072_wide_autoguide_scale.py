@@ -39,6 +39,7 @@ class WideAutoguideScale(Transform):
     """
 
     code, name, tip = "SVI072", "wide-autoguide-scale", 7
+    by_the_end = True
     promise = Promise.LESS_VARIANCE | Promise.NO_WORSE
     widest = Threshold(0.1, "initial scales above this are wide; 0.1 is the autoguides' own default")
 

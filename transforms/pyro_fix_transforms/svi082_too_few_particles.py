@@ -52,6 +52,7 @@ class TooFewParticles(Transform):
     """
 
     code, name, tip, default = "SVI082", "too-few-particles", 8, False
+    by_the_end = True
     promise = Promise.SAME_SITES_SLICED | Promise.LESS_VARIANCE
     after = ("SVI01", "SVI02", "SVI03", "SVI04", "SVI05", "SVI06", "SVI07", "SVI081", "SVI09", "SVI1")
     noise = Threshold(

@@ -78,6 +78,7 @@ class NoKlAnnealing(Transform):
     """
 
     code, name, tip = "SVI151", "no-kl-annealing", 15
+    by_the_end = True
     default = False
     promise = Promise.NO_WORSE
     share = Threshold(0.2, "share of the steps over which the annealing factor rises from 0 to 1")

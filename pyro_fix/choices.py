@@ -1,0 +1,92 @@
+"""Which of a fix's candidates trains best, where a training to the end can be afforded for each.
+
+The first candidate that keeps its promise over a short run is a good guess (a rate, a scale, a number of particles):
+the end tells.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pyro_fix.culprits import Outcome, is_worse
+from pyro_fix.proof import EQUAL, Proof
+from pyro_fix.result import Finding
+from pyro_fix.transform import Proposal
+
+#: Candidates that are tried for all fixes together.
+MOST = 4
+#: Fingerprint -> the label of the candidate that is tried before the others.
+First = Mapping[str, str]
+
+
+def best(
+    outcome: Outcome, again: Callable[[First], Outcome], codes: Collection[str], within: float | None
+) -> tuple[Outcome, First]:
+    """The outcome with other candidates where these end better, and which ones they are.
+
+    ``codes`` are those of transforms that choose by the end; ``within``: CPU seconds for all that is tried.
+    """
+    first: dict[str, str] = {}
+    spent, tried = 0.0, 0
+    for fingerprint, label in _others(outcome.findings, codes):
+        cost = sum(proof.seconds for proof in outcome.proofs) / 2
+        if tried == MOST or not outcome.proofs or (within is not None and spent + cost > within):
+            break
+        tried, spent = tried + 1, spent + cost
+        trial = again({**first, fingerprint: label})
+        if _is_chosen(trial.findings, fingerprint, label) and _is_better(outcome.proofs, trial.proofs):
+            first[fingerprint] = label
+            outcome = trial
+    return outcome, first
+
+
+def preferring(proposal: Proposal, label: str | None) -> Proposal:
+    """The proposal with the candidate of this label before all others."""
+    if label is None:
+        return proposal
+    candidates = sorted(proposal.candidates, key=lambda candidate: candidate.label != label)
+    return replace(proposal, candidates=tuple(candidates))
+
+
+def _others(findings: Sequence[Finding], codes: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Candidates that an included fix has besides the one that is in, those behind it first: these were not tried."""
+    for finding in findings:
+        chosen = finding.verdict.candidate
+        if not finding.included or chosen is None or finding.proposal.code not in codes:
+            continue
+        labels = [candidate.label for candidate in finding.proposal.candidates]
+        at = labels.index(chosen.label) if chosen.label in labels else len(labels)
+        yield from ((finding.fingerprint, label) for label in labels[at + 1 :])
+
+
+def _is_chosen(findings: Sequence[Finding], fingerprint: str, label: str) -> bool:
+    return any(
+        f.fingerprint == fingerprint
+        and f.included
+        and f.verdict.candidate is not None
+        and f.verdict.candidate.label == label
+        for f in findings
+    )
+
+
+def _is_better(old: Sequence[Proof], new: Sequence[Proof]) -> bool:
+    """Whether a program ends better than it did with the other candidate, and none ends worse."""
+    from pyro_fix.verify.stats import mean_interval  # with all of verify, which a static pass does without
+
+    known = {(proof.program, proof.svi): proof for proof in old}
+    gains = []
+    for proof in new:
+        before = known.get((proof.program, proof.svi))
+        if before is None or before.after is None or proof.after is None or before.judge != proof.judge:
+            return False
+        if len(proof.after.endings) > len(before.after.endings):
+            return False
+        common = before.after.losses.keys() & proof.after.losses.keys()
+        gains.append([before.after.losses[seed] - proof.after.losses[seed] for seed in sorted(common)])
+    if is_worse(new) or not gains or any(len(rows) < 2 for rows in gains):
+        return False
+    intervals = [(statistics.fmean(rows), *mean_interval(rows)) for rows in gains]
+    worse = any(high < 0 and mean < -EQUAL for mean, _, high in intervals)
+    return not worse and any(low > 0 and mean > EQUAL for mean, low, _ in intervals)
