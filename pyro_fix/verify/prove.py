@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pyro_fix.analysis.health import breakdown, diverged
+from pyro_fix.analysis.health import breakdown, diverged, one_line
 from pyro_fix.observation import Observation, SviObservation, Trajectory
 from pyro_fix.proof import EQUAL, Point, Proof, Side, Word
 from pyro_fix.runner.model import GIVEN, RunRequest
@@ -363,11 +363,10 @@ def _fit(
 ) -> tuple[float | None, str]:
     """k̂ of the median fit, so that one bad seed does not speak for all."""
     label = "/weights: "
-    known: Callable[[int], bool] = lambda seed: bool(referee.get(f"{seed}/weights"))  # noqa: E731
-    found = sorted((losses[seed], seed) for seed in losses if known(seed))
+    found = sorted((losses[seed], seed) for seed in losses if referee.get(f"{seed}/weights"))
     if not found:
-        why = next((note.partition(label)[2] for note in notes if label in note), "")
-        return None, why
+        why = next((note.partition(label)[2] for note in notes if label in note), "") if losses else ""
+        return None, one_line(why)
     _, seed = found[(len(found) - 1) // 2]
     return khat(referee[f"{seed}/weights"])
 
