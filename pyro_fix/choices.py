@@ -21,10 +21,8 @@ MOST = 4
 First = Mapping[str, str]
 
 
-def best(
-    outcome: Outcome, again: Callable[[First], Outcome], codes: Collection[str], within: float | None
-) -> tuple[Outcome, First]:
-    """The outcome with other candidates where these end better, and which ones they are.
+def best(outcome: Outcome, again: Callable[[First], Outcome], codes: Collection[str], within: float | None) -> Outcome:
+    """The outcome with other candidates where these end better.
 
     ``codes`` are those of transforms that choose by the end; ``within``: CPU seconds for all that is tried.
     """
@@ -39,7 +37,7 @@ def best(
         if _is_chosen(trial.findings, fingerprint, label) and _is_better(outcome.proofs, trial.proofs):
             first[fingerprint] = label
             outcome = trial
-    return outcome, first
+    return outcome
 
 
 def preferring(proposal: Proposal, label: str | None) -> Proposal:

@@ -44,8 +44,7 @@ def found(outcome: Outcome, again: Again) -> Outcome:
         best: tuple[dict[str, Verdict], Outcome] | None = None
         suspects = list(_suspects(outcome.findings))
         for suspect in suspects[:MOST_SUSPECTS]:
-            trial = {**left, **_dropped(suspect, ONE.format(_told(outcome.proofs), "…"))}
-            result = again(trial)
+            result = again({**left, **_dropped(suspect, "")})
             told = _told(result.proofs) or "as good as without any"
             words = ALONE if len(suspects) == 1 else ONE
             trial = {**left, **_dropped(suspect, words.format(_told(outcome.proofs), told))}
@@ -58,7 +57,13 @@ def found(outcome: Outcome, again: Again) -> Outcome:
             left |= _dropped(everything, ALL_TOGETHER.format(_told(outcome.proofs)))
             return again(left)
         left, outcome = best
-    return again(left) if left else outcome
+    return _retold(outcome, left)
+
+
+def _retold(outcome: Outcome, left: Left) -> Outcome:
+    """The outcome with what is known of the fixes that were left out: by what, was not known when it was made."""
+    findings = [replace(f, verdict=left.get(f.fingerprint, f.verdict)) for f in outcome.findings]
+    return replace(outcome, findings=findings)
 
 
 def is_worse(proofs: Sequence[Proof]) -> bool:

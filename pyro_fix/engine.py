@@ -117,7 +117,7 @@ def _proven(options: Options, transforms: Sequence[Transform], judge: Judge, pro
     left = {f.fingerprint: f.verdict for f in outcome.findings if culprits.COSTS in f.verdict.evidence}
     by_the_end = {transform.code for transform in transforms if transform.by_the_end}
     within = None if options.prove else options.prove_within
-    outcome, _ = choices.best(outcome, lambda first: again(left, first), by_the_end, within)
+    outcome = choices.best(outcome, lambda first: again(left, first), by_the_end, within)
     state, gone = outcome.rest
     told = reproduce.told(outcome.findings, options, state.original.keys() - state.tests, Path.cwd())
     return _result(state, gone, told, outcome.proofs)

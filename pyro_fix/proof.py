@@ -69,5 +69,3 @@ class Proof:
 
 #: Nats: what differs by less is as good, however surely it differs by so much.
 EQUAL = 0.1
-#: From the worst to the best: a program is what the worst of its SVI objects is.
-ORDER: tuple[Word, ...] = ("worse", "cannot tell", "as good", "better")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,12 +37,8 @@ def _trajectories(side: Mapping[str, Any]) -> Iterator[Trajectory]:
     points = [point for point in points if runs.whole(point.get("step"))]
     seeds = sorted({seed for point in points for seed in runs.table(point.get("losses")) if seed.isdecimal()})
     for seed in seeds[:16]:
-        losses = tuple(_number(runs.table(point.get("losses")).get(seed)) for point in points)
+        losses = tuple(runs.number(runs.table(point.get("losses")).get(seed)) for point in points)
         yield Trajectory(int(seed[:9]), tuple(point["step"] for point in points), losses, "")
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
 def _cut(words: str) -> str:

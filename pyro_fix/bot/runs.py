@@ -80,7 +80,7 @@ def _trajectories(side: object) -> Iterator[Trajectory]:
     for row in told if isinstance(told, list) else []:
         if not isinstance(row, dict) or not isinstance(row.get("losses"), list) or not whole(row.get("seed")):
             continue
-        every, losses = row.get("every", 1), [_number(loss) for loss in row["losses"]]
+        every, losses = row.get("every", 1), [number(loss) for loss in row["losses"]]
         if not losses or not whole(every) or every < 1:
             continue
         steps, own = tuple(range(0, len(losses) * every, every)), row.get("own")
@@ -88,12 +88,12 @@ def _trajectories(side: object) -> Iterator[Trajectory]:
 
 
 def _noise(gradients: object) -> tuple[float, float] | None:
-    sides = [_number(table(table(gradients).get(side)).get("noise")) for side in ("original", "patched")]
+    sides = [number(table(table(gradients).get(side)).get("noise")) for side in ("original", "patched")]
     return (sides[0], sides[1]) if all(map(math.isfinite, sides)) else None
 
 
-def _number(value: object) -> float:
-    """Numbers that JSON cannot hold are words there."""
+def number(value: object) -> float:
+    """A value of the evidence that ought to be a number.  Numbers that JSON cannot hold are words there."""
     try:
         return float(value) if isinstance(value, (int, float, str)) else math.nan
     except (ValueError, OverflowError):

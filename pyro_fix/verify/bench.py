@@ -302,8 +302,8 @@ def _pair(
         level(f"original-{seed}/first"),
         level(f"original-{seed}/{end}"),
         level(f"patched-{seed}/{end}"),
-        _ending(original, ordinal, seed),
-        _ending(patched, ordinal, seed),
+        ending(_trajectory(original, ordinal, seed)),
+        ending(_trajectory(patched, ordinal, seed)),
         level(f"patched-{seed}/first"),
         units[0],
         _own(patched, ordinal, seed),
@@ -329,8 +329,8 @@ def _trajectory(observation: Observation, ordinal: int, seed: int) -> Trajectory
     return next((t for t in svi.trajectories if t.seed == seed), None) if svi is not None else None
 
 
-def _ending(observation: Observation, ordinal: int, seed: int) -> str:
-    trajectory = _trajectory(observation, ordinal, seed)
+def ending(trajectory: Trajectory | None) -> str:
+    """How a trajectory went wrong, in words; empty where it did not."""
     if trajectory is None:
         return "no run under this seed"
     bad = breakdown(trajectory)

@@ -10,24 +10,24 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pyro_fix.analysis.health import breakdown, diverged, one_line
+from pyro_fix.analysis.health import one_line
 from pyro_fix.observation import Observation, SviObservation, Trajectory
 from pyro_fix.proof import EQUAL, Point, Proof, Side, Word
 from pyro_fix.runner.model import GIVEN, RunRequest
-from pyro_fix.verify.bench import AT_THE_END, PATIENCE, Bench, svi_of
+from pyro_fix.verify.bench import AT_THE_END, PATIENCE, Bench, ending, svi_of
 from pyro_fix.verify.ends import FEWEST, step_seconds, time_of, unit
 from pyro_fix.verify.options import RunPlan
 from pyro_fix.verify.promises import _alike
 from pyro_fix.verify.promises.better_end import LEAST
 from pyro_fix.verify.promises.no_worse import BATCHES
 from pyro_fix.verify.psis import khat
+from pyro_fix.verify.side_by_side import each
 from pyro_fix.verify.stats import mean_interval
 from pyro_fix.verify.units import bound_the_same, other_families, other_inputs, unlike
-from pyro_fix.watch import Phase, Progress, TaskDone
+from pyro_fix.watch import Progress
 
 #: Evaluations at each step that was kept on the way.
 ON_THE_WAY = 4
@@ -37,8 +37,6 @@ DRAWS = 1000
 DRAW_BUDGET = 30.0
 #: Steps after which a program has shown what a step takes.
 FIRST = 3
-#: Seconds between two looks of the main thread at what has been asked of it.
-WAKE = 0.5
 #: Steps that are allowed for where nobody knows how many there are, and no budget bounds them.
 MOST = 1 << 20
 
@@ -65,27 +63,11 @@ def all_of(
     programs: Sequence[tuple[Program, Program]], within: float | None, jobs: int, progress: Progress
 ) -> list[Proof]:
     """The proofs of several programs, as they are and with the fixes, in their order."""
-    if programs:
-        progress(Phase("trainings to their ends", len(programs)))
-
-    def task(pair: tuple[Program, Program]) -> list[Proof]:
-        found = prove(*pair, within)
-        progress(TaskDone())
-        return found
-
-    pool = ThreadPoolExecutor(max(jobs, 1))
-    try:
-        asked = [pool.submit(task, pair) for pair in programs]
-        for one in asked:
-            while not wait([one], timeout=WAKE).done:  # Ctrl-C may have gone to another thread
-                pass
-        return [proof for one in asked for proof in one.result()]
-    except BaseException:
-        programs[0][0].bench.lab.cancel()
-        pool.shutdown(cancel_futures=True)
-        raise
-    finally:
-        pool.shutdown()
+    if not programs:
+        return []
+    lab = programs[0][0].bench.lab
+    found = each("trainings to their ends", programs, lambda pair: prove(*pair, within), lab, jobs, progress)
+    return [proof for proofs in found for proof in proofs]
 
 
 def prove(before: Program, after: Program, within: float | None) -> list[Proof]:
@@ -334,7 +316,7 @@ def _side(
 ) -> Side:
     referee = view.referee if view is not None else {}
     trajectories = {t.seed: t for t in svi.trajectories}
-    endings = {seed: why for seed in seeds if (why := _ending(trajectories.get(seed)))}
+    endings = {seed: why for seed in seeds if (why := ending(trajectories.get(seed)))}
     losses = {seed: _mean(referee.get(f"{seed}/late", ())) / nat for seed in seeds if seed not in endings}
     made = max((len(t.losses) for t in svi.trajectories), default=0)
     steps = sorted({int(step) for label in referee for step in [label.partition("/")[2]] if step.isdecimal()})
@@ -388,13 +370,6 @@ def _joined(first: Side, more: Side) -> Side:
 
 def _mean(losses: Sequence[float]) -> float:
     return statistics.fmean(losses) if losses else math.nan
-
-
-def _ending(trajectory: Trajectory | None) -> str:
-    if trajectory is None:
-        return "no run under this seed"
-    bad = breakdown(trajectory)
-    return bad[1] if bad else "the loss diverges" if diverged(trajectory) else ""
 
 
 def _why(run: Observation) -> str:

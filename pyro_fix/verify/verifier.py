@@ -9,7 +9,6 @@ moves on to its next candidate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from pyro_fix.verify.judgement import Judgement, merge
 from pyro_fix.verify.lab import Lab, Run
 from pyro_fix.verify.options import RunPlan, VerifyOptions
 from pyro_fix.verify.promises import JUDGES, REFEREES, TOGETHER, _alike, better_end, no_worse
+from pyro_fix.verify.side_by_side import each
 from pyro_fix.verify.split import split
 from pyro_fix.verify.trouble import (
     NOT_OF_THE_PROGRAM,
@@ -42,7 +42,7 @@ from pyro_fix.verify.trouble import (
     is_biased,
     said,
 )
-from pyro_fix.watch import Event, Phase, Progress, TaskDone
+from pyro_fix.watch import Event, Progress
 
 if TYPE_CHECKING:
     from pyro_fix.runner.executor import Executor
@@ -58,10 +58,6 @@ DATA_FREE = (
     | Promise.SAME_SITES_SLICED
     | Promise.SAME_EXPECTATION
 )
-
-
-#: Seconds between two looks of the main thread at what has been asked of it.
-WAKE = 0.5
 
 
 def _silent(event: Event) -> None:
@@ -194,25 +190,9 @@ class _Session:
         self._bench.baseline(plan)
 
     def _each(self, words: str, items: Sequence[T], work: Callable[[T], None]) -> None:
-        def task(item: T) -> None:
-            work(item)
-            self._progress(TaskDone())
-
-        if items:
-            self._progress(Phase(words, len(items)))
         # Twice the jobs: one may wait for a run that another one makes.
-        pool = ThreadPoolExecutor(2 * max(self._bench.options.jobs, 1))
-        try:
-            for done in [pool.submit(task, item) for item in items]:
-                # Ctrl-C may have gone to another thread, which does not wake this one.
-                while not wait([done], timeout=WAKE).done:
-                    pass
-                done.result()
-        except BaseException:
-            self._bench.lab.cancel()
-            pool.shutdown(cancel_futures=True)
-            raise
-        pool.shutdown()
+        threads = 2 * max(self._bench.options.jobs, 1)
+        each(words, items, work, self._bench.lab, threads, self._progress)
 
     # --- one fix alone: levels A and B
 
