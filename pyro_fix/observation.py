@@ -284,6 +284,33 @@ class SviObservation:
 
 
 @dataclass(frozen=True)
+class Substitute:
+    """Something that was not there, and in whose place something else was put for the run."""
+
+    kind: str
+    """``module``; ``device``, where the CPU did what a GPU was asked for."""
+    what: str
+    """``seaborn``."""
+    lacking: str
+    """What is not there: the same, or what it cannot be had without."""
+    where: str = ""
+    """Where the program first asks for it."""
+    reached: str = ""
+    """How and where something that came from it may have got into what is trained; empty where nothing has."""
+
+    @property
+    def sentence(self) -> str:
+        """What a reader of a verdict is told."""
+        if self.kind == "device":
+            return f"{self.what} was asked for and is not there: the CPU took its place"
+        of = "its place" if self.what == self.lacking else f"the place of {self.what}"
+        begin = f"{self.lacking} is not installed: a stand-in took {of}, and "
+        if not self.reached:
+            return f"{begin}nothing that came from it reached the model"
+        return f"{begin}what came from it may have reached the model ({self.reached}): its data counts as made up"
+
+
+@dataclass(frozen=True)
 class Observation:
     """What a run showed."""
 
@@ -309,3 +336,10 @@ class Observation:
     """The most bytes that tensors took on the device, from the first step on, in one process; None on the CPU."""
     remarks: tuple[Remark, ...] = ()
     """Warnings of Pyro's own, over all steps."""
+    substitutes: tuple[Substitute, ...] = ()
+    """What was put in the place of what the program asks for and the machine has not."""
+
+    @property
+    def made_up(self) -> bool:
+        """Whether the run stands on something that may be another thing where nothing is missing."""
+        return any(one.reached for one in self.substitutes)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from . import files, marks, quiet
+from . import files, marks, missing, quiet
 from .files import View
 from .journal import Journal
+from .ledger import Ledger
 
 #: Names the file with the run's description to every process of the run.
 VARIABLE = "PYRO_FIX_SPEC"
@@ -37,6 +38,7 @@ class Overlay:
             shared=not first,
             everywhere=sandbox is not None,
         )
+        self.ledger = Ledger(self.journal, self.view, spec["target"]["cwd"])
         self.counter = marks.Counter(self.journal)
         self._marks = {
             path: {int(line): self.counter.number(label) for line, label in lines.items()}
@@ -48,6 +50,8 @@ class Overlay:
         self.counter.install()
         files.install(self.view)
         _install_loader(self)
+        if self.spec["stand_ins"]:
+            missing.Missing(self.ledger, self.spec["roots"]).install()
         for name, after in AFTER_IMPORT.items():
             if name in sys.modules:  # in a fork of a process that has loaded much
                 after(self, sys.modules[name])

@@ -16,6 +16,7 @@ from pyro import poutine
 
 from . import raised
 from .files import View
+from .labels import Labels
 
 _PYRO = os.path.join(os.path.dirname(os.path.abspath(pyro.__file__)), "")
 _TORCH = os.path.join(os.path.dirname(os.path.abspath(torch.__file__)), "")
@@ -37,31 +38,13 @@ def cut(text: str) -> str:
     return f"{text[: MOST_LETTERS - LAST_LETTERS - 1]}…{text[-LAST_LETTERS:]}"
 
 
-class Places:
-    """Labels of places in one project."""
+class Places(Labels):
+    """Labels of places in one project, and of what Pyro does there."""
 
     def __init__(self, view: View, cwd: str) -> None:
         """``cwd``: the folder that labels are relative to."""
-        self._view = view
-        self._bases = tuple(os.path.join(base, "") for base in dict.fromkeys((cwd, os.path.realpath(cwd))))
+        super().__init__(view, cwd)
         self._assigned: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
-
-    def label(self, path: str, line: int | None) -> str:
-        """``file:line`` of a place in the project; empty for any other."""
-        path = os.path.abspath(path)
-        if not self._view.in_project(path):
-            return ""
-        base = next((base for base in self._bases if path.startswith(base)), None)
-        return f"{path if base is None else os.path.relpath(path, base)}:{line}"
-
-    def around(self, frame: FrameType | None) -> str:
-        """The innermost place in the project from which ``frame`` was reached."""
-        while frame is not None:
-            label = self.label(frame.f_code.co_filename, frame.f_lineno)
-            if label:
-                return label
-            frame = frame.f_back
-        return ""
 
     def statement(self, frame: FrameType | None) -> str:
         """The Pyro statement that ``frame`` serves; empty where a library makes it (an autoguide, ``pyro.module``)."""

@@ -8,6 +8,7 @@ Pyro's ``SVI``, its optimisers and its ELBOs are patched before the user's code 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import sys
 import threading
@@ -60,8 +61,13 @@ class Recorder:
         deep = self.spec["deep"]
         if deep is not None and deep["facts"]:
             self.places.watch_modules()
-        told = (self.journal, self.overlay.view, self.overlay.counter)
+        self.overlay.ledger.holds = self._holds
+        told = (self.journal, self.overlay.view, self.overlay.counter, self.overlay.ledger)
         self.journal.guard = Seal((self, self.steps, self.lower_level, self.ending, self.replicas, *told)).broken
+
+    def _holds(self) -> bool:
+        """Whether what a stand-in was made into matters only if a step follows: not in a step, nor in a worker."""
+        return not self.inside and multiprocessing.parent_process() is None
 
     @property
     def inside(self) -> bool:

@@ -64,7 +64,8 @@ def run(lacking: list[str], *, forked: bool) -> None:
         else:
             # After steps that were skipped the program may well miss what they would have brought.
             kind = "note" if recorder.cut_short else "broke"
-            overlay.journal.write(kind, text=f"after its steps: {error!r}"[:500], **recorder.places.failure(error))
+            told = overlay.ledger.excuse(error) or recorder.places.failure(error)
+            overlay.journal.write(kind, text=f"after its steps: {error!r}"[:500], **told)
         _explain(error, spec, overlay)
         _show(error)
     recorder.ending.close("program")
@@ -166,7 +167,8 @@ class _Plugin:
         if error is not None and self._recorder.steps.told(error):
             self._recorder.journal.write("uncaught", seed=self._recorder.replicas.seed)
         elif error is not None and not self._recorder.stepped:
-            self._recorder.journal.write("broke", **self._recorder.places.failure(error))
+            told = self._recorder.overlay.ledger.excuse(error) or self._recorder.places.failure(error)
+            self._recorder.journal.write("broke", **told)
             _explain(error, self._spec, self._recorder.overlay)
 
     def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:

@@ -89,6 +89,8 @@ class Steps:
         if time.time() > recorder.replicas.deadline:
             recorder.ending.stop("time")
         if not entry.done:
+            if not recorder.ending.user_ended:  # such a step was made before
+                recorder.overlay.ledger.commit()
             self._align("step", entry, entry.made)
 
     def _align(self, what: str, entry: Entry, step: int) -> None:
@@ -200,6 +202,7 @@ class Steps:
     def failed(self, step: Step, error: BaseException) -> None:
         """A step raised something."""
         recorder, entry = self._recorder, step.entry
+        recorder.overlay.ledger.blame(error)
         told = recorder.places.failure(error)
         told["where"] = told["where"] or recorder.places.around(sys._getframe())  # a check of Pyro's own: the step
         recorder.journal.write("failed", seed=recorder.replicas.seed, svi=entry.ordinal, step=step.index, **told)

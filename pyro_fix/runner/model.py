@@ -133,5 +133,9 @@ class RunRequest:
     """Whether to start the interpreter anew, even where a process that has loaded torch and Pyro could be forked."""
     any_version: bool = False
     """Whether Pyro says that it is whatever version the program asks for; the versions that are reported are true."""
+    stand_ins: bool = True
+    """Whether stand-ins take the places of modules that are missing, where the program would end for want of them."""
+    substitutes: frozenset[str] = frozenset()
+    """What is known to need a substitute: ``modules``, ``cuda``.  The runner finds out by itself."""
     sandbox: Sandbox | None = Sandbox()
     """None: the program runs with the user's rights."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -151,8 +151,8 @@ def run(
     watch = _Watch(started + request.timeout, on_line, given_up)
     try:
         with home.run() as scratch:
-            events, end = _children(request, scratch, watch)
-            seen = read.observation(request, events, end, versions, time.monotonic() - started, _roots(request.target))
+            seen = _with_substitutes(request, scratch, watch, versions)
+            seen = replace(seen, seconds=time.monotonic() - started)
             if seen.failure is not None and seen.failure.kind in ("killed", "no-svi") and folders.is_full(scratch):
                 seen = replace(seen, failure=Failure("killed", folders.no_space()))
             return seen
@@ -163,18 +163,40 @@ def run(
         return read.broken(request, Failure("killed", words))
 
 
+#: What programs have been found to need; they are not run without it again.
+_needs: dict[tuple[Target, Path, str, bool], frozenset[str]] = {}
+
+
+def _with_substitutes(request: RunRequest, scratch: Path, watch: _Watch, versions: Mapping[str, str]) -> Observation:
+    """Run the program as it is; where it ends for want of something that has a substitute, once more with that.
+
+    A program that runs as it is has none of them in its process.
+    """
+    key = request.target, request.python, request.device, request.stand_ins
+    request = replace(request, substitutes=request.substitutes | _needs.get(key, frozenset()))
+    while True:
+        events, end = _children(request, scratch, watch)
+        seen = read.observation(request, events, end, versions, 0.0, _roots(request.target))
+        lacking = read.lacking(request, seen) - request.substitutes
+        if not lacking or watch.left <= 0:
+            return seen
+        request = replace(request, substitutes=request.substitutes | lacking)
+        _needs[key] = request.substitutes
+
+
 def _children(request: RunRequest, scratch: Path, watch: _Watch) -> tuple[list[dict[str, Any]], End]:
     """Run the processes that a run takes; returns what they have recorded, and how the last of them ended."""
-    events, end = _child(request, scratch / "first", list(request.seeds), watch)
+    with_all = "".join(f"-{what}" for what in sorted(request.substitutes))
+    events, end = _child(request, scratch / f"first{with_all}", list(request.seeds), watch)
     names = {event["event"] for event in events}
     # What one process could not fork off gets processes of its own.
     if "alone" in names:
         for seed in request.seeds[1:]:
             if end.why == "":
-                more, end = _child(request, scratch / f"seed{seed}", [seed], watch, only_steps=True)
+                more, end = _child(request, scratch / f"seed{seed}{with_all}", [seed], watch, only_steps=True)
                 events += more
     if "unlooked" in names and end.why == "":
-        more, _ = _child(request, scratch / "look", [request.seeds[0]], watch, inline=True)
+        more, _ = _child(request, scratch / f"look{with_all}", [request.seeds[0]], watch, inline=True)
         events += [event for event in more if event["event"] in ("look", "facts")]
     return events, end
 
@@ -402,6 +424,8 @@ def _spec(
         "deadline": time.time() + left * _CHILD_SHARE,
         "device": request.device,
         "any_version": request.any_version,
+        "stand_ins": "modules" in request.substitutes,
+        "cpu_for_cuda": "cuda" in request.substitutes,
         "sandbox": sandbox.policy(request, scratch, _roots(target, linked=False), places),
     }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from pyro_fix.observation import (
     Remark,
     SiteLook,
     SliceReplay,
+    Substitute,
     SviObservation,
     Trajectory,
     Untrained,
@@ -40,6 +43,8 @@ _LONGEST, _STEP, _LONGEST_JOURNAL = 64 << 20, 512, 1 << 28
 _MOST_EVENTS, _MOST_STEPS = 200_000, 500_000
 #: Processes of a run that made steps; there are as many as seeds, and some may be run more than once.
 _MOST_TAILS = 1000
+#: In what torch says where it is asked for a GPU and there is none.
+_ASKS_CUDA = re.compile(r"cuda|nvidia", re.IGNORECASE)
 #: Reasons for which an SVI object ends before it has made its steps through no doing of its own.
 _CUT_SHORT = frozenset({"time", "skipped"})
 
@@ -178,7 +183,21 @@ def observation(
         cwd=str(request.target.cwd),
         device_memory=max((event["memory"] for event in ends if event["memory"] is not None), default=None),
         remarks=_remarks(by_name),
+        substitutes=_substitutes(by_name),
     )
+
+
+def lacking(request: RunRequest, seen: Observation) -> frozenset[str]:
+    """What the program ended, or a step broke, for want of, and has a substitute: ``modules``, ``cuda``."""
+    failures = [t.failure for svi in seen.svis for t in svi.trajectories if t.failure is not None]
+    failures += [seen.failure] if seen.failure is not None else []
+    found = set()
+    if request.stand_ins and any(failure.kind == "ModuleNotFoundError" for failure in failures):
+        found.add("modules")
+    # Who asks for a device is told where it is not.
+    if not request.device.startswith("cuda") and any(_ASKS_CUDA.search(failure.message) for failure in failures):
+        found.add("cuda")
+    return frozenset(found)
 
 
 def _is_below(path: str, request: RunRequest, roots: Sequence[str]) -> bool:
@@ -187,6 +206,20 @@ def _is_below(path: str, request: RunRequest, roots: Sequence[str]) -> bool:
     if any(os.path.realpath(absolute) == os.path.realpath(file) for file in request.overlay):
         return True
     return any(absolute.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
+
+
+def _substitutes(by_name: Mapping[str, list[dict[str, Any]]]) -> tuple[Substitute, ...]:
+    """What took the place of something that is not there: each once, whichever process said so first."""
+    found: dict[str, Substitute] = {}
+    for event in by_name.get("substitute", ()):
+        one = Substitute(event["kind"], event["what"], event["lacking"], event["where"])
+        found.setdefault(event["what"], one)
+    for event in by_name.get("reached", ()):
+        known = found.get(event["what"])
+        if known is not None and not known.reached:
+            at = f" at {event['where']}" if event["where"] else ""
+            found[event["what"]] = replace(known, reached=event["how"].rstrip(",") + at)
+    return tuple(found[what] for what in sorted(found))
 
 
 def _remarks(by_name: Mapping[str, list[dict[str, Any]]]) -> tuple[Remark, ...]:

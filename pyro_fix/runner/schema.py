@@ -277,6 +277,8 @@ EVENTS: dict[str, Check] = {
     "note": _fields({"text": _text}),
     "pytest": _fields({"status": _integer()}),
     "referee": _fields({"svi": _svi, "label": _text, "losses": _numbers}),
+    "reached": _fields({"what": _text, "how": _text, "where": _place}),
+    "substitute": _fields({"kind": _text, "what": _text, "lacking": _text, "where": _place}),
     "start": _fields({"python": _text, "torch": _text, "pyro": _text}),
     "step": _step,
     "svi": _fields(
