@@ -128,6 +128,10 @@ def _recorder(spec: dict[str, Any], overlay: Overlay) -> Any:
     version.disguise(pyro, journal, spec["any_version"])
     recorder = Recorder(spec, overlay)
     recorder.install()
+    if spec["cpu_for_cuda"]:
+        from . import nocuda
+
+        recorder.quietly(nocuda.enter, journal, recorder.places)
     return recorder
 
 

@@ -44,7 +44,7 @@ _MOST_EVENTS, _MOST_STEPS = 200_000, 500_000
 #: Processes of a run that made steps; there are as many as seeds, and some may be run more than once.
 _MOST_TAILS = 1000
 #: In what torch says where it is asked for a GPU and there is none.
-_ASKS_CUDA = re.compile(r"cuda|nvidia", re.IGNORECASE)
+_ASKS_CUDA = re.compile(r"cuda|nvidia|accelerator device|dummy base class (Event|Stream)", re.IGNORECASE)
 #: Reasons for which an SVI object ends before it has made its steps through no doing of its own.
 _CUT_SHORT = frozenset({"time", "skipped"})
 
