@@ -113,6 +113,10 @@ def check(
     any_pyro_version: Annotated[
         bool, typer.Option("--any-pyro-version", help="Run programs past their assertions on pyro.__version__.")
     ] = False,
+    stand_ins: Annotated[
+        bool | None,
+        typer.Option(help="Run programs past imports of what is not installed, and mind what comes from it; default."),
+    ] = None,
     sandbox: Annotated[
         bool | None,
         typer.Option(help="Keep programs from writing, the network, secrets, and taking too much; default."),
@@ -176,6 +180,7 @@ def check(
         "jobs": jobs,
         "executor": executor,
         "any_pyro_version": any_pyro_version or None,
+        "stand_ins": stand_ins,
         "cache": False if no_cache else None,
         "sandbox": sandbox,
         "require_sandbox": require_sandbox or None,

@@ -78,6 +78,8 @@ class Options:
     """Seconds of wall time for one run of a program."""
     device: str = "auto"
     """``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: what the program itself chooses."""
+    stand_ins: bool = True
+    """Put stand-ins in the places of modules that programs import and that are not installed."""
     any_pyro_version: bool = False
     """Let programs that assert an old ``pyro.__version__`` run with the one that there is."""
     seeds: int = 4
@@ -383,6 +385,7 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "jobs": _count,
     "executor": _executor,
     "any_pyro_version": _boolean,
+    "stand_ins": _boolean,
     "cache": _boolean,
     "sandbox": _boolean,
     "require_sandbox": _boolean,

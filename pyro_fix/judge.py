@@ -81,7 +81,7 @@ class ByRuns:
         self._located: Callable[[str], str] = str
         self._told = progress
         self._short: set[str] = set()
-        """What was told of runs that did not come far enough."""
+        """What was told of runs that did not come far enough, or lacked something."""
         self._first: Program | None = None
         self._last: tuple[Program, Texts] | None = None
         """The files as they are, and as the rounds so far have made them."""
@@ -105,12 +105,17 @@ class ByRuns:
             return ()
         plans = self._given or self._finder.to_observe(program)
         seen = self._verifier(plans, program, base).observe() if plans else []
-        for words in dict.fromkeys(filter(None, map(cut_short, seen))):
+        told = [program.located(words) for run in seen for words in _substitutes(run)]
+        for words in dict.fromkeys([*filter(None, map(cut_short, seen)), *told]):
             if words not in self._short:
                 self._short.add(words)
                 self._told(Notice(words))
-        # The data of a test says nothing of the data that the program is for.
-        return [_without_inputs(run) if plan.kind == "test" else run for plan, run in zip(plans, seen, strict=True)]
+        # The data of a test says nothing of the data that the program is for; what is made up says nothing of anything.
+        return [
+            _without_inputs(run) if plan.kind == "test" else run
+            for plan, run in zip(plans, seen, strict=True)
+            if not run.made_up
+        ]
 
     def decide(self, program: Program, base: Texts, proposals: Sequence[Proposal]) -> list[Verdict]:
         """Verdicts with evidence."""
@@ -193,6 +198,7 @@ class ByRuns:
             timeout=options.timeout,
             device=options.device,
             any_version=options.any_pyro_version,
+            stand_ins=options.stand_ins,
             jobs=options.jobs or ready.slots or cores(),
             sandbox=sandbox,
             cache=cache.default_folder() if options.cache else None,
@@ -230,6 +236,11 @@ def cut_short(run: Observation) -> str:
     if failure is not None and failure.kind in STOPS and not any(svi.trajectories for svi in run.svis):
         late = one_line(failure.message)
     return f"{run.command}: {late}: what only a run shows is not found there (see --timeout)" if late else ""
+
+
+def _substitutes(run: Observation) -> list[str]:
+    """What took the place of something that is missing, a line each."""
+    return [f"{run.command}: {one.sentence}" for one in run.substitutes]
 
 
 def _without_inputs(run: Observation) -> Observation:

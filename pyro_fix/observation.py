@@ -307,7 +307,9 @@ class Substitute:
         begin = f"{self.lacking} is not installed: a stand-in took {of}, and "
         if not self.reached:
             return f"{begin}nothing that came from it reached the model"
-        return f"{begin}what came from it may have reached the model ({self.reached}): its data counts as made up"
+        return (
+            f"{begin}what came from it may have reached the model ({self.reached}), so that the run is on made-up data"
+        )
 
 
 @dataclass(frozen=True)

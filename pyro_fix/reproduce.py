@@ -54,6 +54,7 @@ def _words(codes: Collection[str], files: Collection[Path], options: Options, cw
         words += ["--python", _shown(options.python, cwd)]
     words += ["--trust"] * (options.python is None and options.trusted and _has_own_python(options))
     words += ["--any-pyro-version"] * options.any_pyro_version
+    words += ["--no-stand-ins"] * (not options.stand_ins)
     words += ["--prove"] * options.prove
     if options.prove_within != default.prove_within:
         words += ["--prove-within", f"{options.prove_within:g}"]

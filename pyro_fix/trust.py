@@ -28,6 +28,7 @@ setting                                    in a stranger's hand                 
 ``select``, ``extend-select``, ``ignore``  hides findings of its own                   always
 ``exclude``, ``thresholds``, ``observe``,
 ``unverified``, ``any-pyro-version``,
+``stand-ins``,
 ``device``, ``cache``, ``format``,
 ``exit-zero``, ``bot.group-by``
 =========================================  ==========================================  ===============================

@@ -102,6 +102,7 @@ def test_everything_that_decides_is_in_the_command() -> None:
         timeout=1.5,
         device="cpu",
         any_pyro_version=True,
+        stand_ins=False,
         prove=True,
         prove_within=9.0,
         unverified=True,
@@ -121,6 +122,7 @@ def test_everything_that_decides_is_in_the_command() -> None:
         *["--seeds", "3", "--steps", "7", "--timeout", "1.5", "--device", "cpu", "--python", "/opt/env/bin/python"],
         *[
             "--any-pyro-version",
+            "--no-stand-ins",
             "--prove",
             "--prove-within",
             "9",

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from .journal import REACHED, Journal
+from .marked import Marked
 
 _open, _os_open, _stat, _lstat, _mkdir = builtins.open, os.open, os.stat, os.lstat, os.mkdir
 _remove, _rmdir, _rename, _listdir, _scandir = os.remove, os.rmdir, os.rename, os.listdir, os.scandir
@@ -488,6 +489,8 @@ def install(view: View) -> None:
         return call
 
     def open_file(file: Any, mode: Any = "r", *args: Any, **kwargs: Any) -> Any:
+        if isinstance(file, Marked):  # would be taken for a descriptor's number
+            file = os.fspath(file)  # type: ignore[call-overload]
         name = _name(file) if isinstance(mode, str) else None
         target = None
         if name is not None:

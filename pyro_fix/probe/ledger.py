@@ -20,14 +20,16 @@ from .labels import Labels
 from .marked import Marked
 
 #: In the messages of exceptions that stand-ins bring about.
-SIGNS = ("StandIn", "stand-in for", "catching classes that do not inherit")
+SIGNS = ("StandIn", "stand-in for", "BaseException")
 #: Libraries that look at all that a module holds.
 _ONLOOKERS = frozenset(("_pytest", "pytest", "pluggy", "IPython"))
-#: Parts of the standard library that only show what they are given.
-_SHOWING = frozenset(
-    os.path.join(*parts)
-    for parts in (("logging", "__init__.py"), ("pprint.py",), ("reprlib.py",), ("traceback.py",), ("warnings.py",))
+#: Parts of the standard library that only show what they are given, or take it for a name of a type.
+_SHOWING = (
+    *("logging/__init__.py", "pprint.py", "reprlib.py", "traceback.py", "warnings.py"),
+    *("typing.py", "inspect.py", "dataclasses.py"),
 )
+#: ... and that keep what they are given under itself.
+_KEEPING = ("weakref.py", "_weakrefset.py", "functools.py", "copy.py", "pickle.py")
 
 
 class Ledger:
@@ -70,6 +72,11 @@ class Ledger:
         if kind == "showing" or (kind == "user" and outward.keeps_nothing(frame)):
             return
         self.reached(one, how, frame)
+
+    def looked_up(self, one: Marked, frame: FrameType) -> None:
+        """A stand-in was made the key of something: what is found there has no mark."""
+        if self._kind(frame.f_code.co_filename) != "keeping":
+            self.converted(one, "a key", frame)
 
     def touched(self, one: Marked, how: str, frame: FrameType) -> None:
         """Something was done with a stand-in that leaves the mark: whose code did it counts."""
@@ -115,7 +122,11 @@ class Ledger:
                 self._journal.write("reached", what=next(iter(self._used)), how=how, where="")
 
     def _is_theirs(self, error: BaseException) -> bool:
-        if self._reached or self._pending or (self.starred and isinstance(error, NameError)):
+        if isinstance(error, NameError) or str(error).startswith("module '"):
+            return self.starred
+        if isinstance(error, ImportError):  # of something that is there
+            return False
+        if self._reached or self._pending:
             return True
         if any(sign in str(error) for sign in SIGNS):
             return True
@@ -141,7 +152,11 @@ class Ledger:
             _, found, rest = path.rpartition(f"{os.sep}{folder}{os.sep}")
             if found:
                 return "other" if rest.partition(os.sep)[0].partition(".")[0] in _ONLOOKERS else "library"
-        return "showing" if path.endswith(tuple(_SHOWING)) and self._view.libraries.owns(path) else "other"
+        if not self._view.libraries.owns(path):
+            return "other"
+        name = path.replace(os.sep, "/")
+        kinds = {"showing": _SHOWING, "keeping": _KEEPING}
+        return next((kind for kind, names in kinds.items() if name.endswith(tuple(f"/{n}" for n in names))), "other")
 
 
 def _holds_one(value: Any) -> bool:

@@ -13,7 +13,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from . import outward, standin
+from . import asking, outward, standin
 from .ledger import Ledger
 
 #: What programs are about; nothing of theirs that is missing is made up.
@@ -37,6 +37,7 @@ class Missing:
 
     def install(self) -> None:
         """Ask this object about every import that fails."""
+        asking.install(standin.lost)
         real, real_module = builtins.__import__, importlib.import_module
 
         def __import__(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:

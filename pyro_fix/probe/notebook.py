@@ -14,8 +14,9 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 SUFFIX = ".ipynb"
-#: Jupyter has these; where the project's environment has not, nothing but what is shown is missing.
-_SHOWING = ("IPython", "ipywidgets")
+#: Jupyter has it; where the project's environment has not, nothing but what is shown is missing.  Of widgets there are
+#: values: these have stand-ins like any other module's.
+_SHOWING = ("IPython",)
 
 
 class _Inert:

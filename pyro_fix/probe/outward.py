@@ -12,7 +12,7 @@ import functools
 import linecache
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -49,6 +49,18 @@ def decorates(frame: FrameType) -> bool:
     return frame.f_lineno in _file(frame.f_code.co_filename).decorators
 
 
+def asserts(frame: FrameType) -> bool:
+    """Whether the line that ``frame`` is at asserts something plain: a program that goes on has found it so."""
+    statements = _file(frame.f_code.co_filename).statements.get(frame.f_lineno, [])
+    if len(statements) != 1 or not isinstance(statements[0], ast.Assert):
+        return False
+    test = statements[0].test
+    asked = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+    if isinstance(test, ast.Compare):
+        return len(test.ops) == 1 and isinstance(test.ops[0], asked) and _Reader(frame).is_harmless(test)
+    return isinstance(test, (ast.Name, ast.Attribute, ast.Subscript, ast.Call)) and _Reader(frame).is_harmless(test)
+
+
 def catches(frame: FrameType) -> bool:
     """Whether the statement that ``frame`` is at lies where the program itself deals with a missing module."""
     return frame.f_lineno in _file(frame.f_code.co_filename).guarded
@@ -60,21 +72,73 @@ class _File:
     def __init__(self, path: str) -> None:
         self.statements: dict[int, list[ast.stmt]] = {}
         self.decorators: set[int] = set()
+        self.loose: set[str] = set()
+        """Names that are read elsewhere than in the loops and functions that bind them."""
         self.guarded: set[int] = set()
         try:
             tree = ast.parse("".join(linecache.getlines(path)))
         except (SyntaxError, ValueError, RecursionError):
             return
+        reads = _Reads()
+        reads.visit(tree)
+        self.loose = reads.loose
         for node in ast.walk(tree):
             if isinstance(node, ast.stmt):
                 for line in _own_lines(node):
                     self.statements.setdefault(line, []).append(node)
-            if isinstance(node, _Definition):
+            if isinstance(node, _Definition) and node.decorator_list:
+                self.decorators.add(node.lineno)  # before Python 3.11
                 for one in node.decorator_list:
                     self.decorators.update(range(one.lineno, (one.end_lineno or one.lineno) + 1))
             if _guards(node):
                 for inner in node.body:  # type: ignore[attr-defined]
                     self.guarded.update(range(inner.lineno, (inner.end_lineno or inner.lineno) + 1))
+
+
+class _Reads(ast.NodeVisitor):
+    """Finds the names that are read where nothing round them has bound them anew."""
+
+    def __init__(self) -> None:
+        self.loose: set[str] = set()
+        self._bound: list[str] = []
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load) and node.id not in self._bound:
+            self.loose.add(node.id)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.loose.update(_names(node.target))
+        self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self.visit(node.iter)
+        names = list(_names(node.target))
+        self.loose.update(name for name in names if name in self._bound)
+        self._within(names, node.body)
+        self._within((), node.orelse)
+
+    def visit_ListComp(self, node: ast.ListComp) -> None:
+        self._comprehension(node)
+
+    def visit_SetComp(self, node: ast.SetComp) -> None:
+        self._comprehension(node)
+
+    def visit_DictComp(self, node: ast.DictComp) -> None:
+        self._comprehension(node)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> None:
+        self._comprehension(node)
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+        self.visit(node.generators[0].iter)
+        names = [name for generator in node.generators for name in _names(generator.target)]
+        self._within(names, ast.iter_child_nodes(node))
+
+    def _within(self, names: Iterable[str], nodes: Iterable[ast.AST]) -> None:
+        kept, self._bound = self._bound, [*self._bound, *names]
+        for node in nodes:
+            self.visit(node)
+        self._bound = kept
 
 
 @functools.lru_cache(maxsize=256)
@@ -133,6 +197,7 @@ class _Reader:
 
     def __init__(self, frame: FrameType) -> None:
         self._spaces = (frame.f_locals, frame.f_globals, vars(builtins))
+        self._loose = _file(frame.f_code.co_filename).loose
         self._sinks: set[str] = set()
         self._loops = 0
 
@@ -145,13 +210,13 @@ class _Reader:
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             return self._is_drawn(node, itself)
         if isinstance(node, ast.If):
-            return self._is_harmless(node.test) and self._all([*node.body, *node.orelse])
+            return self.is_harmless(node.test) and self._all([*node.body, *node.orelse])
         if isinstance(node, ast.While):
-            return self._is_harmless(node.test) and self._loops_over(node)
+            return self.is_harmless(node.test) and self._loops_over(node)
         if isinstance(node, ast.For):
-            free = all(self._is_free(part, itself=False) for part in _parts(node.target))
+            free = all(self._is_loops(part) for part in _parts(node.target))
             self._bind(node.target, node.iter)
-            return free and self._is_harmless(node.iter) and self._loops_over(node)
+            return free and self.is_harmless(node.iter) and self._loops_over(node)
         if isinstance(node, ast.With):
             if not all(self._is_sink(item.context_expr) for item in node.items):
                 return False
@@ -172,14 +237,14 @@ class _Reader:
 
     def _goes_out(self, node: ast.expr) -> bool:
         if not isinstance(node, ast.Call):
-            return self._is_harmless(node)
+            return self.is_harmless(node)
         parts = [*node.args, *(keyword.value for keyword in node.keywords)]
-        return (self._is_sink(node.func) or self._shows(node.func)) and all(map(self._is_harmless, parts))
+        return (self._is_sink(node.func) or self._shows(node.func)) and all(map(self.is_harmless, parts))
 
     def _is_drawn(self, node: ast.Assign | ast.AnnAssign, itself: bool) -> bool:
         """Whether a stand-in makes what is assigned, which has the mark; what may not be run hides nothing plain."""
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        if node.value is None or not self._is_sink(node.value) or not self._is_harmless(node.value):
+        if node.value is None or not self._is_sink(node.value) or not self.is_harmless(node.value):
             return False
         for target in targets:
             if not all(self._is_free(part, itself) for part in _parts(target)):
@@ -192,6 +257,12 @@ class _Reader:
         if isinstance(target, ast.Name):
             return itself or self._is_sink(target) or not any(target.id in space for space in self._spaces[:2])
         return isinstance(target, (ast.Attribute, ast.Subscript)) and self._is_sink(target.value)
+
+    def _is_loops(self, target: ast.expr) -> bool:
+        """Whether nobody misses what a loop binds that makes no turn."""
+        if isinstance(target, ast.Name) and target.id not in self._loose:
+            return True
+        return self._is_free(target, itself=False)
 
     def _bind(self, target: ast.expr, values: ast.expr) -> None:
         """The names of a loop; where it goes over several things side by side, each has its own."""
@@ -206,7 +277,7 @@ class _Reader:
         if self._is_sink(values):
             self._sinks.update(_names(target))
 
-    def _is_harmless(self, node: ast.expr) -> bool:
+    def is_harmless(self, node: ast.expr) -> bool:
         """Whether an expression does nothing but compute its value."""
         return not any(
             isinstance(inner, _STRANGE) or (isinstance(inner, ast.Call) and not self._computes(inner))

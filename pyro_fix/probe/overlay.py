@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from . import files, marks, missing, quiet
+from . import asking, files, marks, missing, quiet
 from .files import View
 from .journal import Journal
 from .ledger import Ledger
@@ -64,10 +64,12 @@ class Overlay:
         return tree
 
     def mark(self, tree: ast.Module, path: str) -> None:
-        """Put the counters of the file at ``path`` into its syntax tree."""
+        """Put what has to be heard of the file at ``path`` into its syntax tree: counters, and questions."""
         lines = self._marks.get(os.path.realpath(path))
         if lines:
             marks.insert(tree, lines)
+        if self.spec["stand_ins"]:
+            asking.insert(tree)
 
     def marked(self, path: str) -> bool:
         """Whether the file at ``path`` has lines to count."""
@@ -98,7 +100,8 @@ def _install_loader(overlay: Overlay) -> None:
         # and writing one would change the user's tree.
         data = self.get_data(path)
         view.note(os.path.realpath(path))
-        if overlay.marked(path) and getattr(type(self), "source_to_code", None) is plain_to_code:
+        heard = overlay.marked(path) or overlay.spec["stand_ins"]
+        if heard and getattr(type(self), "source_to_code", None) is plain_to_code:
             return plain_to_code(self, overlay.parse(data, path), path)
         return self.source_to_code(data, path)
 
@@ -159,7 +162,9 @@ def enter(spec: dict[str, Any]) -> None:
 def _rerun_main_script(overlay: Overlay, spec: dict[str, Any]) -> None:
     """``python script.py`` in a child: the interpreter reads the script without asking us, so boot must run it."""
     script = sys.argv[0] if sys.argv else ""
-    if not script.endswith(".py") or not os.path.isfile(script) or not overlay.concerns(script):
+    if not script.endswith(".py") or not os.path.isfile(script):
+        return
+    if not (overlay.concerns(script) or spec["stand_ins"]):
         return
     import subprocess
 

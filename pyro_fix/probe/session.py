@@ -54,6 +54,8 @@ def run(lacking: list[str], *, forked: bool) -> None:
         if status and not recorder.stepped and not recorder.ending.ended:
             said = "" if isinstance(error.code, int) else f": {error.code}"
             failure = {**recorder.places.failure(error), "message": f"exit status {status}{said}"}
+            if isinstance(error.__context__, ModuleNotFoundError):  # it says no more than that
+                failure = recorder.places.failure(error.__context__)
             overlay.journal.write("broke", **failure)
             _explain(error, spec, overlay)
         _again(recorder)

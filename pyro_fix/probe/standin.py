@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from types import FrameType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
-from . import outward, passing
+from . import asking, outward, passing
 from .ledger import Ledger
 from .marked import Marked
 
@@ -36,6 +36,11 @@ def make(module: str, path: str) -> Any:
     return _StandIn(module, path)
 
 
+def lost(one: Any, how: str) -> None:
+    """A plain answer is given about a stand-in."""
+    _ledger.converted(one, how, _here())
+
+
 def _here() -> FrameType:
     """The frame of whoever works on a stand-in: the nearest that is not of these files."""
     frame: FrameType | None = sys._getframe(1)
@@ -47,7 +52,7 @@ def _here() -> FrameType:
 class _StandIn(Marked):
     """Something that a missing module would have, or would have made."""
 
-    __slots__ = ("__weakref__", "_pyro_fix_children", "_pyro_fix_given", "_pyro_fix_truth")
+    __slots__ = ("__weakref__", "_pyro_fix_children", "_pyro_fix_given", "_pyro_fix_kept", "_pyro_fix_truth")
 
     def __init__(self, module: str, path: str, given: Any = None, *, truth: bool = True) -> None:
         """``given``: what it was made of and may go over; ``truth``: what it is to an ``if``."""
@@ -56,6 +61,7 @@ class _StandIn(Marked):
         put("_pyro_fix_path", path)
         put("_pyro_fix_children", {})
         put("_pyro_fix_given", given)
+        put("_pyro_fix_kept", {})
         put("_pyro_fix_truth", truth)
 
     # ------------------------------------------------------------------ what keeps the mark
@@ -65,6 +71,8 @@ class _StandIn(Marked):
             if name == "__all__":  # ``from x import *``: nobody knows what
                 return []
             raise AttributeError(name)
+        if name in self._pyro_fix_kept:
+            return self._pyro_fix_back(name)
         children = self._pyro_fix_children
         if name not in children:
             children[name] = _StandIn(self._pyro_fix_module, f"{self._pyro_fix_path}.{name}")
@@ -72,6 +80,7 @@ class _StandIn(Marked):
         return children[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
+        self._pyro_fix_kept[name] = value
         _ledger.touched(self, f"its attribute {name}", _here())
 
     def __delattr__(self, name: str) -> None:
@@ -81,6 +90,7 @@ class _StandIn(Marked):
         frame = _here()
         _ledger.touched(self, "a call", frame)
         made = _StandIn(self._pyro_fix_module, f"{self._pyro_fix_path}()", _goes_over(args, kwargs))
+        made._pyro_fix_kept.update({**_texts(args), **kwargs})
         bar = passing.bar(self, made, args, kwargs)
         if bar is not None:
             return bar
@@ -93,10 +103,21 @@ class _StandIn(Marked):
             _ledger.reached(self, "a call that is given a function, a network or an optimiser", frame)
         return made
 
+    def _pyro_fix_back(self, name: str) -> Any:
+        """What was put into it: a guess, since others make something of it."""
+        value = self._pyro_fix_kept[name]
+        if not isinstance(value, Marked):
+            _ledger.reached(self, f"what was put into its {name}", _here())
+        return value
+
     def __getitem__(self, key: Any) -> Any:
+        if type(key) is str and key in self._pyro_fix_kept:
+            return self._pyro_fix_back(key)
         return _computed(self, "[]")
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if type(key) is str:  # many of those that have items have them as attributes as well
+            self._pyro_fix_kept[key] = value
         _ledger.touched(self, "an item", _here())
 
     def __delitem__(self, key: Any) -> None:
@@ -130,9 +151,6 @@ class _StandIn(Marked):
 
     async def __aexit__(self, *_: Any) -> None:
         _ledger.touched(self, "with", _here())
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _StandIn, (self._pyro_fix_module, self._pyro_fix_path)
@@ -168,8 +186,15 @@ class _StandIn(Marked):
         _ledger.converted(self, how, _here())
 
     def __bool__(self) -> bool:
-        self._pyro_fix_lost("an if")
+        frame = _here()
+        if _ledger.is_users(frame) and outward.asserts(frame):
+            return True
+        _ledger.converted(self, "an if", frame)
         return bool(self._pyro_fix_truth)
+
+    def __hash__(self) -> int:
+        _ledger.looked_up(self, _here())
+        return id(self)
 
     def __contains__(self, value: Any) -> bool:
         self._pyro_fix_lost("in")
@@ -274,7 +299,7 @@ class _Foundation:
 
 
 _DECORATED = (FunctionType, type, staticmethod, classmethod, property)
-_OWN = frozenset((__file__, passing.__file__))
+_OWN = frozenset((__file__, asking.__file__, passing.__file__))
 
 
 def _computed(one: _StandIn, how: str) -> _StandIn:
@@ -301,6 +326,12 @@ def _goes_over(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if hasattr(type(value), "__iter__") and not isinstance(value, (str, bytes, Marked))
     ]
     return found[0] if len(found) == 1 else None
+
+
+def _texts(args: tuple[Any, ...]) -> dict[str, Any]:
+    """What a dict has under texts, where that is all that is given."""
+    given = args[0] if len(args) == 1 else None
+    return {key: value for key, value in given.items() if type(key) is str} if type(given) is dict else {}
 
 
 def _decorated(one: _StandIn, given: Any, frame: FrameType) -> Any:

@@ -302,6 +302,7 @@ _FACTS = (
     ("python", "interpreter"),
     ("versions", "versions"),
     ("device", "device"),
+    ("substitutes", "in the place of what is missing"),
     ("device memory", "bytes on the device, at most"),
     ("device seconds a step", "seconds a step on the device"),
     ("seeds", "seeds"),

@@ -174,14 +174,19 @@ def _with_substitutes(request: RunRequest, scratch: Path, watch: _Watch, version
     """
     key = request.target, request.python, request.device, request.stand_ins
     request = replace(request, substitutes=request.substitutes | _needs.get(key, frozenset()))
+    without: Observation | None = None
     while True:
         events, end = _children(request, scratch, watch)
         seen = read.observation(request, events, end, versions, 0.0, _roots(request.target))
         lacking = read.lacking(request, seen) - request.substitutes
-        if not lacking or watch.left <= 0:
+        if lacking and watch.left > 0:
+            without = without or seen
+            request = replace(request, substitutes=request.substitutes | lacking)
+        elif without is None or not read.has_begun(seen):
+            return without or seen  # what is missing says more than that nothing came of it
+        else:
+            _needs[key] = request.substitutes
             return seen
-        request = replace(request, substitutes=request.substitutes | lacking)
-        _needs[key] = request.substitutes
 
 
 def _children(request: RunRequest, scratch: Path, watch: _Watch) -> tuple[list[dict[str, Any]], End]:

@@ -200,6 +200,14 @@ def lacking(request: RunRequest, seen: Observation) -> frozenset[str]:
     return frozenset(found)
 
 
+def has_begun(seen: Observation) -> bool:
+    """Whether a program has come to a step, or to an exception that says what else ends it."""
+    failure = seen.failure
+    return (
+        failure is None or failure.kind not in ("no-svi", "pytest", "timeout") or any(s.trajectories for s in seen.svis)
+    )
+
+
 def _is_below(path: str, request: RunRequest, roots: Sequence[str]) -> bool:
     """Whether a file is one of the project: the cache reads all that the program says it has read."""
     absolute = os.path.normpath(request.target.cwd / path)

@@ -95,6 +95,7 @@ class Bench:
             timeout=options.timeout,
             device=options.device,
             any_version=options.any_version,
+            stand_ins=options.stand_ins,
             sandbox=options.sandbox,
         )
 

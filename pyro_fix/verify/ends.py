@@ -260,6 +260,8 @@ def _unfinished(end: Observation, training: _Training, fix: Fix, timeout: float)
     if not trajectories or not all(t.finished or t.failure or t.first_nonfinite is not None for t in trajectories):
         return f"{_ONLY_THERE}, which a run did not reach within {timeout:g} s (see --timeout)"
     longest = max(len(t.losses) for t in trajectories)
+    if end.made_up:
+        return wording.on_made_up(f"{fix.plan.label if fix.plan else end.command}, trained to its end", end)
     if training.known is None and longest >= training.most:
         return f"{_ONLY_THERE}, which is not reached after {longest:,} steps (see --steps)"
     if longest < FEWEST and not any(t.failure for t in trajectories):

@@ -78,6 +78,15 @@ def files(observation: Observation) -> list[str]:
     return [str(path) for path in paths if path.suffix in (".py", ".ipynb")]
 
 
+def substitutes(*observations: Observation | None) -> dict[str, object]:
+    """What took the place of something that the machine lacks, a sentence each; nothing where nothing did."""
+    runs = [run for run in observations if run is not None]
+    found = {(one.kind, one.what): one for run in runs for one in run.substitutes}
+    # That something of it was used weighs more than that it was not in another run.
+    found |= {(one.kind, one.what): one for run in runs for one in run.substitutes if one.reached}
+    return {"substitutes": [found[key].sentence for key in sorted(found)]} if found else {}
+
+
 def on_device(original: Observation | None, patched: Observation, ordinals: Iterable[int]) -> dict[str, object]:
     """What both programs took of a device that is not the CPU; nothing where they used none."""
     sides = {"original": original, "patched": patched}

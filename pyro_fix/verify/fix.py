@@ -100,6 +100,7 @@ class Fix:
             told["files"] = evidence.files(patched)
             told["seeds"] = sorted({t.seed for svi in patched.svis for t in svi.trajectories})
             told["steps"] = evidence.steps(original, patched)
+            told |= evidence.substitutes(original, patched)
             told["patched"] = wording.endings(patched, self.ordinals)
         if original is not None:
             told["original"] = wording.endings(original, self.ordinals)

@@ -193,7 +193,7 @@ def _key(request: RunRequest) -> str:
             [target.kind, target.name, list(target.args), str(target.cwd), list(target.flags)],
             list(map(str, target.path)),
             [request.steps, request.to_the_end, list(request.seeds), request.device],
-            [request.expect_svis, request.any_version],
+            [request.expect_svis, request.any_version, request.stand_ins],
             None if request.deep is None else [request.deep.seeds, request.deep.slices, request.deep.facts],
             None if request.sandbox is None else [str(value) for value in dataclasses.astuple(request.sandbox)],
             sorted((str(path), digest(data.hex())) for path, data in request.overlay.items()),

@@ -27,6 +27,8 @@ class VerifyOptions:
     """Runs side by side."""
     any_version: bool = False
     """Whether the program is told that its Pyro is the version that it asks for."""
+    stand_ins: bool = True
+    """Whether stand-ins take the places of modules that are missing."""
     sandbox: Sandbox | None = field(default_factory=Sandbox)
     """What programs are allowed; None: everything."""
     cache: Path | None = None

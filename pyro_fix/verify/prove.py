@@ -176,6 +176,8 @@ class _Proof:
             if not _ended(run):
                 who = "the program" if program is self._before else "the program with the fixes"
                 return f"{who} did not come to its end within its time (see --timeout)"
+            if run.made_up:
+                return "; ".join(one.sentence for one in run.substitutes if one.reached)
         judges = self._judges(ordinal, alone)
         if isinstance(judges, str):
             return judges

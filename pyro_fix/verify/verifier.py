@@ -244,8 +244,14 @@ class _Session:
             if plan.kind == "driver" and fix.candidate.promise & ~DATA_FREE:
                 reasons.append(wording.MADE_UP)
                 continue
+            if original.made_up and fix.candidate.promise & ~DATA_FREE:
+                reasons.append(wording.on_made_up(plan.label, original))
+                continue
             ended = breaking(original)
             if ended is not None and not _may_mend(fix, ended):
+                if original.made_up:
+                    reasons.append(wording.breaks_on_made_up(plan.label, original, ended.words))
+                    continue
                 if plan.kind == "driver":
                     made_up.append(f"{plan.label}: {ended.words}")
                     continue
@@ -263,6 +269,13 @@ class _Session:
                 continue
             # A program that the fix breaks before its line is reached has shown enough.
             broke = patched.failure is not None and original.failure is None and patched.failure.kind not in STOPS
+            if patched.made_up and fix.candidate.promise & ~DATA_FREE:
+                reasons.append(wording.on_made_up(f"{plan.label} with the fix", patched))
+                continue
+            if original.made_up and crashes(original) and crashes(patched):
+                words = next(iter(crashes(original).values()))
+                reasons.append(wording.breaks_on_made_up(plan.label, original, words))
+                continue
             if plan.kind == "driver" and crashes(original) and crashes(patched):
                 # most likely what we made up is to blame
                 made_up.append(f"{plan.label}: {next(iter(crashes(original).values()))}")
@@ -542,7 +555,9 @@ class _Session:
     def _spoils(self, plan: RunPlan, members: Sequence[Fix]) -> bool:
         """Train the program to its end with all that says nothing of it; True when some of them spoil it."""
         original = self._bench.baseline(plan)
-        if breaking(original) is not None or any(map(unwell, original.svis)) or plan.kind == "driver":
+        if breaking(original) is not None or any(map(unwell, original.svis)):
+            return False
+        if plan.kind == "driver" or original.made_up:
             return False
         members = [fix for fix in members if not _bounds_another(fix)]
         seen: list[Judgement] = []
@@ -658,10 +673,15 @@ class _Session:
         if plan.kind == "driver":
             ends += f", in {plan.target.origin}"
             more["driver"] = b"".join(text for _, text in plan.added).decode()
+        if fix.original.made_up or fix.patched.made_up:
+            ends += f", {wording.AT_MADE_UP}"
         if fix.missed:
             ends += f"; not run: {', '.join(fix.missed)}"
         if plan.target in self._bench.lab.reaching:  # in any run that this rests on
             fix.decide(Status.UNVERIFIED, f"{plan.label}: {self._bench.lab.reaching[plan.target]}", more)
+            return
+        if fix.patched.made_up and fix.candidate.promise & ~DATA_FREE:  # together it may go another way than alone
+            fix.decide(Status.UNVERIFIED, wording.on_made_up(f"{plan.label} with all fixes", fix.patched), more)
             return
         fix.decide(Status.VERIFIED, "; ".join([*dict.fromkeys(filter(None, clauses)), ends]), more)
 

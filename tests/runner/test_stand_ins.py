@@ -81,7 +81,8 @@ SNEAKS = {
     ),
     "a while": ("rate = 0.01\nwhile not metrics.good:\n    rate = 0.02", "an if"),
     "an and": ("rate = metrics.good and 0.01", "an if"),
-    "an assert": ("rate = 0.01\nassert metrics.good", "an if"),
+    "an assert": ("rate = 0.01\nassert metrics.good\nassert metrics.__version__ >= '3'", ""),
+    "an assert of not": ("rate = 0.01\nassert not metrics.bad > 3", "an if"),
     "a bound": ("rate = 0.01\nfor i in range(metrics.n):\n    rate = rate / 2", "an index or a count"),
     "a loop": ("rate = 0.01\nfor one in metrics.all():\n    rate = one", "the turns of a loop"),
     "what it goes over": ("rate = 0.01\nfor one in metrics.only([1, 2]):\n    rate = one / 100", "the turns of a loop"),
@@ -92,6 +93,19 @@ SNEAKS = {
     "a number in an assignment": ("rate = 0.01\nkept = int(metrics.n)", "int()"),
     "a walrus": ("rate = 0.01\nprint(kept := int(metrics.n))", "int()"),
     "in": ("rate = 0.01 if 3 in metrics.all() else 0.02", "in"),
+    "put into it": (
+        "config = metrics.Config()\nconfig.rate = 0.01\nrate = config['rate']",
+        "what was put into its rate",
+    ),
+    "given to it": ("rate = metrics.Config({'rate': 0.01}, **{}).rate", "what was put into its rate"),
+    "is": ("rate = 0.01 if metrics.rate is None else 0.02", "is at"),
+    "is not": ("rate = 0.01\nif metrics.rate is not None:\n    rate = 0.02", "is at"),
+    "its type": ("rate = 0.01 if type(metrics.rate) is float else 0.02", "type()"),
+    "its kind": ("rate = 0.01 if isinstance(metrics.rate, float) else 0.02", "isinstance()"),
+    "what it has": ("rate = 0.01 if hasattr(metrics, 'rate') else 0.02", "hasattr()"),
+    "a key": ("rate = {'a': 0.03}.get(metrics.kind, 0.02)", "a key"),
+    "a seed": ("import random\nrandom.seed(metrics.seed)\nrate = random.random()", "TORCH"),
+    "torch's seed": ("torch.manual_seed(metrics.seed)\nrate = 0.01", "int() at"),
     "isinstance": ("rate = 0.01 if isinstance(3, metrics.Kind) else 0.02", "isinstance()"),
     "a decorator": ("\n@metrics.configured\ndef get(): return 0.01\nrate = get()", "get(), which it decorates"),
     "a callback": ("rate = 0.01\nmetrics.minimise(lambda x: x)", "a call that is given a function"),
@@ -118,3 +132,199 @@ def test_what_sneaks_in_does_not_count_as_the_users(run, how):
     else:
         assert seen.made_up, (seen.failure, seen.substitutes)
         assert told == "TORCH" or any(told in one.reached for one in seen.substitutes), seen.substitutes
+
+
+def absent(observation):
+    """The program ended for want of the module, and nothing was made up."""
+    return observation.failure is not None and observation.failure.kind == "ModuleNotFoundError"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try:\n    import nonesuch\n    rate = 3.0\nexcept ImportError:\n    rate = 0.01",
+        "try:\n    from nonesuch import some\nexcept (AttributeError, ModuleNotFoundError):\n    rate = 0.01",
+        "import contextlib\nrate = 0.01\nwith contextlib.suppress(ImportError):\n    import nonesuch\n    rate = 3.0",
+        "import importlib\ntry:\n    importlib.import_module('nonesuch')\nexcept Exception:\n    rate = 0.01",
+        "def there():\n    import nonesuch\ntry:\n    there()\nexcept ImportError:\n    rate = 0.01",
+    ],
+)
+def test_who_tries_hears_that_it_is_not_there(run, text):
+    # Another module has a stand-in, so that stand-ins are in force.
+    seen = run(text + "\nassert rate == 0.01\n", head="import nothere\n")
+    assert [one.what for one in seen.substitutes] == ["nothere"]
+    assert not seen.made_up and seen.failure is None
+
+
+def test_who_tries_and_gives_up_has_not_tried(run):
+    text = "try:\n    import nonesuch\nexcept ImportError:\n    print('pip install nonesuch')\n    raise\n"
+    assert not run(text, head="").made_up
+    text = "import sys\ntry:\n    import nonesuch\nexcept ImportError:\n    sys.exit('pip install nonesuch')\n"
+    seen = run(text, head="")
+    assert one(seen).where == "train.py:20" and not seen.made_up
+
+
+def test_libraries_find_no_stand_in(run, project, monkeypatch):
+    (project.folder.parent / "libraries").mkdir()
+    library = project.folder.parent / "libraries" / "lib.py"
+    library.write_text("try:\n    import nonesuch\n    found = True\nexcept ImportError:\n    found = False\n")
+    monkeypatch.setenv("PYTHONPATH", str(library.parent))
+    text = """
+import importlib.util, sys
+import lib
+assert not lib.found and "nonesuch" not in sys.modules and importlib.util.find_spec("nonesuch") is None
+plt.plot(3)
+"""
+    assert not run(text).made_up
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import numpy.nonesuch", "from pyro import nonesuch_at_all", "import torch.nonesuch", "from . import other"],
+)
+def test_what_programs_are_about_is_never_made_up(run, text):
+    seen = run(text + "\n", head="")
+    assert seen.failure is not None and seen.failure.kind in ("ModuleNotFoundError", "ImportError")
+    assert seen.substitutes == ()
+
+
+def test_a_module_of_the_project_is_looked_for_elsewhere(run, project):
+    project.write("lib/helper.py", "rate = 0.01\n")
+    seen = run("import helper\n", head="")
+    assert absent(seen) and seen.failure.message == "No module named 'helper'" and seen.substitutes == ()
+
+
+def test_without_stand_ins(run):
+    seen = run(stand_ins=False)
+    assert absent(seen) and seen.failure.message == "No module named 'nonesuch'" and seen.substitutes == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from torch.utils.tensorboard import SummaryWriter",
+        "from torch.utils import tensorboard\nSummaryWriter = tensorboard.SummaryWriter",
+        "import torch.utils.tensorboard\nSummaryWriter = torch.utils.tensorboard.SummaryWriter",
+        "import torch.utils.tensorboard as tb\nSummaryWriter = tb.SummaryWriter",
+    ],
+)
+def test_a_part_of_a_library_that_lacks_something(run, text):
+    seen = run(
+        f"{text}\nwriter = SummaryWriter('runs')\nwriter.add_graph(torch.nn.Linear(1, 1))\nwriter.x = writer\n",
+        TRAIN + "    writer.add_scalar('loss', loss, epoch)\n    writer.flush()\n",
+        head="",
+    )
+    assert one(seen).reached == ""
+    assert one(seen).sentence == (
+        "tensorboard is not installed: a stand-in took the place of torch.utils.tensorboard, "
+        "and nothing that came from it reached the model"
+    )
+
+
+def test_what_is_known_to_hand_on_what_it_is_given(run):
+    head = "from fastprogress import progress_bar\nfrom numba import njit\nimport numba, alive_progress\n"
+    text = """
+@njit
+def half(x):
+    return x / 2
+@numba.jit(nopython=True)
+def twice(x):
+    return 2 * x
+data = twice(half(data))
+bar = progress_bar(range(4))
+assert len(bar) == 4
+for i in alive_progress.alive_it([1, 2]):
+    data = data + i
+"""
+    train = TRAIN.replace("range(4)", "bar") + "    bar.comment = f'{loss}'\n    bar.update(loss)\n"
+    seen = run(text, train, head=head)
+    assert {one.what: one.reached for one in seen.substitutes} == {
+        "fastprogress": "",
+        "numba": "",
+        "alive_progress": "",
+    }
+    assert [len(t.losses) for t in seen.svis[0].trajectories] == [4]
+
+
+def test_what_comes_after_the_last_step_has_reached_nothing(run):
+    after = "\nif metrics.score(loss) > 3:\n    print(float(metrics.score(loss)))\nplt.show()\nkept = int(metrics.n)\n"
+    seen = run("", TRAIN + after, steps=9)  # its calls are made again afterwards
+    assert one(seen).reached == "" and [len(t.losses) for t in seen.svis[0].trajectories] == [9]
+
+
+def test_what_comes_between_steps_has_reached_the_next(run):
+    seen = run("", TRAIN + "    if metrics.score(loss) > 3:\n        break\n")
+    assert one(seen).reached == "an if at train.py:25"
+
+
+def test_what_happens_in_the_model_counts(run):
+    model = "\ndef model(data):\n    loc = pyro.sample('loc', dist.Normal(float(metrics.n), 1.0))\n"
+    assert one(run(model)).reached.startswith("float() at train.py")
+    model = "\ndef model(data):\n    loc = pyro.sample('loc', dist.Normal(metrics.n, 1.0))\n"
+    assert run(model).made_up
+    model = (
+        "\ndef model(data):\n    pyro.sample('loc', dist.Normal(0.0, 1.0))\n    print(metrics.n, f'{metrics.n:.3f}')\n"
+    )
+    assert one(run(model)).reached == ""
+
+
+def test_a_failure_of_the_programs_own_is_its_own(run):
+    seen = run("plt.plot(3)\n", TRAIN + "    if epoch == 2:\n        raise ValueError('mine')\n")
+    assert seen.failure.kind == "ValueError" and not seen.made_up
+    seen = run("plt.plot(3)\nopen('nothing.csv')\n")
+    assert seen.failure.kind == "FileNotFoundError" and not seen.made_up
+    broken = "\ndef model(data):\n    pyro.sample('loc', dist.Normal(0.0, -1.0))\n"
+    seen = run(broken)
+    assert seen.svis[0].trajectories[0].failure.kind == "ValueError" and not seen.made_up
+
+
+def test_a_failure_for_which_a_stand_in_may_be_to_blame(run):
+    seen = run("kept = float(metrics.n)\nfrom pyro.infer import NoneSuch\n")  # it is not
+    assert seen.failure.kind == "ImportError"
+    seen = run("kept = float(metrics.n)\npyro.none_such\n")
+    assert seen.failure.kind == "AttributeError"
+    for text in (
+        "import math\nmath.hypot(metrics.n, [])",
+        "[] + metrics.n + []\nopen(metrics.name)",
+        "raise metrics.Error('no')",
+    ):
+        seen = run(text + "\n")
+        assert absent(seen), text
+    seen = run(
+        "\ndef model(data):\n    pyro.sample('loc', metrics.n)\n    pyro.sample('x', dist.Normal(0.0, 1.0), obs='a')\n"
+    )
+    assert seen.made_up
+
+
+def test_tests_and_workers(project, normal):
+    project.write(
+        "test_it.py",
+        f"import nonesuch\n{normal}\ndef test_training():\n    nonesuch.plot(3)\n"
+        + TRAIN.replace("\n", "\n    ")
+        + "\n@nonesuch.mark\ndef test_other():\n    pass\n",
+    )
+    seen = project.run("pytest test_it.py")
+    assert one(seen).reached == "" and seen.svis[0].trajectories
+    loading = """
+class Data(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, i):
+        return torch.tensor(float(metrics.n) + i)
+data = torch.cat(list(torch.utils.data.DataLoader(Data(), batch_size=4, num_workers=1)))
+"""
+    project.write("train.py", HEAD + normal + loading + TRAIN)
+    assert one(project.run("train.py")).reached.startswith("float() at train.py")
+
+
+def test_seeds_and_a_patch(run, project):
+    text = run("plt.plot(3)\n", seeds=(0, 1, 2)) and (project.folder / "train.py").read_text()
+    path = project.folder / "train.py"
+    line = text.splitlines().index("plt.plot(3)") + 1
+    for changed, told in (
+        (text, ""),
+        (text.replace("plt.plot(3)", "rate = float(plt.x)"), f"float() at train.py:{line}"),
+    ):
+        seen = project.run("train.py", seeds=(0, 1, 2), overlay={path: changed.encode()}, marks={path: (line,)})
+        assert one(seen).reached == told and len(seen.svis[0].trajectories) == 3
+        assert seen.hits == {f"{path}:{line}": 1}

@@ -17,6 +17,7 @@ from pyro_fix.observation import (
     ParamLook,
     SiteLook,
     SliceReplay,
+    Substitute,
     SviObservation,
     Trajectory,
 )
@@ -113,7 +114,8 @@ class FakeRunner:
     ``spread``: of gradients; ``broken``: an exception before any step, of the class ``broken_as``; ``unreached``: lines that never run;
     ``late``: lines that only runs of 100 steps reach; ``objective``: what it adds to the loss at parameters that it is given;
     ``length``: how many steps the program makes by itself (more than anybody waits for, unless its ``end`` is said), and ``end``:
-    the bias of a run to its end; ``clamped``: from which step on the optimiser clamps the gradient.
+    the bias of a run to its end; ``clamped``: from which step on the optimiser clamps the gradient; ``lacks``: modules that stand-ins
+    take the place of, with what was made of them.
     """
 
     def __init__(self, root: Path) -> None:
@@ -150,7 +152,7 @@ class FakeRunner:
             for line in lines
             if line not in unreached
         }
-        base = observation(hits=hits, loaded=tuple(str(file) for file in files))
+        base = observation(hits=hits, loaded=tuple(str(file) for file in files), substitutes=_substitutes(settings))
         if settings.get("broken"):
             kind = str(settings.get("broken_as", "ModuleNotFoundError"))
             return replace(base, failure=Failure(kind, str(settings["broken"]), "train.py:1"))
@@ -217,6 +219,11 @@ class FakeRunner:
             if (folder / f"svi-0-{FILES[which]}.pt").exists()
         }
         return SviObservation(0, "train.py:20", "Trace_ELBO", "Adam", 1, (), None, seen)
+
+
+def _substitutes(settings: Mapping[str, object]) -> tuple[Substitute, ...]:
+    lacks = settings.get("lacks", {})
+    return tuple(Substitute("module", name, name, "train.py:1", told) for name, told in lacks.items())  # type: ignore[attr-defined]
 
 
 def looking(fake: FakeRunner, change: Callable[[Look, bytes], Look]) -> Callable[[RunRequest], Observation]:

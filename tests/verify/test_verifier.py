@@ -202,6 +202,53 @@ class TestOneFix:
                 "only a driver reaches it, and does not run (a driver"
             )
 
+    DATA_BOUND = (Promise.NO_WORSE, Promise.DECLARED_RATE, Promise.LESS_VARIANCE | Promise.SAME_EXPECTATION)
+
+    @pytest.mark.parametrize("promise", [*DATA_BOUND, Promise.RUNS_CLEAN, Promise.SAME_START])
+    def test_a_stand_in_that_was_only_drawn_with_is_told_of(self, fake: FakeRunner, promise: Promise) -> None:
+        train = fake.program("train.py", a=1, lacks={"seaborn": ""}, spread=1)
+        plain, drawn = fake.program("plain.py", a=1, spread=1), Case(fake, train)
+        verdict = drawn.one(drawn.fix(train, promise, Rate(), a=2))
+        other = Case(fake, plain)
+        assert verdict.status is other.one(other.fix(plain, promise, Rate(), a=2)).status
+        assert verdict.evidence["substitutes"] == [
+            "seaborn is not installed: a stand-in took its place, and nothing that came from it reached the model"
+        ]
+        assert "made up" not in verdict.reason
+
+    @pytest.mark.parametrize("promise", DATA_BOUND)
+    def test_what_a_stand_in_made_cannot_show_every_promise(self, fake: FakeRunner, promise: Promise) -> None:
+        train = fake.program("train.py", a=1, lacks={"seaborn": "", "pandas": "float() at train.py:7"})
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, promise, Rate(), a=2))
+        assert verdict.status is U
+        assert verdict.reason.startswith(
+            "python train.py: pandas is not installed: a stand-in took its place, and what"
+        )
+        assert "(float() at train.py:7)" in verdict.reason and "seaborn" not in verdict.reason
+
+    def test_what_a_stand_in_made_shows_what_holds_at_any_data(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, lacks={"pandas": "float() at train.py:7"})
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.RUNS_CLEAN | Promise.SAME_START, a=2))
+        assert verdict.status is V and verdict.reason.endswith(", on data that are made up in part")
+        assert "pandas is not installed" in str(verdict.evidence["substitutes"])
+
+    def test_a_fix_with_which_a_stand_in_is_used(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, lacks={"pandas": ""})
+        case = Case(fake, train)
+        verdict = case.one(case.fix(train, Promise.NO_WORSE, lacks={"pandas": "an if at train.py:3"}))
+        assert verdict.status is U and verdict.reason.startswith(
+            "python train.py with the fix: pandas is not installed"
+        )
+
+    def test_a_break_that_a_stand_in_may_have_brought_about(self, fake: FakeRunner) -> None:
+        train = fake.program("train.py", a=1, fails=3, lacks={"pandas": "float() at train.py:7"})
+        case = Case(fake, train)
+        for promise in (Promise.RUNS_CLEAN, Promise.SAME_OBJECTIVE):
+            verdict = case.one(case.fix(train, promise, a=2))
+            assert verdict.status is U and "for which a stand-in may be to blame: pandas is not" in verdict.reason
+
     def test_another_program_reaches_it(self, fake: FakeRunner) -> None:
         model = fake.program("model.py", a=1)
         first = fake.program("first.py", imports="model.py", unreached=[1])
