@@ -342,6 +342,6 @@ class Observation:
     """What was put in the place of what the program asks for and the machine has not."""
 
     @property
-    def made_up(self) -> bool:
-        """Whether the run stands on something that may be another thing where nothing is missing."""
-        return any(one.reached for one in self.substitutes)
+    def made_up(self) -> str:
+        """Why the run stands on what may be another thing where nothing is missing; empty where it does not."""
+        return "; ".join(one.sentence for one in self.substitutes if one.reached)

@@ -96,6 +96,9 @@ class _Proof:
         """Find out how long the trainings are; returns why they are not made, or empty."""
         if self._before.plan.kind == "test":
             return "a test trains less than the program does; give a command with --run"
+        made_up = self._before.seen.made_up or self._after.seen.made_up
+        if made_up:
+            return made_up
         target = self._before.plan.target
         if target.args and target.origin != GIVEN:
             return f"{target.origin}, which may be short; give a command with --run"
@@ -177,7 +180,7 @@ class _Proof:
                 who = "the program" if program is self._before else "the program with the fixes"
                 return f"{who} did not come to its end within its time (see --timeout)"
             if run.made_up:
-                return "; ".join(one.sentence for one in run.substitutes if one.reached)
+                return run.made_up
         judges = self._judges(ordinal, alone)
         if isinstance(judges, str):
             return judges

@@ -22,14 +22,12 @@ AT_MADE_UP = "on data that are made up in part"
 
 def on_made_up(program: str, observation: Observation) -> str:
     """Why nothing that depends on data can be shown by a program in which something stands in for what is missing."""
-    told = "; ".join(one.sentence for one in observation.substitutes if one.reached)
-    return f"{program}: {told}, which cannot show what the fix promises"
+    return f"{program}: {observation.made_up}, which cannot show what the fix promises"
 
 
 def breaks_on_made_up(program: str, observation: Observation, words: str) -> str:
     """Why nothing can be said of a program that breaks, where a stand-in may be to blame."""
-    told = "; ".join(one.sentence for one in observation.substitutes if one.reached)
-    return f"{program}: {words}, for which a stand-in may be to blame: {told}"
+    return f"{program}: {words}, for which a stand-in may be to blame: {observation.made_up}"
 
 
 def does_not_run(driver: str) -> str:

@@ -328,3 +328,17 @@ def test_seeds_and_a_patch(run, project):
         seen = project.run("train.py", seeds=(0, 1, 2), overlay={path: changed.encode()}, marks={path: (line,)})
         assert one(seen).reached == told and len(seen.svis[0].trajectories) == 3
         assert seen.hits == {f"{path}:{line}": 1}
+
+
+def test_a_stand_in_writes_nothing_and_goes_nowhere(run, project, tmp_path):
+    text = """
+import json, os, socket
+plt.savefig("figure.png"); metrics.save(open("mine.txt", "w")); metrics.download("https://example.org", "there")
+with open(metrics.path, "w") as file:
+    file.write("x")
+os.makedirs(str(metrics.folder), exist_ok=True)
+"""
+    assert run(text).made_up
+    assert [path.name for path in project.folder.iterdir()] == ["train.py"]
+    asks = "\nsocket.create_connection((metrics.host, metrics.port), timeout=1)\n"
+    assert absent(run(text + asks)) or run(text + asks).failure.kind in ("PermissionError", "gaierror", "OSError")

@@ -70,6 +70,13 @@ class TestVerdicts:
         proof = proven(fake, end=-1.2)
         assert len(proof.seeds) > 4 and proof.before is not None and len(proof.before.losses) == len(proof.seeds)
 
+    def test_what_is_made_up_has_no_worth(self, fake: FakeRunner) -> None:
+        fake.program("train.py", end=0, lacks={"seaborn": ""})
+        assert proven(fake, end=-5.0).verdict == "better"
+        fake.program("train.py", end=0, lacks={"pandas": "float() at train.py:3"})
+        proof = proven(fake, end=-5.0)
+        assert proof.verdict == "cannot tell" and proof.reason.startswith("pandas is not installed: a stand-in took")
+
 
 class TestBudget:
     def test_a_long_training_is_not_made_unasked(self, fake: FakeRunner) -> None:
