@@ -23,6 +23,8 @@ from pyro_fix.transform import Transform
 LONGEST_TITLE, LONGEST_PATH, LONGEST_WORDS, LONGEST_DIFF = 120, 60, 400, 8000
 #: Comments beside a body: each is a mail to everybody who watches.
 MOST_REST = 10
+#: Things that the machine lacked, of which it is told what took their place.
+MOST_LACKING = 5
 _REST = re.compile(r"<!-- pyro-fix: rest \d+ -->")
 _SIGNATURE = re.compile(r"<!-- pyro-fix: fix ([0-9a-f]{24}-\d+-\d+) -->\s*\Z")
 
@@ -252,12 +254,15 @@ def _facts(fix: Fix) -> str:
     seeds = ", ".join(str(seed) for seed in seeds if runs.whole(seed)) if isinstance(seeds, list) else ""
     versions = [f"{name} {runs.words(version)}" for name, version in runs.table(evidence.get("versions")).items()]
     command = runs.words(evidence.get("command"))
+    lacking = evidence.get("substitutes")
+    lacking = lacking if isinstance(lacking, list) else []
     parts = [
         f"ran {escape.code(_cut(command))}" if command else "",
         f"seeds {_cut(seeds)}" if seeds else "",
         f"{steps} steps" if runs.whole(steps) else "",
         escape.text(_cut(", ".join(versions))),
         escape.text(_cut(runs.words(evidence.get("device")))),
+        *(escape.text(_cut(runs.words(sentence))) for sentence in lacking[:MOST_LACKING]),
     ]
     return "; ".join(filter(None, parts))
 

@@ -126,6 +126,12 @@ def test_a_program_that_ended_early_is_told() -> None:
     assert "Mind that the program ended after 3 steps, and its calls were made again" in text
 
 
+def test_what_took_the_place_of_something_is_told() -> None:
+    evidence = {**EVIDENCE, "substitutes": ["seaborn is not installed: a stand-in took its place", 3]}
+    text = body.body(_group(replace(FIX, evidence=evidence)), "0.1.0", KEPT, 65_536).text
+    assert "; cpu; seaborn is not installed: a stand-in took its place" in text
+
+
 def test_what_is_unverified_is_said_first() -> None:
     text = body.body(_group(FIX, replace(OTHER, verified=False)), "0.1.0", KEPT, 65_536).text
     assert "1 of 2 fixes are not verified" in text.split("| where")[0]
@@ -139,6 +145,7 @@ def test_what_is_unverified_is_said_first() -> None:
 def test_nothing_from_the_repository_has_a_say(words: str, longest: int) -> None:
     evil: dict[str, Any] = json.loads(json.dumps(EVIDENCE))
     evil |= {"reproduce": words, "command": words, "device": words, "versions": {words: words}, "seeds": [words]}
+    evil["substitutes"] = [words, 3]
     evil["judgements"] = {words: {"kept": True, "reason": words}}
     evil["runs"][0]["original"]["trajectories"][0]["end"] = words
     fix = replace(FIX, message=words, label=words, reason=words, diff=f"+{words}\n", path="src/a b`|.py", evidence=evil)
