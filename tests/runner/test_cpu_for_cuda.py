@@ -48,7 +48,11 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+#: Those that are run each time.
+FIRST = ("a tensor's cuda", "to", "made there", "a module", "a default type", "a default device", "saved", "questions")
+
+
+@pytest.mark.parametrize("form", [f if f in FIRST else pytest.param(f, marks=pytest.mark.slow) for f in FORMS])
 def test_what_asks_for_a_gpu_runs_on_the_cpu(project, normal, form):
     project.write("train.py", f"{normal}\n{FORMS[form]}\nassert not torch.cuda.is_available()\n{TRAIN}")
     seen = project.run("train.py")

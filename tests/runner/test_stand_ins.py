@@ -120,7 +120,21 @@ SNEAKS = {
 }
 
 
-@pytest.mark.parametrize("how", SNEAKS)
+#: Those that are run each time; ``tests/probe/test_stand_in.py`` asks of each statement by itself.
+FIRST = (
+    "through numpy",
+    "pickled",
+    "a global",
+    "a closure",
+    "an if",
+    "a bound",
+    "a container",
+    "a text",
+    "the model's data",
+)
+
+
+@pytest.mark.parametrize("how", [how if how in FIRST else pytest.param(how, marks=pytest.mark.slow) for how in SNEAKS])
 def test_what_sneaks_in_does_not_count_as_the_users(run, how):
     text, told = SNEAKS[how]
     seen = run(text + "\n", TRAIN.replace("0.01", "rate"))
