@@ -41,7 +41,7 @@ class Ledger:
         self._view = view
         self._labels = Labels(view, cwd)
         self._kinds: dict[str, str] = {}
-        self._known: set[tuple[str, str]] = set()
+        self._known: dict[tuple[str, str], None] = {}
         self._pending: list[tuple[str, str, str]] = []
         self._used: dict[str, str] = {}
         self._reached = False
@@ -88,7 +88,7 @@ class Ledger:
         module, where = one._pyro_fix_module, self._labels.around(frame)
         if (module, where) in self._known:
             return
-        self._known.add((module, where))
+        self._known[module, where] = None
         self._pending.append((module, how, where))
         if not self.holds():
             self.commit()
@@ -108,7 +108,8 @@ class Ledger:
         """The failure that the program has without stand-ins, where one may have brought about ``error``."""
         if not self._used or not self._is_theirs(error):
             return None
-        module, where = next(iter(self._used.items()))
+        module = next(iter(self._known), next(iter(self._used.items())))[0]
+        where = self._used[module]
         text = f"No module named '{module}' (a stand-in did not do: {type(error).__name__}: {error})"
         return {"kind": "ModuleNotFoundError", "message": text, "where": where, "site": "", "pyro": False}
 
@@ -126,7 +127,8 @@ class Ledger:
             return self.starred
         if isinstance(error, ImportError):  # of something that is there
             return False
-        if self._reached or self._pending:
+        # Files and networks fail by themselves.
+        if (self._reached or self._pending) and not isinstance(error, OSError):
             return True
         if any(sign in str(error) for sign in SIGNS):
             return True

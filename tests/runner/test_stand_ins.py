@@ -297,6 +297,12 @@ def test_a_failure_for_which_a_stand_in_may_be_to_blame(run):
     assert seen.failure.kind == "ImportError"
     seen = run("kept = float(metrics.n)\npyro.none_such\n")
     assert seen.failure.kind == "AttributeError"
+    seen = run("kept = float(metrics.n)\nopen('nothing.csv')\n")
+    assert seen.failure.kind == "FileNotFoundError"
+    seen = run("from nothere import n\nplt.plot()\n[0][1 + int(n)]\n")  # it is, and the other module is not
+    assert absent(seen) and seen.failure.message.startswith(
+        "No module named 'nothere' (a stand-in did not do: IndexError"
+    )
     for text in (
         "import math\nmath.hypot(metrics.n, [])",
         "[] + metrics.n + []\nopen(metrics.name)",
