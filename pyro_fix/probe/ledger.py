@@ -45,6 +45,8 @@ class Ledger:
         self._pending: list[tuple[str, str, str]] = []
         self._used: dict[str, str] = {}
         self._reached = False
+        self._shown: set[tuple[str, int]] = set()
+        """Statements that have shown a plain value, and may fail for it."""
         self.starred = False
         """Whether the names of a stand-in were asked for, none of which is known."""
         self.holds: Callable[[], bool] = lambda: False
@@ -68,8 +70,10 @@ class Ledger:
 
     def converted(self, one: Marked, how: str, frame: FrameType) -> None:
         """A plain value was made of a stand-in, by the code of ``frame``."""
-        kind = self._kind(frame.f_code.co_filename)
+        path = frame.f_code.co_filename
+        kind = self._kind(path)
         if kind == "showing" or (kind == "user" and outward.keeps_nothing(frame)):
+            self._shown.add(outward.place(path, frame.f_lineno))
             return
         self.reached(one, how, frame)
 
@@ -135,7 +139,10 @@ class Ledger:
         trace: TracebackType | None = error.__traceback__
         while trace is not None:
             frame = trace.tb_frame
-            if not self.is_users(frame) and any(map(_holds_one, list(frame.f_locals.values()))):
+            if self.is_users(frame):
+                if outward.place(frame.f_code.co_filename, trace.tb_lineno) in self._shown:
+                    return True
+            elif any(map(_holds_one, list(frame.f_locals.values()))):
                 return True
             trace = trace.tb_next
         return False

@@ -44,6 +44,11 @@ def keeps_nothing(frame: FrameType) -> bool:
     return all(reader.is_outward(statement, itself=True) for statement in statements)
 
 
+def place(path: str, line: int) -> tuple[str, int]:
+    """What the statements on a line are known by, whichever of their lines it is."""
+    return path, min([statement.lineno for statement in _file(path).statements.get(line, ())], default=line)
+
+
 def decorates(frame: FrameType) -> bool:
     """Whether the line that ``frame`` is at holds decorators."""
     return frame.f_lineno in _file(frame.f_code.co_filename).decorators

@@ -299,7 +299,9 @@ def test_a_failure_for_which_a_stand_in_may_be_to_blame(run):
     assert seen.failure.kind == "AttributeError"
     seen = run("kept = float(metrics.n)\nopen('nothing.csv')\n")
     assert seen.failure.kind == "FileNotFoundError"
-    seen = run("from nothere import n\nplt.plot()\n[0][1 + int(n)]\n")  # it is, and the other module is not
+    seen = run("plt.plot(\n    [0][\n        1 + int(metrics.n)])\n")  # it is
+    assert absent(seen)
+    seen = run("from nothere import n\nplt.plot()\nkept = [0][1 + int(n)]\n")  # and the other module is not
     assert absent(seen) and seen.failure.message.startswith(
         "No module named 'nothere' (a stand-in did not do: IndexError"
     )
