@@ -29,8 +29,9 @@ def best(outcome: Outcome, again: Callable[[First], Outcome], codes: Collection[
     first: dict[str, str] = {}
     spent, tried = 0.0, 0
     for fingerprint, label in _others(outcome.findings, codes):
-        cost = sum(proof.seconds for proof in outcome.proofs) / 2
-        if tried == MOST or not outcome.proofs or (within is not None and spent + cost > within):
+        proofs = [proof for proof in outcome.proofs if proof.verdict != "as it is"]
+        cost = sum(proof.seconds for proof in proofs) / 2
+        if tried == MOST or not proofs or (within is not None and spent + cost > within):
             break
         tried, spent = tried + 1, spent + cost
         trial = again({**first, fingerprint: label})
@@ -76,6 +77,8 @@ def _is_better(old: Sequence[Proof], new: Sequence[Proof]) -> bool:
     known = {(proof.program, proof.svi): proof for proof in old}
     gains = []
     for proof in new:
+        if proof.verdict == "as it is":
+            continue
         before = known.get((proof.program, proof.svi))
         if before is None or before.after is None or proof.after is None or before.judge != proof.judge:
             return False

@@ -83,7 +83,9 @@ def check(
     ] = None,
     prove_within: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Do so for programs where that takes less CPU time; default 0, never."),
+        typer.Option(
+            metavar="SECONDS", help="Do so for programs where that takes less CPU time; default 60, with 0 for none."
+        ),
     ] = None,
     unverified: Annotated[bool, typer.Option("--unverified", help="Include fixes that no run has confirmed.")] = False,
     run: Annotated[

@@ -122,22 +122,22 @@ class ByRuns:
         return self._verifier(plans, program, base).verify(proposals)
 
     def prove(self) -> list[Proof]:
-        """By program and SVI object; of programs that no fix has changed there is nothing to tell."""
+        """By program and SVI object, programs that no fix has changed as they are."""
         from pyro_fix.verify import prove
         from pyro_fix.verify.bench import Bench, loads
 
         assert self._first is not None and self._last is not None
         program, base = self._last
-        if not base or not (self._options.prove or self._options.prove_within):
+        if not (self._options.prove or self._options.prove_within):
             return []
         self._located = self._first.located
         settings, lab = self._laboratory
-        found = []
+        found: list[tuple[prove.Program, prove.Program | None]] = []
         for then, now in self._pairs(self._first, program):
             before = prove.Program(Bench(lab, self._first.texts, settings, (), {}), then)
-            after = prove.Program(Bench(lab, program.texts, settings, (), base), now)
-            if any(loads(then, before.seen, path) for path in base):
-                found.append((before, after))
+            changed = any(loads(then, before.seen, path) for path in base)
+            after = prove.Program(Bench(lab, program.texts, settings, (), base), now) if changed else None
+            found.append((before, after))
         within = None if self._options.prove else self._options.prove_within
         return prove.all_of(found, within, settings.jobs, self._progress)
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Word = Literal["better", "as good", "worse", "cannot tell"]
+Word = Literal["better", "as good", "worse", "cannot tell", "as it is"]
+"""The last one of a program that no fix has changed: there is nothing to compare it with."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Side:
     """Pareto k̂ of the importance weights of 1,000 draws from the fit (Yao et al. 2018); above 0.7 the approximation is
     not to be trusted.  None where it was not looked at: ``khat_missing`` says why."""
     khat_missing: str = ""
+    rise: tuple[float, int] | None = None
+    """Nats by which the ELBO still rises, and over how many of the last steps; None where it is not seen to."""
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,7 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
     strict = any(not later.asked(fix) and Promise.NO_WORSE in fix.candidate.promise for fix in group)
     seeds, patience = bench.seeds, PATIENCE * bench.options.timeout
     budget = BUDGET if strict or _in_other_coordinates(bench, plan, group, ordinals) else HARM_BUDGET
-    most = int(budget / (2 * len(seeds) * training.seconds)) if training.seconds > 0 else training.allowed
-    # Of what a clock has said as little as may be goes into a request, which the cache would know again.
-    most = 1 << max(most.bit_length() - 1, 0)
+    most = affordable(budget, len(seeds), training.seconds) or training.allowed
     training = replace(training, affordable=most, allowed=0)
     if training.known is not None and training.known > most:
         return Judgement(True, "", {NOT_RUN: f"{training.known:,} steps take too long"})
@@ -224,6 +222,15 @@ def _training(bench: Bench, plan: RunPlan, fix: Fix) -> _Training:
     seconds = sum(step_seconds(svi) for svi in baseline.svis if svi.trajectories)
     affordable = int(BUDGET / (2 * len(bench.seeds) * seconds)) if seconds > 0 else options.steps
     return _Training(known, seconds, options.steps, affordable, len(baseline.svis) == 1)
+
+
+def affordable(budget: float, seeds: int, seconds: float) -> int:
+    """How many steps of two programs under some seeds CPU seconds are enough for, where a step takes ``seconds``; 0
+    where that is not known.
+
+    A power of two: of what a clock has said as little as may be goes into a request, which the cache would know again.
+    """
+    return 1 << max(int(budget / (2 * seeds * seconds)).bit_length() - 1, 0) if seconds > 0 else 0
 
 
 def step_seconds(svi: SviObservation) -> float:
