@@ -16,11 +16,9 @@ from pyro_fix.analysis.spell import step_count
 from pyro_fix.analysis.stability import Derailment, derailed
 from pyro_fix.analysis.values import Applied, Attribute, Made, Value, options
 from pyro_fix.observation import Look
-from pyro_fix.transform import Candidate, Promise, Proposal, Rate, Threshold, Transform
-from pyro_fix_transforms._rates import literal_rate, runs_of, shown_rate
+from pyro_fix.transform import Candidate, Number, Promise, Proposal, Rate, Threshold, Transform
+from pyro_fix_transforms._rates import SMALLEST, literal_rate, runs_of, shown_rate
 
-#: Rates below this get stuck: the ladder ends here.  Source: tip 1.
-SMALLEST = 1e-4
 #: Optimisers whose steps are as long as the rate, whatever the gradient: where a number alone says how large it is.
 ADAPTIVE = frozenset({"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ClippedAdam"})
 #: Who lets the rate of an optimiser decay, after which nothing in the source says that it is large.
@@ -128,17 +126,22 @@ class LearningRateTooLarge(Transform):
         # A run that came back may have ended well because of its rate.
         ends_well = bool(troubles) and all(trouble.recovered for trouble in troubles)
         promise = self.promise | Promise.NO_WORSE if ends_well else self.promise
-        candidates = tuple(
-            Candidate(
+        steps = step_count(program, made, chosen.scope).literal
+
+        def candidate(smaller: float) -> Candidate | None:
+            if smaller >= written:  # that one is too large
+                return None
+            return Candidate(
                 (edits.replace(made.module, node, repr(smaller)),),
                 promise,
                 f"learning rate {smaller:g}",
                 Rate(share=smaller / written),
                 needs_run=True,
-                steps=step_count(program, made, chosen.scope).literal,
+                steps=steps,
+                numbers=(Number("learning rate", smaller, SMALLEST, written, candidate),),
             )
-            for smaller in ladder(written)
-        )
+
+        candidates = tuple(filter(None, map(candidate, ladder(written))))
         return self.finding(made.module, made.node, message, candidates, source=source)
 
 
