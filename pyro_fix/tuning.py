@@ -194,16 +194,15 @@ class _Search:
         for share, size in RUNGS:
             ranked = self._ranked(variants, tuple(range(size)), 1.0 if number.late else share)
             variants = [variant for _, variant in ranked][: _half(len(variants))]
-        equal = [variant for gain, variant in ranked if gain > max(EQUAL, ranked[0][0] - EQUAL)]
-        if not equal:
+        if not ranked or ranked[0][0] <= EQUAL:
             told.words = f"{number.name} {number.value:g} stays: none of {tried} others is seen to end better"
             return None
-        nearest = min(equal, key=lambda variant: abs(math.log(variant.value / number.value)))
-        if not self._holds(nearest):
+        first = ranked[0][1]
+        if not self._holds(first):
             words = "; ".join(told.fresh)
-            told.words = f"{number.name} {number.value:g} stays: under fresh seeds {nearest.value:g} is {words}"
+            told.words = f"{number.name} {number.value:g} stays: under fresh seeds {first.value:g} is {words}"
             return None
-        return nearest
+        return first
 
     def _variants(self) -> Iterator[_Variant]:
         """The program with other numbers, but for those that the fix has candidates for: these were tried."""
@@ -220,7 +219,7 @@ class _Search:
     def _ranked(
         self, variants: Sequence[_Variant], seeds: tuple[int, ...], share: float
     ) -> list[tuple[float, _Variant]]:
-        """Those that train, with what they gain over the program as it is now, best first."""
+        """Those that train, with what they gain over the program as it is now, best first; of equals the nearest."""
         if not variants:
             return []
         base, *sides = self._trained([self._now, *(variant.texts for variant in variants)], seeds, share)
@@ -228,7 +227,10 @@ class _Search:
         told = {f"{variant.value:g}": gain for variant, gain in zip(variants, gains, strict=True)}
         self._told.rungs.append({"share of the steps": share, "seeds": list(seeds), "gains": told})
         ranked = [(gain, variant) for gain, variant in zip(gains, variants, strict=True) if math.isfinite(gain)]
-        return sorted(ranked, key=lambda one: -one[0])
+        return sorted(ranked, key=lambda one: (-round(one[0] / EQUAL), self._distance(one[1])))
+
+    def _distance(self, variant: _Variant) -> float:
+        return abs(math.log(variant.value / self._number.value))
 
     def _holds(self, winner: _Variant) -> bool:
         """Whether a program is better to its end under fresh seeds, and none is worse."""
