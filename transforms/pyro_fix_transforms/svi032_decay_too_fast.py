@@ -168,7 +168,7 @@ class _Written:
 
     def in_parts(self, parts: float) -> Candidate:
         """A size of the steps with which the rate is the same in so many parts of the training."""
-        number = Number("number of falls and one", parts, 2, MOST_PARTS, self.in_parts, whole=True, late=True)
+        number = Number("number of equal parts", parts, 2, MOST_PARTS, self.in_parts, whole=True, late=True)
         return self._candidate(f"{self.count.source} // {parts:g}", None, number)
 
     def _candidate(self, text: str, rate: Rate | None, number: Number) -> Candidate:
