@@ -224,7 +224,10 @@ class _Search:
             return []
         base, *sides = self._trained([self._now, *(variant.texts for variant in variants)], seeds, share)
         gains = [_gain(base, side) for side in sides]
-        told = {f"{variant.value:g}": gain for variant, gain in zip(variants, gains, strict=True)}
+        told = {
+            f"{variant.value:g}": gain if math.isfinite(gain) else "goes wrong"
+            for variant, gain in zip(variants, gains, strict=True)
+        }
         self._told.rungs.append({"share of the steps": share, "seeds": list(seeds), "gains": told})
         ranked = [(gain, variant) for gain, variant in zip(gains, variants, strict=True) if math.isfinite(gain)]
         return sorted(ranked, key=lambda one: (-round(one[0] / EQUAL), self._distance(one[1])))

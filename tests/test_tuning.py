@@ -166,7 +166,10 @@ def test_of_equals_the_nearest_is_taken() -> None:
 
 
 def test_one_that_goes_wrong_is_none() -> None:
-    assert written(Job(parabola(0.3), wrong=lambda value, seed: value > 0.15)()) == [0.1]
+    finding = Job(parabola(0.3), wrong=lambda value, seed: value > 0.15)()
+    assert written(finding) == [0.1]
+    rungs = finding.verdict.evidence[tuning.TUNING][0]["rungs"]  # type: ignore[index]
+    assert rungs[0]["gains"]["0.2"] == "goes wrong"
     finding = Job(parabola(0.3), wrong=lambda value, seed: value > 0.06 and seed >= 100)()
     assert written(finding) == [0.05] and "wrong in 8 of 8 trainings: NaN" in finding.verdict.reason
 

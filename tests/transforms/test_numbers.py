@@ -15,7 +15,8 @@ from pyro_fix.transform import Candidate, Promise, Rate
 FLAT = trajectory([1000.0 + 50.0 * (-1) ** t for t in range(100)])
 NOISY = Shown([FLAT], look(noise=5.0))
 DIVERGES = Shown([trajectory([100.0] * 50 + [1e9] * 50, rates=[0.5] * 100)])
-FALLS = Shown([trajectory(rates=[0.1 * 0.5 ** (t // 10) for t in range(100)])])
+FALLS = Shown([trajectory(rates=[0.02 * 0.5 ** (t // 5) for t in range(100)])])
+STEPS = 'pyro.optim.StepLR({"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.02}, "step_size": 5, "gamma": 0.5})'
 LEFT = "share of the rate at the last step"
 
 SCALE = f"""{PREAMBLE}
@@ -112,6 +113,10 @@ def written(candidate: Candidate, path: Path) -> str:
         (
             *("SVI032", program('ClippedAdam({"lr": 0.01, "lrd": 0.9})'), Shown(), {LEFT: 0.1}, LEFT, 0.5),
             *('ClippedAdam({"lr": 0.01, "lrd": 0.5 ** (1 / 1000)})', Rate(0.01, 0.5 ** (1 / 1000))),
+        ),
+        (
+            *("SVI032", program(STEPS), FALLS, {"number of equal parts": 4}, "number of equal parts", 3.0),
+            *('"step_size": 1000 // 3, "gamma": 0.5', None),
         ),
         (
             *("SVI071", SCALE, Shown(), {"initial scale": 0.1}, "initial scale", 0.3),

@@ -33,7 +33,8 @@ class LearningRateTooLarge(Transform):
     rate of its optimiser: to a tenth, a hundredth and so on, down to 0.001 and 0.0001, the first that keeps its
     promise. The source alone makes a finding of a literal rate of 0.1 or more that a noisy ELBO is to follow for
     500 steps and longer; a run in which nothing goes wrong takes that back, and where a decay is proposed for the same
-    optimiser (SVI022, SVI031), which leaves nothing of it, the decay's finding tells it.
+    optimiser (SVI022, SVI031), which leaves nothing of it, the decay's finding tells it. `--tune` tries other rates,
+    from 0.0001 up to the one that is too large.
 
     ## Why
     The gradient of the ELBO is noisy, and a large rate throws parameters into regions where numbers overflow. Once a

@@ -28,7 +28,8 @@ class WideInitialScale(Transform):
     ## What it does
     Finds a param of the guide whose initial value is a literal above 1 and that is the standard deviation of a guide's
     site, and makes it 0.1, or 0.05, or 0.01: the first that keeps its promise. Shape and dtype stay. A literal from 0.1
-    to 1 is found only where a run shows that the gradient is mostly noise at the first step.
+    to 1 is found only where a run shows that the gradient is mostly noise at the first step. `--tune` tries other
+    values, from 0.001 up to the one that is too wide.
 
     ## Why
     A wide guide samples latents from all over the place, so the first gradients are mostly noise, and the optimiser

@@ -19,7 +19,7 @@ class WideAutoguideScale(Transform):
 
     ## What it does
     Finds an autoguide whose `init_scale` is a literal above 0.1, its default, and makes it 0.1, or 0.05, or 0.01: the
-    first that keeps its promise.
+    first that keeps its promise. `--tune` tries others, from 0.001 up to the one that is too wide.
 
     ## Why
     A wide guide samples latents from all over the place, so the first gradients are mostly noise (tip 7).

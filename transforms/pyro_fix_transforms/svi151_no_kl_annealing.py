@@ -27,7 +27,7 @@ class NoKlAnnealing(Transform):
     ## What it does
     Finds an `SVI` that is stepped in a plain loop. Model and guide get a keyword `annealing_factor=1.0` and scale their
     latent sites, and not the observed ones, by it; the loop passes a factor that rises from 0 to 1 over the first
-    fifth of the steps. It is off unless it is selected.
+    fifth of the steps. It is off unless it is selected. `--tune` tries other parts of the steps, from 0.02 to 0.8.
 
     ## Why
     Some complex models get stuck where the guide equals the prior, because at first the KL divergence is all that
