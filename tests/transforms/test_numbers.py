@@ -119,8 +119,8 @@ def written(candidate: Candidate, path: Path) -> str:
             *('"step_size": 1000 // 3, "gamma": 0.5', None),
         ),
         (
-            *("SVI071", SCALE, Shown(), {"initial scale": 0.1}, "initial scale", 0.3),
-            *("torch.tensor([0.3, 0.3])", None),
+            *("SVI071", SCALE, Shown(), {"initial scale": 0.1}, "initial scale", 0.03),
+            *("torch.tensor([0.03, 0.03])", None),
         ),
         (
             *("SVI072", program("Adam({})", before="guide = pyro.infer.autoguide.AutoNormal(model, init_scale=4.0)\n")),

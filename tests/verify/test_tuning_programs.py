@@ -45,19 +45,19 @@ svi = SVI(model, guide, OPTIMIZER, Trace_ELBO())
 for step in range(400):
     svi.step(data)
 """
-#: The posterior is about as wide as the prior: 150 steps of 0.01 do not come there from 0.1.
+#: The posterior is 0.03 wide, and 150 steps of 0.002 change a scale by a third.
 WIDE = f"""{IMPORTS}
-data = 3 * torch.randn(20, generator=torch.Generator().manual_seed(1))
+data = 0.1 * torch.randn(20, generator=torch.Generator().manual_seed(1))
 
 
 def model(data):
     with pyro.plate("data", len(data)):
         z = pyro.sample("z", dist.Normal(0.0, 1.0))
-        pyro.sample("x", dist.Normal(z, 3.0), obs=data)
+        pyro.sample("x", dist.Normal(z, 0.03), obs=data)
 
 
 guide = AutoNormal(model, init_scale=10.0)
-svi = SVI(model, guide, pyro.optim.Adam({{"lr": 0.01}}), Trace_ELBO())
+svi = SVI(model, guide, pyro.optim.Adam({{"lr": 0.002}}), Trace_ELBO())
 for step in range(150):
     svi.step(data)
 """
@@ -161,7 +161,7 @@ def test_the_rate_of_another_optimiser(check: Check) -> None:
 @pytest.mark.slow
 def test_an_initial_scale(check: Check) -> None:
     result = check(WIDE, "SVI072")
-    assert re.search(r"init_scale=(0\.5|1\.0)\)", changed(result)), result.findings[0].verdict.reason
+    assert "init_scale=0.03)" in changed(result), result.findings[0].verdict.reason
     assert result.proofs[0].verdict == "better"
 
 

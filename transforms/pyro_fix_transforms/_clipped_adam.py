@@ -25,8 +25,9 @@ UNDERSTOOD = frozenset({"lr", "betas", "eps", "weight_decay", "clip_norm", "lrd"
 RAISED = 2.5
 #: A rate that comes from elsewhere is multiplied by no more.
 MOST_RAISED = 10.0
-#: The least and the greatest share of the rate that a decay may leave: with more it is hardly one.
-LEAST_LEFT, MOST_LEFT = 0.001, 0.5
+#: The least and the greatest share of the rate that a decay may leave: with less it is too fast (SVI032), with more it
+#: is hardly one.
+LEAST_LEFT, MOST_LEFT = 0.01, 0.5
 #: A rate from this on is not raised any more: that it is large is what the decay mends.
 LARGE = 0.1
 #: Adam's own rate, where none is given.

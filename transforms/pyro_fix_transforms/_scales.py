@@ -11,18 +11,17 @@ from pyro_fix.transform import Candidate, Edit, Number
 
 #: Standard deviations to try, best known first.  Source: tip 7 (0.05) and its neighbours.
 LADDER = (0.1, 0.05, 0.01)
-#: ... and the least that makes sense, below which the guide is a point, and its entropy falls towards minus infinity.
+#: The least that makes sense; the greatest is the ladder's, since from there on a scale is found again.
 LEAST = 0.001
 #: Methods of a tensor that leave its elements as they are.
 MOVING = frozenset({"to", "cuda", "cpu", "expand", "clone"})
 
 
-def sizes(most: float, candidate: Callable[[float, tuple[Number, ...]], Candidate | None]) -> tuple[Candidate, ...]:
-    """Candidates for the sizes of the ladder; others may be tried below ``most``, which is too wide."""
+def sizes(candidate: Callable[[float, tuple[Number, ...]], Candidate | None]) -> tuple[Candidate, ...]:
+    """Candidates for the sizes of the ladder; others may take their place."""
 
     def sized(size: float) -> Candidate | None:
-        number = Number("initial scale", size, LEAST, most, sized)
-        return candidate(size, (number,)) if size < most else None
+        return candidate(size, (Number("initial scale", size, LEAST, LADDER[0], sized),))
 
     return tuple(filter(None, map(sized, LADDER)))
 

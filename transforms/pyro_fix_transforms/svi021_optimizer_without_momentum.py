@@ -39,7 +39,7 @@ class OptimizerWithoutMomentum(Transform):
     1000 numbers to train. A rate that is an argument, an attribute or a variable with other uses stays. `ClippedAdam`
     clamps each element of the gradient at 10; where a run shows that it would, it is `Adam` instead. A weight decay is
     kept; options that both lack (`momentum`, `nesterov`, `alpha`) are dropped, and named in the verdict. `--tune` tries
-    other rates, from 0.0001 to 1, and decays that leave 0.001 to 0.5 of the rate.
+    other rates, from 0.0001 to 1, and decays that leave 0.01 to 0.5 of the rate.
 
     ## Why
     The gradient of the ELBO is noisy, and its elements differ by orders of magnitude. Momentum averages the noise,

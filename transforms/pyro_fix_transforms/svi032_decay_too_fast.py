@@ -47,7 +47,7 @@ class DecayTooFast(Transform):
     Finds a `ClippedAdam` whose `lrd` brings the learning rate below a thousandth of its start before the last step, and
     makes it `0.1 ** (1 / num_steps)`, so that the last step has a tenth of the first one's rate. The same goes for the
     `gamma` of an `ExponentialLR`, and for the `step_size` of a `StepLR` (`num_steps // 4` where `gamma` is a half),
-    that a run shows to be stepped as often as the SVI object. `--tune` tries decays that leave 0.001 to 0.5 of the
+    that a run shows to be stepped as often as the SVI object. `--tune` tries decays that leave 0.01 to 0.5 of the
     rate, or have 2 to 10 equal parts.
 
     ## Why

@@ -29,7 +29,7 @@ class WideInitialScale(Transform):
     Finds a param of the guide whose initial value is a literal above 1 and that is the standard deviation of a guide's
     site, and makes it 0.1, or 0.05, or 0.01: the first that keeps its promise. Shape and dtype stay. A literal from 0.1
     to 1 is found only where a run shows that the gradient is mostly noise at the first step. `--tune` tries other
-    values, from 0.001 up to the one that is too wide.
+    values, from 0.001 to 0.1.
 
     ## Why
     A wide guide samples latents from all over the place, so the first gradients are mostly noise, and the optimiser
@@ -86,7 +86,7 @@ class WideInitialScale(Transform):
             source: Literal["static", "seen"] = "seen" if noise else "static"
             if not doubt and _shrunk(program, param, LADDER[0]) is None:
                 doubt = "its initial value is not a literal at the call"
-            candidates = sizes(known.low, partial(self._candidate, program, param, bool(noise)))
+            candidates = sizes(partial(self._candidate, program, param, bool(noise)))
             if not doubt and not candidates:
                 doubt = "its constraint allows no smaller value"
             yield self.finding(param.module, param.call, message, candidates, doubt, source)

@@ -19,7 +19,7 @@ class WideAutoguideScale(Transform):
 
     ## What it does
     Finds an autoguide whose `init_scale` is a literal above 0.1, its default, and makes it 0.1, or 0.05, or 0.01: the
-    first that keeps its promise. `--tune` tries others, from 0.001 up to the one that is too wide.
+    first that keeps its promise. `--tune` tries others, from 0.001 to 0.1.
 
     ## Why
     A wide guide samples latents from all over the place, so the first gradients are mostly noise (tip 7).
@@ -65,7 +65,7 @@ class WideAutoguideScale(Transform):
             if edits.literal_number(node) != given.value or node is None:
                 yield self.finding(made.module, made.node, message, held_back="init_scale is not a literal at the call")
                 continue
-            candidates = sizes(float(given.value), partial(self._candidate, made, node))
+            candidates = sizes(partial(self._candidate, made, node))
             yield self.finding(made.module, made.node, message, candidates)
 
     def _candidate(self, made: Made, node: ast.expr, size: float, numbers: tuple[Number, ...]) -> Candidate:
