@@ -108,7 +108,7 @@ def best(
     while (place := next(_open(outcome.findings, codes, tuned), None)) is not None:
         finding, number = place
         one = _Tuned(number)
-        known = sum(map(len, tuned.values()))
+        known = sum(bool(other.rungs) for others in tuned.values() for other in others)
         tuned.setdefault(finding.fingerprint, []).append(one)
         doubt = _unproven(outcome.proofs)
         if known >= MOST_NUMBERS:
