@@ -177,8 +177,8 @@ def test_both_numbers_of_a_decay(check: Check) -> None:
 
 @pytest.mark.slow
 def test_where_none_is_better_nothing_changes(check: Check) -> None:
-    text = NOISY.replace("RATE", "20.0")
-    result = check(text, "SVI011")
+    result = check(NOISY.replace("RATE", "20.0"), "SVI011")
     (finding,) = result.findings
     assert re.search(r"learning rate \S+ stays: none of \d others is seen to end better$", finding.verdict.reason)
-    assert changed(result) == changed(check(text, "SVI011", tune=False))
+    (one,) = told(finding)
+    assert one["is"] == one["was"] and f'Adam({{"lr": {one["was"]}}})' in changed(result)
