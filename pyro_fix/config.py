@@ -76,6 +76,8 @@ class Options:
     """Train every program to its end, as it is and with all included fixes, however long that takes."""
     prove_within: float = field(default_factory=lambda: PROVE_WITHIN)
     """CPU seconds; a program that takes less is trained to its end, too."""
+    tune: bool = False
+    """Try other numbers in the place of those that included fixes write, where programs are trained to their end."""
     timeout: float = 120.0
     """Seconds of wall time for one run of a program."""
     device: str = "auto"
@@ -379,6 +381,7 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "steps": _count,
     "prove": _boolean,
     "prove_within": _duration,
+    "tune": _boolean,
     "timeout": _seconds,
     "device": _device,
     "seeds": _count,

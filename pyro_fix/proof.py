@@ -66,9 +66,13 @@ class Proof:
     """The steps after which the program with the fixes is where the original ends."""
     judge: str = ""
     """Whose objective it was."""
+    most: int = 0
+    """Steps that a training might have made; one that made fewer came to its end."""
     seconds: float = 0.0
     """CPU seconds that both trainings take, by what their steps took: an estimate."""
 
 
 #: Nats: what differs by less is as good, however surely it differs by so much.
 EQUAL = 0.1
+#: The judge of most proofs.
+ORIGINALS = "the original's objective"

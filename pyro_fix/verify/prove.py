@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from pyro_fix.analysis.health import one_line
 from pyro_fix.observation import Observation, SviObservation, Trajectory
-from pyro_fix.proof import EQUAL, Point, Proof, Side, Word
+from pyro_fix.proof import EQUAL, ORIGINALS, Point, Proof, Side, Word
 from pyro_fix.runner.model import GIVEN, Referee, RunRequest
 from pyro_fix.verify.bench import AT_THE_END, PATIENCE, Bench, ending, svi_of
 from pyro_fix.verify.ends import FEWEST, affordable, step_seconds, time_of, unit
@@ -144,12 +144,12 @@ class _Proof:
         for program in (self._before, self._after):
             run = self._train(program, self._seeds[:1])
             made = max((len(t.losses) for svi in run.svis for t in svi.trajectories), default=0)
-            if not _ended(run) or made >= self._most:
+            if not ended(run) or made >= self._most:
                 return f"its end is not reached after {made:,} steps; --prove looks for it" + self._by_time(run)
         return ""
 
     def _by_time(self, run: Observation) -> str:
-        return "" if _ended(run) else f" within {PATIENCE * self._before.bench.options.timeout:g} s (see --timeout)"
+        return "" if ended(run) else f" within {PATIENCE * self._before.bench.options.timeout:g} s (see --timeout)"
 
     def told(self) -> list[Proof]:
         ordinals = [svi.ordinal for svi in self._before.seen.svis]
@@ -200,7 +200,7 @@ class _Proof:
         """Both programs under ``seeds``, each by its own objective where ``alone``; or why they cannot be compared."""
         runs = [self._train(program, seeds) for program in (self._before, self._after)]
         for program, run in zip((self._before, self._after), runs, strict=True):
-            if not _ended(run):
+            if not ended(run):
                 who = "the program" if program is self._before else "the program with the fixes"
                 return f"{who} did not come to its end within its time (see --timeout)"
         judges = self._judges(ordinal, alone)
@@ -210,11 +210,11 @@ class _Proof:
         for program, judge, run in zip((self._before, self._after), judges, runs, strict=True):
             svi = svi_of(run, ordinal)
             if svi is None:
-                found.append(Side(0, endings={seed: _why(run) for seed in seeds}))
+                found.append(Side(0, endings={seed: missing(run) for seed in seeds}))
                 continue
             view = svi_of(self._views(judge, program, seeds, first=first), ordinal)
-            side = _side(svi, seeds, view, unit(judge.seen, ordinal))
-            found.append(self._weighed(side, ordinal, judge, program, seeds) if first else side)
+            shown = side(svi, seeds, view, unit(judge.seen, ordinal))
+            found.append(self._weighed(shown, ordinal, judge, program, seeds) if first else shown)
         return found[0], found[1]
 
     def _judges(self, ordinal: int, alone: bool) -> tuple[Program, Program] | str:
@@ -264,14 +264,14 @@ class _Proof:
     def _judged(self, ordinal: int, seeds: tuple[int, ...], sides: tuple[Side, Side], alone: bool) -> Proof:
         judges = self._judges(ordinal, alone)
         own = judges[0] is not judges[1]
-        words = "each program's own objective" if own else "the original's objective"
+        words = "each program's own objective" if own else ORIGINALS
         data = _data(self._before.seen, ordinal) or _data(self._after.seen, ordinal)
         seconds = len(seeds) * self._seconds * max(side.steps for side in sides)
         proof = Proof(self._label, ordinal, seeds, "cannot tell", "", *sides, data=data, judge=words, seconds=seconds)
-        return _verdict(proof)
+        return verdict(replace(proof, most=self._most))
 
 
-def _verdict(proof: Proof) -> Proof:
+def verdict(proof: Proof) -> Proof:
     """The proof with what its sides come to."""
     before, after = proof.before, proof.after
     assert before is not None and after is not None
@@ -400,7 +400,8 @@ def _rise(way: Sequence[Point]) -> tuple[float, int] | None:
 # --- what trainings show
 
 
-def _side(svi: SviObservation, seeds: Sequence[int], view: SviObservation | None, nat: float) -> Side:
+def side(svi: SviObservation, seeds: Sequence[int], view: SviObservation | None, nat: float) -> Side:
+    """What trainings under ``seeds`` have shown, and what a judge has seen of where they were (``view``)."""
     referee = view.referee if view is not None else {}
     trajectories = {t.seed: t for t in svi.trajectories}
     endings = {seed: why for seed in seeds if (why := ending(trajectories.get(seed)))}
@@ -444,7 +445,8 @@ def _mean(losses: Sequence[float]) -> float:
     return statistics.fmean(losses) if losses else math.nan
 
 
-def _why(run: Observation) -> str:
+def missing(run: Observation) -> str:
+    """Why a run has trained nothing."""
     return f"{run.failure.kind}: {run.failure.message}" if run.failure is not None else "no SVI object was stepped"
 
 
@@ -454,7 +456,7 @@ def _noise(trajectories: Sequence[Trajectory], nat: float) -> float | None:
     return statistics.median(finite) / nat if finite else None
 
 
-def _ended(run: Observation) -> bool:
+def ended(run: Observation) -> bool:
     """Whether every training has come to its end, or gone wrong: no limit has stopped one."""
     trajectories = [t for svi in run.svis for t in svi.trajectories]
     return all(t.finished or t.failure or t.first_nonfinite is not None for t in trajectories) and not (

@@ -13,7 +13,7 @@ from pyro_fix.proof import Point, Proof, Side
 from pyro_fix.runner.model import GIVEN
 from pyro_fix.verify import RunPlan, VerifyOptions, prove
 from pyro_fix.verify.bench import Bench
-from pyro_fix.verify.prove import _reached, _rise, _verdict
+from pyro_fix.verify.prove import _reached, _rise, verdict
 from pyro_fix.verify.verifier import laboratory
 
 
@@ -125,25 +125,25 @@ class TestWords:
         assert _reached(40.0, side({}, way)) == 300
         assert _reached(29.0, side({}, way)) is None
         before, after = side({0: 40.0, 1: 40.1}), side({0: 30.0, 1: 30.2}, way)
-        proof = _verdict(Proof("train.py", 0, (0, 1), "cannot tell", "", before, after))
+        proof = verdict(Proof("train.py", 0, (0, 1), "cannot tell", "", before, after))
         assert proof.verdict == "better" and proof.reached == 300
         assert proof.reason.endswith("the original's end reached in 300 of 1,000 steps")
 
     def test_a_gain_that_is_sure_and_small_is_none(self) -> None:
         before = side({s: 40.0 + s for s in range(4)})
         after = side({s: 39.95 + s + 0.001 * s for s in range(4)})
-        assert _verdict(Proof("train.py", 0, (0, 1, 2, 3), "cannot tell", "", before, after)).verdict == "as good"
+        assert verdict(Proof("train.py", 0, (0, 1, 2, 3), "cannot tell", "", before, after)).verdict == "as good"
 
     def test_what_no_objective_can_evaluate(self) -> None:
         before, after = side({0: 40.0, 1: 41.0}), side({0: math.nan, 1: math.nan})
-        proof = _verdict(Proof("train.py", 0, (0, 1), "cannot tell", "", before, after))
+        proof = verdict(Proof("train.py", 0, (0, 1), "cannot tell", "", before, after))
         assert proof.verdict == "cannot tell" and proof.gain is None
 
     def test_what_holds_and_is_worse_wherever_both_hold(self) -> None:
         way = (Point(0, {0: 100.0, 1: 100.0, 2: 100.0}),)
         before = side({0: 10.0, 1: 11.0}, endings={2: "NaN at step 5"})
         after = side({0: 30.0, 1: 31.0, 2: 30.5}, way)
-        proof = _verdict(Proof("train.py", 0, (0, 1, 2), "cannot tell", "", before, after))
+        proof = verdict(Proof("train.py", 0, (0, 1, 2), "cannot tell", "", before, after))
         assert proof.verdict == "cannot tell" and "the ELBO is lower by 20 to 20 nats" in proof.reason
 
 
