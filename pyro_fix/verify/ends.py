@@ -18,6 +18,7 @@ from pyro_fix.verify import later, wording
 from pyro_fix.verify.bench import PATIENCE, Bench, Ends, svi_of
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement, merge
+from pyro_fix.verify.nominal import step_seconds
 from pyro_fix.verify.options import RunPlan
 from pyro_fix.verify.promises import ENDS, JUDGES, better_end, no_worse, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
@@ -231,12 +232,6 @@ def affordable(budget: float, seeds: int, seconds: float) -> int:
     A power of two: of what a clock has said as little as may be goes into a request, which the cache would know again.
     """
     return 1 << max(int(budget / (2 * seeds * seconds)).bit_length() - 1, 0) if seconds > 0 else 0
-
-
-def step_seconds(svi: SviObservation) -> float:
-    """CPU seconds of a step, by the seed that was least disturbed, but by none that broke while it was warming up."""
-    most = max(len(t.losses) for t in svi.trajectories)
-    return min(t.step_seconds for t in svi.trajectories if len(t.losses) == most)
 
 
 def _refusal(training: _Training, fix: Fix, gain: bool) -> str | None:

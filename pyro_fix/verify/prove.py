@@ -18,7 +18,8 @@ from pyro_fix.observation import Observation, SviObservation, Trajectory
 from pyro_fix.proof import EQUAL, ORIGINALS, Point, Proof, Side, Word
 from pyro_fix.runner.model import GIVEN, Referee, RunRequest
 from pyro_fix.verify.bench import AT_THE_END, PATIENCE, Bench, ending, svi_of
-from pyro_fix.verify.ends import FEWEST, affordable, step_seconds, time_of, unit
+from pyro_fix.verify.ends import FEWEST, affordable, time_of, unit
+from pyro_fix.verify.nominal import measured_seconds, step_seconds
 from pyro_fix.verify.options import RunPlan
 from pyro_fix.verify.promises import _alike
 from pyro_fix.verify.promises.better_end import LEAST
@@ -420,7 +421,7 @@ def side(svi: SviObservation, seeds: Sequence[int], view: SviObservation | None,
         losses,
         endings,
         tuple(point for point in points if point.losses),
-        step_seconds(svi) if svi.trajectories else None,
+        measured_seconds(svi) if svi.trajectories else None,
         _noise([t for t in svi.trajectories if t.seed in losses], nat),
         rise=_rise([point for point in points if 0 < point.step < made and point.losses]),
     )
