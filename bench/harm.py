@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyro
 import torch
@@ -35,6 +35,7 @@ from pyro.infer import SVI
 from pyro.poutine.util import site_is_subsample
 from zoo import Kind, Rewrite, kinds
 
+T = TypeVar("T")
 NATS, MOVED, SPREAD = 1.0, 1.0, 2.0
 #: Calls of a program's own to judge by, and draws of each.
 CALLS, DRAWS = 8, 32
@@ -43,14 +44,15 @@ CALLS, DRAWS = 8, 32
 class Trained:
     """The SVI objects of a program that has been run to its end, in the order in which it steps them."""
 
-    def __init__(self, path: Path, data: int) -> None:
+    def __init__(self, path: Path, data: int, seed: int | None = None) -> None:
+        """``data``: which data set; ``seed``: of the training, as many as data sets where none is given."""
         self.calls: dict[int, deque[tuple[tuple[Any, ...], dict[str, Any]]]] = {}
         self.svis: dict[int, SVI] = {}
         step = SVI.step
 
         def watched(svi: SVI, *args: Any, **kwargs: Any) -> Any:
             if not self.svis:
-                pyro.set_rng_seed(1000 + data)
+                pyro.set_rng_seed(1000 + (data if seed is None else seed))
             self.svis[id(svi)] = svi
             self.calls.setdefault(id(svi), deque(maxlen=CALLS)).append((args, kwargs))
             return step(svi, *args, **kwargs)
@@ -116,7 +118,8 @@ def seed_of(kind: Kind, data: int, folder: Path) -> dict[str, str]:
     original = Trained(path, data)
     before = judged(original, original)
     worse = partial(_worse, kind.program, original=original, before=before, path=path, data=data)
-    return {rewrite.name: _apart(partial(worse, rewrite)) for rewrite in kind.rewrites}
+    told = {rewrite.name: apart(partial(worse, rewrite)) for rewrite in kind.rewrites}
+    return {name: "the process died" if words is None else words for name, words in told.items()}
 
 
 def _worse(
@@ -131,8 +134,8 @@ def _worse(
         return f"{type(error).__name__}: {str(error).splitlines()[0][:80] if str(error) else ''}"
 
 
-def _apart(work: Callable[[], str]) -> str:
-    """Do ``work`` in a process of its own, so that it leaves nothing behind."""
+def apart(work: Callable[[], T]) -> T | None:
+    """What ``work`` returns, done in a process of its own so that it leaves nothing behind; None where that died."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -142,7 +145,8 @@ def _apart(work: Callable[[], str]) -> str:
     with os.fdopen(reading) as answer:
         text = answer.read()
     os.waitpid(child, 0)
-    return str(json.loads(text)) if text else "the process died"
+    found: T | None = json.loads(text) if text else None
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,8 +6,9 @@
     pyro-fix --diff --no-cache --format json examples/ > here.json                    # on each of two machines, then
     python bench/same.py --compare here.json there.json
 
-Compared are verdicts, reasons, what was measured, and every loss of both programs, to its last digit.
-Exit codes: 0 the same, 1 something differs, 2 a run failed.
+Compared are verdicts and diffs, and then reasons, what was measured, every loss of both programs, to its last digit.
+How far a training of unknown length is followed is decided by what a step takes; that stands in the evidence.
+Exit codes: 0 the same, 1 something differs, 2 a run failed; with ``--busy`` 1 only where a verdict or a diff does.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any
 
 #: What tells where and on what a verdict was come to, and says nothing of what it is.
 PLACES = frozenset({"reproduce", "command", "python", "files", "versions", "device"})
+#: What becomes of a fix.
+VERDICT = ("status", "suggestion", "diff")
 #: CPU time: the one thing that is measured and cannot be the same; as a name, and in a sentence.
 TIMES = ("seconds", "CPU")
 FASTER = re.compile(r"\d[\d.]* times (faster|slower)")
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         print(f"bench/same.py: {error}", file=sys.stderr)
         return 2
-    return report(first, second)
+    return report(first, second, verdicts_only=options.busy is not None)
 
 
 def run(python: str, paths: Sequence[str], jobs: str) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def busy(count: int) -> Iterator[None]:
             loop.wait()
 
 
-def report(first: dict[str, Any], second: dict[str, Any]) -> int:
+def report(first: dict[str, Any], second: dict[str, Any], *, verdicts_only: bool = False) -> int:
     """Print what differs, and how much was compared."""
     one, other = (list(told(document)) for document in (first, second))
     differing = [(a, b) for a, b in zip(one, other, strict=False) if a != b]
@@ -80,9 +83,19 @@ def report(first: dict[str, Any], second: dict[str, Any]) -> int:
     for (where, a), (_, b) in differing[:20]:
         print(f"{where}: {a!r} became {b!r}", file=sys.stderr)
     same = not differing and len(one) == len(other)
-    verdicts = len(first["findings"])
-    print(f"{'the same' if same else 'DIFFERENT'}: {verdicts} findings, {len(one)} values, {losses} of them numbers")
-    return 0 if same and verdicts else 1
+    alike = verdicts(first) == verdicts(second)
+    count = len(first["findings"])
+    print(f"{'the same' if same else 'DIFFERENT'}: {count} findings, {len(one)} values, {losses} of them numbers")
+    print(f"verdicts and diffs: {'the same' if alike else 'DIFFERENT'}")
+    return 0 if count and (alike if verdicts_only else same) else 1
+
+
+def verdicts(document: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Of every finding where it stands, and what becomes of it."""
+    return [
+        (f["code"], f["path"], f["line"], f["column"], *((f["fix"] or {}).get(key) for key in VERDICT))
+        for f in document["findings"]
+    ]
 
 
 def told(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,6 @@
-"""What verification costs: a forked run beside a fresh one, ten fixes beside a plain run, the recorder beside none."""
+"""What verification costs: a forked run beside a fresh one, ten fixes beside a plain run, a proof beside trainings to
+the end, the recorder beside none.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,9 @@ from measure import BenchmarkError, Cost, checkout_environment, positive, run
 #: makes in one run that is verified, under all its seeds together.
 VERIFYING = 3.0
 SEEDS = 4
+#: A proof of ten fixes may cost this many times the plain runs to the end that it makes itself: of the program as it is
+#: and with the fixes, under each seed.
+PROVING = 2.2
 #: A recorded step may take this many times the CPU of a plain one.
 RECORDED = 1.10
 #: Turns with the recorder and without, within one process, and CPU seconds of each: between them a machine that others
@@ -160,11 +165,26 @@ def verifying(costs: Costs, folder: Path, steps: int, columns: int) -> tuple[flo
     short, plain = costs.plain(file, steps), costs.plain(file, SEEDS * steps)
     command = f"{file.name} {10**9}"  # who verifies stops it
     options = ["--diff", "--no-cache", "--select", "SVI051", "--format", "json", "--quiet", "--device", "cpu"]
-    length = ["--steps", str(steps), "--seeds", str(SEEDS)]
+    length = ["--steps", str(steps), "--seeds", str(SEEDS), "--prove-within", "0"]
     told = costs.of("-m", "pyro_fix", *options, *length, "--run", command, file)
     findings = json.loads(told.stdout)["findings"]
     verified = [finding for finding in findings if (finding["fix"] or {}).get("status") == "verified"]
     return short, plain, told.cpu, len(verified)
+
+
+def proving(costs: Costs, folder: Path, steps: int, columns: int) -> tuple[float, float, float, str]:
+    """CPU seconds of plain runs to the end, of verifying ten fixes, and of proving them too; what the proof says."""
+    file = folder / "proven.py"
+    file.write_text(program(columns, columns), encoding="utf-8")
+    options = ["--diff", "--no-cache", "--select", "SVI051", "--format", "json", "--quiet", "--device", "cpu"]
+    command = [*options, "--seeds", str(SEEDS), "--run", f"{file.name} {steps}", file]
+    verified = costs.of("-m", "pyro_fix", *command, "--prove-within", "0")
+    proven = costs.of("-m", "pyro_fix", *command, "--prove")
+    before = costs.plain(file, steps)
+    costs.of("-m", "pyro_fix", *command, "--prove-within", "0", "--apply")
+    plain = SEEDS * (before + costs.plain(file, steps))
+    proofs = json.loads(proven.stdout)["proofs"]
+    return plain, verified.cpu, proven.cpu, "; ".join(f"{proof['reason']}" for proof in proofs)
 
 
 def turns(file: str) -> int:
@@ -194,9 +214,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=positive, default=3, help="runs of each command, in turns (default 3)")
     parser.add_argument("--steps", type=positive, default=100, help="steps of a run that verifies (default 100)")
+    parser.add_argument("--end", type=positive, default=500, help="steps of a program that is proven (default 500)")
     parser.add_argument("--record", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--turns", help=argparse.SUPPRESS)
-    parser.add_argument("--only", choices=("starts", "verifying", "recording"), help="leave the other parts out")
+    parser.add_argument(
+        "--only", choices=("starts", "verifying", "proving", "recording"), help="leave the other parts out"
+    )
     options = parser.parse_args(argv)
     if options.record:
         return record(*options.record)
@@ -224,6 +247,20 @@ def main(argv: Sequence[str] | None = None) -> int:
                 word = "met" if ratio <= VERIFYING else "MISSED"
                 print(f"{word}: within {VERIFYING:.0f}x of a plain run of {SEEDS * options.steps} steps: {ratio:.2f}x")
                 print(f"({cost / short:.2f}x of one of {options.steps} steps); {verified} of 10 verified", flush=True)
+            if options.only in (None, "proving"):
+                found = [proving(costs, folder, options.end, 10) for _ in range(options.repeat)]
+                columns = list(zip(*found, strict=True))[:3]
+                plain, without, proven = (statistics.median(column) for column in columns)
+                ratio = (proven - without) / plain
+                met = met and ratio <= PROVING
+                print(f"\n| ten fixes, {options.end} steps to the end on {SEEDS} seeds | CPU s |\n| --- | --- |")
+                print(f"| python program.py, {SEEDS} times as it is and {SEEDS} times with the fixes | {plain:.2f} |")
+                print(f"| pyro-fix --diff --prove-within 0 | {without:.2f} |")
+                print(f"| pyro-fix --diff --prove | {proven:.2f} |")
+                word = "met" if ratio <= PROVING else "MISSED"
+                print(
+                    f"{word}: the proof within {PROVING}x of the plain runs: {ratio:.2f}x ({found[-1][3]})", flush=True
+                )
             if options.only in (None, "recording"):
                 print("\n| a step | plain ms | recorded ms | ratio |\n| --- | --- | --- | --- |")
                 for columns, rows in ((1, 100), (10, 100), (1, 30_000)):

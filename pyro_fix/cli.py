@@ -83,7 +83,17 @@ def check(
     ] = None,
     prove_within: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Do so for programs where that takes less CPU time; default 0, never."),
+        typer.Option(
+            metavar="SECONDS", help="Do so for programs where that takes less CPU time; default 60, with 0 for none."
+        ),
+    ] = None,
+    tune: Annotated[
+        bool | None,
+        typer.Option(
+            "--tune",
+            help="Where programs are proven, try other numbers for those that fixes write (rates, decays, scales): at "
+            "most 8 for each of 3, in at most 47 trainings each; one stays that is better under 8 fresh seeds.",
+        ),
     ] = None,
     unverified: Annotated[bool, typer.Option("--unverified", help="Include fixes that no run has confirmed.")] = False,
     run: Annotated[
@@ -170,6 +180,7 @@ def check(
         "observe": observe,
         "prove": prove,
         "prove_within": prove_within,
+        "tune": tune,
         "unverified": unverified or None,
         "run": run,
         "python": python,

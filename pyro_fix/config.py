@@ -26,6 +26,8 @@ _EXECUTOR = re.compile(r"local|dask(\+tls)?://(\[[0-9A-Fa-f:]+\]|[\w.-]+):[0-9]{
 MOST_BYTES = 1_000_000
 LONGEST_LINE = 10_000
 MOST_DOTS = 100
+#: CPU seconds: programs that both sides' trainings take no longer for are trained to their end without being asked.
+PROVE_WITHIN = 60.0
 
 Format = Literal["text", "json"]
 
@@ -72,8 +74,10 @@ class Options:
     """SVI steps that each object makes in a run."""
     prove: bool = False
     """Train every program to its end, as it is and with all included fixes, however long that takes."""
-    prove_within: float = 0.0
+    prove_within: float = field(default_factory=lambda: PROVE_WITHIN)
     """CPU seconds; a program that takes less is trained to its end, too."""
+    tune: bool = False
+    """Try other numbers in the place of those that included fixes write, where programs are trained to their end."""
     timeout: float = 120.0
     """Seconds of wall time for one run of a program."""
     device: str = "auto"
@@ -379,6 +383,7 @@ _CHECKS: dict[str, Callable[[object, Path], object]] = {
     "steps": _count,
     "prove": _boolean,
     "prove_within": _duration,
+    "tune": _boolean,
     "timeout": _seconds,
     "device": _device,
     "seeds": _count,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pyro_fix import catalogue, choices, culprits, fingerprint, internal, mended, reproduce, rewrite, sources
+from pyro_fix import catalogue, choices, culprits, fingerprint, internal, mended, reproduce, rewrite, sources, tuning
 from pyro_fix.analysis.join import join
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.project import Project, of_concern
@@ -19,11 +19,11 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.config import Options
 from pyro_fix.diffs import unified
 from pyro_fix.judge import ByRuns, Judge, Static
-from pyro_fix.proof import Proof
+from pyro_fix.proof import Proof, Side
 from pyro_fix.result import Change, Finding, Gone, Result, Skipped
 from pyro_fix.sources import OddError, Source, SourceError
 from pyro_fix.suppress import suppressed
-from pyro_fix.transform import Edit, Proposal, Rate, Status, Transform, Verdict
+from pyro_fix.transform import Candidate, Edit, Proposal, Rate, Status, Transform, Verdict
 from pyro_fix.watch import Progress, Round
 
 #: A fix can bring another finding to light (a constraint that tip 16 wants tighter); after this many rounds it stops.
@@ -49,6 +49,8 @@ class _State:
     """Where the files lie, by links that lead to them when they are read."""
     ways: dict[Path, list[rewrite.Way]] = field(default_factory=dict)
     """The way back from a current text to the original one, a round after the other."""
+    rounds: list[rewrite.Round] = field(default_factory=list)
+    """What was written in each."""
     skipped: dict[Path, Skipped] = field(default_factory=dict)
     failed: set[Path] = field(default_factory=set)
     """Files that something went wrong with as they were analysed: the rest of the job does without them."""
@@ -117,10 +119,37 @@ def _proven(options: Options, transforms: Sequence[Transform], judge: Judge, pro
     left = {f.fingerprint: f.verdict for f in outcome.findings if culprits.COSTS in f.verdict.evidence}
     by_the_end = {transform.code for transform in transforms if transform.by_the_end}
     within = None if options.prove else options.prove_within
-    outcome = choices.best(outcome, lambda first: again(left, first), by_the_end, within)
+    outcome, first = choices.best(outcome, lambda first: again(left, first), by_the_end, within)
+    if options.tune and judge.can_run and not options.listing:
+        outcome = tuning.best(outcome, first, lambda first: again(left, first), by_the_end, _Programs(judge))
     state, gone = outcome.rest
     told = reproduce.told(outcome.findings, options, state.original.keys() - state.tests, Path.cwd())
     return _result(state, gone, told, outcome.proofs)
+
+
+class _Programs:
+    """The programs with the fixes of an outcome, and with another number in one of them."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    def texts(self, outcome: culprits.Outcome) -> tuning.Texts:
+        """What differs from the files on disk."""
+        return _base(outcome.rest[0])
+
+    def instead(self, outcome: culprits.Outcome, old: Candidate, new: Candidate) -> tuning.Texts | None:
+        """The same with another candidate of a fix that is in; None where others build on the one that is."""
+        state: _State = outcome.rest[0]
+        changed = rewrite.instead(state.rounds, old.edits, new.edits, state.current)
+        if changed is None:
+            return None
+        return {**_base(state), **{path: state.current[path].encode(text) for path, text in changed.items()}}
+
+    def trained(
+        self, variants: Sequence[tuning.Texts], proofs: Sequence[Proof], seeds: tuple[int, ...], share: float
+    ) -> list[list[Side]]:
+        """By variant and proof, what a part of the training comes to."""
+        return self._judge.trained(variants, proofs, seeds, share)
 
 
 def _rounds(
@@ -439,6 +468,7 @@ def _common(known: Proposal, other: Proposal) -> Proposal:
                 rate=a.rate if a.rate == b.rate else Rate(),
                 needs_run=a.needs_run or b.needs_run,
                 steps=a.steps if a.steps == b.steps else None,
+                numbers=a.numbers if (a.numbers, a.rate) == (b.numbers, b.rate) else (),
             )
             for a, b in zip(known.candidates, other.candidates, strict=True)
         ),
@@ -484,10 +514,12 @@ def _apply(state: _State, program: Program, included: Sequence[Finding]) -> list
     if broken:  # never write what Python cannot read, whoever is to blame
         applied = [f for f in applied if not broken & {edit.path for edit in _edits(f)}]
         patch = _composed(texts, applied)
+    ways = {path: rewrite.Way(edits) for path, edits in patch.edits.items()}
     for path, text in patch.texts.items():
         state.original.setdefault(path, texts[path])
         state.current[path] = sources.from_bytes(path, texts[path].encode(text))
-        state.ways.setdefault(path, []).append(rewrite.Way(patch.edits[path]))
+        state.ways.setdefault(path, []).append(ways[path])
+    state.rounds.append(rewrite.Round(texts, tuple(map(_edits, applied)), ways))
     return applied
 
 

@@ -15,7 +15,7 @@ from pyro_fix.analysis.health import STOPS, one_line
 from pyro_fix.analysis.program import Program
 from pyro_fix.config import Options, cores
 from pyro_fix.observation import TOO_LONG, Observation
-from pyro_fix.proof import Proof
+from pyro_fix.proof import Proof, Side
 from pyro_fix.transform import Proposal, Status, Verdict
 from pyro_fix.watch import Event, Notice, Progress, RunBegan
 
@@ -46,6 +46,14 @@ class Judge(Protocol):
     def prove(self) -> list[Proof]:
         """What the programs are worth with all that the last round knew, and without."""
 
+    def trained(
+        self, variants: Sequence[Texts], proofs: Sequence[Proof], seeds: tuple[int, ...], share: float
+    ) -> list[list[Side]]:
+        """By variant of the files and proof, the program after so much of its training, as the proof's judge sees it.
+
+        The first variant is what the proofs speak of.
+        """
+
 
 class Static:
     """Says what can be said without a run."""
@@ -68,6 +76,12 @@ class Static:
     def prove(self) -> list[Proof]:
         """Nothing was run."""
         return []
+
+    def trained(
+        self, variants: Sequence[Texts], proofs: Sequence[Proof], seeds: tuple[int, ...], share: float
+    ) -> list[list[Side]]:
+        """Nothing was run."""
+        return [[] for _ in variants]
 
 
 class ByRuns:
@@ -127,24 +141,46 @@ class ByRuns:
         return self._verifier(plans, program, base).verify(proposals)
 
     def prove(self) -> list[Proof]:
-        """By program and SVI object; of programs that no fix has changed there is nothing to tell."""
+        """By program and SVI object, programs that no fix has changed as they are."""
         from pyro_fix.verify import prove
         from pyro_fix.verify.bench import Bench, loads
 
         assert self._first is not None and self._last is not None
         program, base = self._last
-        if not base or not (self._options.prove or self._options.prove_within):
+        if not (self._options.prove or self._options.prove_within):
             return []
         self._located = self._first.located
         settings, lab = self._laboratory
-        found = []
+        found: list[tuple[prove.Program, prove.Program | None]] = []
         for then, now in self._pairs(self._first, program):
             before = prove.Program(Bench(lab, self._first.texts, settings, (), {}), then)
-            after = prove.Program(Bench(lab, program.texts, settings, (), base), now)
-            if any(loads(then, before.seen, path) for path in base):
-                found.append((before, after))
+            changed = any(loads(then, before.seen, path) for path in base)
+            after = prove.Program(Bench(lab, program.texts, settings, (), base), now) if changed else None
+            found.append((before, after))
         within = None if self._options.prove else self._options.prove_within
         return prove.all_of(found, within, settings.jobs, self._progress)
+
+    def trained(
+        self, variants: Sequence[Texts], proofs: Sequence[Proof], seeds: tuple[int, ...], share: float
+    ) -> list[list[Side]]:
+        """By the original's objective, under random numbers that no training has seen."""
+        from pyro_fix.verify import prove, trials
+        from pyro_fix.verify.bench import Bench
+
+        assert self._first is not None and self._last is not None
+        settings, lab = self._laboratory
+
+        def program(base: Texts, plan: RunPlan) -> prove.Program:
+            return prove.Program(Bench(lab, {}, settings, (), base), plan)
+
+        plans = {then.label: (then, now) for then, now in self._pairs(self._first, self._last[0])}
+        asked = [
+            trials.Trial(program({}, then), [program(base, now) for base in variants], proof)
+            for proof in proofs
+            for then, now in [plans[proof.program]]
+        ]
+        found = trials.all_of(asked, seeds, share, settings.jobs, self._progress)
+        return [list(sides) for sides in zip(*found, strict=True)]
 
     def _pairs(self, first: Program, last: Program) -> list[tuple[RunPlan, RunPlan]]:
         """Every program of the user's, as the source tells how to run it before and after."""

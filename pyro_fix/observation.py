@@ -238,6 +238,20 @@ class Untrained:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What one evaluation of loss and gradient does, counted: the same however busy a machine is."""
+
+    calls: int
+    """Of functions, Python's and others."""
+    params: int
+    """Entries of the parameter store that the optimiser moves."""
+    elements: int
+    """Of the tensors that torch's operations return, forward and backward."""
+    flops: int
+    """Floating-point operations of products and convolutions."""
+
+
+@dataclass(frozen=True)
 class Look:
     """A deep look at the first step of one SVI object, same parameters and common seeds."""
 
@@ -258,6 +272,8 @@ class Look:
     dependencies: Dependencies | None = None
     max_plate_nesting: int | None = None
     """As many rightmost dimensions as plates of model and guide use."""
+    work: Work | None = field(default=None, compare=False)
+    """None unless ``Deep.facts`` were asked for, or where it cannot be counted."""
     untrained: tuple[Untrained, ...] = ()
 
 

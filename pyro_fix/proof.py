@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Word = Literal["better", "as good", "worse", "cannot tell"]
+Word = Literal["better", "as good", "worse", "cannot tell", "as it is"]
+"""The last one of a program that no fix has changed: there is nothing to compare it with."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Side:
     """Pareto k̂ of the importance weights of 1,000 draws from the fit (Yao et al. 2018); above 0.7 the approximation is
     not to be trusted.  None where it was not looked at: ``khat_missing`` says why."""
     khat_missing: str = ""
+    rise: tuple[float, int] | None = None
+    """Nats by which the ELBO still rises, and over how many of the last steps; None where it is not seen to."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,13 @@ class Proof:
     """The steps after which the program with the fixes is where the original ends."""
     judge: str = ""
     """Whose objective it was."""
+    most: int = 0
+    """Steps that a training might have made; one that made fewer came to its end."""
     seconds: float = 0.0
     """CPU seconds that both trainings take, by what their steps took: an estimate."""
 
 
 #: Nats: what differs by less is as good, however surely it differs by so much.
 EQUAL = 0.1
+#: The judge of most proofs.
+ORIGINALS = "the original's objective"

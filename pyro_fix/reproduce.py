@@ -58,6 +58,7 @@ def _words(codes: Collection[str], files: Collection[Path], options: Options, cw
     words += ["--prove"] * options.prove
     if options.prove_within != default.prove_within:
         words += ["--prove-within", f"{options.prove_within:g}"]
+    words += ["--tune"] * options.tune
     words += ["--unverified"] * options.unverified
     words += ["--no-observe"] * (not options.observe)
     words += ["--no-sandbox"] * (not options.sandbox)

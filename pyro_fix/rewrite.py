@@ -43,6 +43,16 @@ class Way:
             self._starts.append(edit.start + shift)
             shift += len(edit.replacement) - (edit.end - edit.start)
 
+    def on(self, start: int, end: int) -> tuple[int, int] | None:
+        """Where the characters from ``start`` to ``end`` are afterwards; None where an edit touches them."""
+        shift = 0
+        for edit in self._edits:
+            if edit.end < start:
+                shift += len(edit.replacement) - (edit.end - edit.start)
+            elif edit.start <= end:
+                return None
+        return start + shift, end + shift
+
     def back(self, offset: int) -> int:
         """Where the character at ``offset`` was before; one that is new has the place of what it replaced."""
         at = bisect_right(self._starts, offset) - 1
@@ -52,6 +62,69 @@ class Way:
         if into >= len(edit.replacement):
             return edit.end + into - len(edit.replacement)
         return edit.start + min(into, max(edit.end - edit.start - 1, 0))
+
+
+@dataclass(frozen=True)
+class Round:
+    """What was written at a time."""
+
+    sources: Mapping[Path, Source]
+    """The files as they were."""
+    groups: tuple[Sequence[Edit], ...]
+    """The edits, by fix."""
+    ways: Mapping[Path, Way]
+    """The ways back to the files as they were."""
+
+
+def instead(
+    rounds: Sequence[Round], old: Sequence[Edit], new: Sequence[Edit], current: Mapping[Path, Source]
+) -> dict[Path, str] | None:
+    """What ``current``, which the rounds have come to, would be with a fix's edits ``new`` in the place of ``old``.
+
+    None where they were not made, or a later round has changed the same words again.
+    """
+    number = next((n for n, one in enumerate(rounds) if any(group is old for group in one.groups)), None)
+    if number is None:
+        return None
+    at, later = rounds[number], rounds[number + 1 :]
+    groups = [new if group is old else group for group in at.groups]
+    try:
+        here, there = (compose(at.sources, [e for group in some for e in group]) for some in (at.groups, groups))
+    except Conflict:
+        return None
+    if here.texts.keys() != there.texts.keys():
+        return None
+    found: dict[Path, str] = {}
+    for path, text in here.texts.items():
+        span: tuple[int, int] | None
+        start, end, words = _difference(text, there.texts[path])
+        span = start, end
+        for one in later:
+            span = one.ways[path].on(*span) if span is not None and path in one.ways else span
+        if span is None or current[path].text[slice(*span)] != text[start:end]:
+            return None
+        if words != text[start:end]:
+            found[path] = current[path].text[: span[0]] + words + current[path].text[span[1] :]
+    return found
+
+
+def _difference(old: str, new: str) -> tuple[int, int, str]:
+    """From where to where two texts differ, by whole words, and what stands there in the new one."""
+    head = 0
+    while head < min(len(old), len(new)) and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    while head and _in_word(old[head - 1]):
+        head -= 1
+    while tail and _in_word(old[-tail]):
+        tail -= 1
+    return head, len(old) - tail, new[head : len(new) - tail]
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character in "._"
 
 
 class Composer:

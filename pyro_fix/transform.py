@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -102,6 +102,26 @@ class Candidate:
     """Tried only where an earlier candidate has broken this promise: it answers nothing else."""
     steps: int | None = None
     """How many steps the training has that the edits change, where the source tells."""
+    numbers: tuple[Number, ...] = ()
+    """What the edits write that may as well be another number, the one that matters most first."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that a candidate writes, and that ``--tune`` may write another one for."""
+
+    name: str
+    """In the singular: ``learning rate``."""
+    value: float
+    low: float
+    high: float
+    """The least and the greatest that make sense."""
+    written: Callable[[float], Candidate | None] = field(compare=False, repr=False)
+    """The candidate with another number; ``None`` where that one cannot be written."""
+    whole: bool = False
+    """Whether it counts something."""
+    late: bool = False
+    """Whether a part of a training tells nothing of it, as of a decay over the whole."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ setting                                    in a stranger's hand                 
 ``timeout``, ``steps``, ``seeds``,
 ``prove-within``
 ``prove``                                  takes the machine for as long as it likes   ``false`` only
+``tune``                                   takes several times that                    ``false`` only
 ``quiet``                                  hides what is said of all this              of all else only
 ``bot``: ``labels``, ``base``,             has the bot's token act on other branches,  never; ``limit`` up to its
 ``branch-prefix``, ``limit``               or start what labels start                  default
@@ -58,6 +59,7 @@ _ONLY: Mapping[str, tuple[object, ...]] = {
     "require_sandbox": (True,),
     "network": (False,),
     "prove": (False,),
+    "tune": (False,),
     "readable": ((),),
     "writable": ((),),
     "executor": ("local",),

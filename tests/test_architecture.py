@@ -36,7 +36,7 @@ ORDER = (
     ("plans",),
     ("trust",),
     ("judge", "reproduce"),
-    ("culprits", "choices"),
+    ("culprits", "choices", "tuning"),
     ("engine",),
     ("report", "apply"),
     ("bot",),

@@ -33,7 +33,7 @@ class Job:
         return Outcome([Finding(proposal, verdict, "", True, fingerprint="fix")], [proof], None)
 
     def chosen(self, within: float | None = 60.0, codes: tuple[str, ...] = ("SVI999",)) -> str:
-        outcome = choices.best(self({}), self, codes, within)
+        outcome, _ = choices.best(self({}), self, codes, within)
         (finding,) = outcome.findings
         assert finding.verdict.candidate is not None
         return finding.verdict.candidate.label

@@ -285,13 +285,15 @@ def test_json(project: Project) -> None:
         "source": "static",
         "fix": {
             "status": "verified",
+            "included": True,
             "reason": "reason of verified",
             "suggestion": False,
             "evidence": {"loss": "nan", "far": ["inf", 1.5], "file": "a.py"},
             "diff": "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1  # fixme-verified\n+x = 1  # fixed\n",
         },
     }
-    nothing = {"status": "none", "reason": "it is a getter", "suggestion": False, "evidence": {}, "diff": ""}
+    nothing = {"status": "none", "included": False, "reason": "it is a getter", "suggestion": False}
+    nothing |= {"evidence": {}, "diff": ""}
     assert second["fix"] == nothing
     summary = document["summary"]
     assert summary["skipped"][0]["path"] == "bad.py"

@@ -13,7 +13,7 @@ import pyro
 import torch
 from pyro import poutine
 
-from . import seeds, sites, untrained
+from . import seeds, sites, untrained, work
 from .executions import Execution, execute
 from .params import extent, norm, sketch
 from .places import Statements
@@ -41,6 +41,8 @@ def look(recorder: Recorder, entry: Entry, deep: dict[str, Any]) -> None:
         found["untrained"] = recorder.quietly(untrained.find, entry, traced, recorder.places) or []
         if "error" not in found:
             _evaluate(entry, deep, found)
+            if deep["facts"]:
+                found["work"] = recorder.quietly(work.count, entry)
     except Exception as error:
         found.setdefault("error", _words(error))
     recorder.journal.write("look", svi=entry.ordinal, **found)

@@ -57,6 +57,7 @@ def of_finding(finding: Finding, cwd: Path) -> dict[str, object]:
         "fingerprint": finding.fingerprint,
         "fix": {
             "status": verdict.status.value,
+            "included": finding.included,
             "reason": verdict.reason or proposal.held_back,
             "suggestion": finding.suggestion,
             "evidence": verdict.evidence,
@@ -91,6 +92,7 @@ def _of_side(side: Side) -> dict[str, object]:
         "endings": _by_seed(side.endings),
         "way": [{"step": point.step, "losses": _by_seed(point.losses)} for point in side.way],
         "step seconds": side.step_seconds,
+        "still rises": None if side.rise is None else {"nats": side.rise[0], "steps": side.rise[1]},
         "gradient noise": side.gradient_noise,
         "khat": side.khat,
         "khat missing": side.khat_missing,

@@ -11,7 +11,7 @@ from pyro_fix.report.chart import Curve, Series
 
 Text = Callable[[object], str]
 
-_KINDS = {"better": "verified", "worse": "rejected", "as good": "none", "cannot tell": "unverified"}
+_KINDS = {"better": "verified", "worse": "rejected", "as good": "none", "as it is": "none", "cannot tell": "unverified"}
 
 
 def section(proofs: Sequence[Proof], text: Text) -> Iterator[str]:
@@ -85,6 +85,10 @@ _ROWS: tuple[tuple[str, Callable[[Side | None], str]], ...] = (
     ("Steps", lambda side: f"{side.steps:,}" if side is not None else ""),
     ("Loss at the end, nats", _end),
     ("Trainings that end well", _finite),
+    (
+        "ELBO still rises at the end",
+        lambda side: f"by {side.rise[0]:.3g} nats over {side.rise[1]:,} steps" if side and side.rise else "",
+    ),
     ("Seconds a step", lambda side: _number(side.step_seconds, ".3g") if side else ""),
     ("Norm of the gradient at the end", lambda side: _number(side.gradient_noise, ".3g") if side else ""),
     (

@@ -75,14 +75,15 @@ def gone(result: Result, cwd: Path) -> Iterator[str]:
 
 
 def proofs(result: Result) -> Iterator[str]:
-    """One line for each program that fixes have changed: what it is worth with them, or why that is not known."""
+    """One line for each program: what it is worth at its end, and with the fixes, or why that is not known."""
     several = Counter(proof.program for proof in result.proofs)
     for proof in result.proofs:
         which = f" (SVI object {proof.svi})" if several[proof.program] > 1 else ""
         known = "" if proof.reason.startswith((proof.verdict, "better")) else f"{proof.verdict}: "
         sides = [side.khat if side is not None else None for side in (proof.before, proof.after)]
         fits = " → ".join(f"{khat:.2g}" for khat in sides if khat is not None)
-        fit = f"; k\u0302 {fits}{' with the fixes' * (sides[0] is None)}" if sides[1] is not None else ""
+        unlike = " with the fixes" if sides[0] is None else ""
+        fit = f"; k\u0302 {fits}{unlike}" if sides[1] is not None or (fits and proof.after is None) else ""
         yield f"{proof.program}{which}: {known}{proof.reason}{fit}"
 
 

@@ -29,6 +29,7 @@ from pyro_fix.observation import (
     SviObservation,
     Trajectory,
     Untrained,
+    Work,
 )
 from pyro_fix.probe.journal import REACHED, TAIL, lines
 from pyro_fix.runner import schema
@@ -362,6 +363,7 @@ def _look(event: dict[str, Any], facts: dict[str, Any]) -> Look:
         dependencies=_dependencies(facts),
         max_plate_nesting=facts.get("nesting"),
         untrained=tuple(Untrained(**told) for told in event.get("untrained", ())),
+        work=Work(**event["work"]) if event.get("work") else None,
     )
 
 

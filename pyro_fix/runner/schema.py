@@ -207,6 +207,8 @@ _untrained = _fields(
     }
 )
 
+_work = _fields({"calls": _count, "params": _count, "elements": _count, "flops": _count})
+
 _remark = _fields(
     {"text": _text, "where": _place, "svi": _maybe(_svi), "step": _maybe(_index), "seed": _maybe(_seed)},
 )
@@ -270,6 +272,7 @@ EVENTS: dict[str, Check] = {
             "norms": _numbers,
             "slices": _maybe(_slices),
             "untrained": _many(_untrained),
+            "work": _maybe(_work),
             "error": _text,
         },
     ),

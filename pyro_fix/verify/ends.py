@@ -18,6 +18,7 @@ from pyro_fix.verify import later, wording
 from pyro_fix.verify.bench import PATIENCE, Bench, Ends, svi_of
 from pyro_fix.verify.fix import Fix
 from pyro_fix.verify.judgement import Judgement, merge
+from pyro_fix.verify.nominal import step_seconds
 from pyro_fix.verify.options import RunPlan
 from pyro_fix.verify.promises import ENDS, JUDGES, better_end, no_worse, no_worse_end
 from pyro_fix.verify.promises.no_worse import Pair
@@ -119,9 +120,7 @@ def harm(bench: Bench, plan: RunPlan, group: Sequence[Fix]) -> Judgement:
     strict = any(not later.asked(fix) and Promise.NO_WORSE in fix.candidate.promise for fix in group)
     seeds, patience = bench.seeds, PATIENCE * bench.options.timeout
     budget = BUDGET if strict or _in_other_coordinates(bench, plan, group, ordinals) else HARM_BUDGET
-    most = int(budget / (2 * len(seeds) * training.seconds)) if training.seconds > 0 else training.allowed
-    # Of what a clock has said as little as may be goes into a request, which the cache would know again.
-    most = 1 << max(most.bit_length() - 1, 0)
+    most = affordable(budget, len(seeds), training.seconds) or training.allowed
     training = replace(training, affordable=most, allowed=0)
     if training.known is not None and training.known > most:
         return Judgement(True, "", {NOT_RUN: f"{training.known:,} steps take too long"})
@@ -226,10 +225,13 @@ def _training(bench: Bench, plan: RunPlan, fix: Fix) -> _Training:
     return _Training(known, seconds, options.steps, affordable, len(baseline.svis) == 1)
 
 
-def step_seconds(svi: SviObservation) -> float:
-    """CPU seconds of a step, by the seed that was least disturbed, but by none that broke while it was warming up."""
-    most = max(len(t.losses) for t in svi.trajectories)
-    return min(t.step_seconds for t in svi.trajectories if len(t.losses) == most)
+def affordable(budget: float, seeds: int, seconds: float) -> int:
+    """How many steps of two programs under some seeds CPU seconds are enough for, where a step takes ``seconds``; 0
+    where that is not known.
+
+    A power of two: of what a clock has said as little as may be goes into a request, which the cache would know again.
+    """
+    return 1 << max(int(budget / (2 * seeds * seconds)).bit_length() - 1, 0) if seconds > 0 else 0
 
 
 def _refusal(training: _Training, fix: Fix, gain: bool) -> str | None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from pyro_fix.analysis.health import one_line
 from pyro_fix.observation import Observation, SviObservation, Trajectory
-from pyro_fix.proof import EQUAL, Point, Proof, Side, Word
-from pyro_fix.runner.model import GIVEN, RunRequest
+from pyro_fix.proof import EQUAL, ORIGINALS, Point, Proof, Side, Word
+from pyro_fix.runner.model import GIVEN, Referee, RunRequest
 from pyro_fix.verify.bench import AT_THE_END, PATIENCE, Bench, ending, svi_of
-from pyro_fix.verify.ends import FEWEST, step_seconds, time_of, unit
+from pyro_fix.verify.ends import FEWEST, affordable, time_of, unit
+from pyro_fix.verify.nominal import measured_seconds, step_seconds
 from pyro_fix.verify.options import RunPlan
 from pyro_fix.verify.promises import _alike
 from pyro_fix.verify.promises.better_end import LEAST
@@ -33,8 +34,13 @@ from pyro_fix.watch import Progress
 ON_THE_WAY = 4
 #: Importance weights of a fit; Yao et al. (2018) take as many and more.
 DRAWS = 1000
+WEIGHTS = Referee({}, evaluations=1, moments=(), draws=DRAWS)
 #: CPU seconds that these may take.
 DRAW_BUDGET = 30.0
+#: Nats: nobody reads how much less it is.
+SMALL = 0.01
+#: Points on the way without which nobody can tell whether a training is over.
+FEWEST_POINTS = 8
 #: Steps after which a program has shown what a step takes.
 FIRST = 3
 #: Steps that are allowed for where nobody knows how many there are, and no budget bounds them.
@@ -60,14 +66,36 @@ class Program:
 
 
 def all_of(
-    programs: Sequence[tuple[Program, Program]], within: float | None, jobs: int, progress: Progress
+    programs: Sequence[tuple[Program, Program | None]], within: float | None, jobs: int, progress: Progress
 ) -> list[Proof]:
-    """The proofs of several programs, as they are and with the fixes, in their order."""
+    """The proofs of several programs, as they are and with the fixes if these change them, in their order."""
     if not programs:
         return []
     lab = programs[0][0].bench.lab
-    found = each("trainings to their ends", programs, lambda pair: prove(*pair, within), lab, jobs, progress)
-    return [proof for proofs in found for proof in proofs]
+
+    def proofs(pair: tuple[Program, Program | None]) -> list[Proof]:
+        before, after = pair
+        return alone(before, within) if after is None else prove(before, after, within)
+
+    return [
+        proof for found in each("trainings to their ends", programs, proofs, lab, jobs, progress) for proof in found
+    ]
+
+
+def alone(program: Program, within: float | None) -> list[Proof]:
+    """What a program comes to that no fix has changed: whether it ends well, is at its end, and fits.
+
+    Nothing where its end cannot be seen, unless it was asked for.
+    """
+    if not program.seen.svis or program.plan.kind == "test":
+        return []
+    return [
+        replace(proof, verdict="as it is", reason=_as_it_is(proof.before), after=None, gain=None, reached=None)
+        if proof.before is not None
+        else proof
+        for proof in prove(program, program, within)
+        if proof.before is not None or within is None
+    ]
 
 
 def prove(before: Program, after: Program, within: float | None) -> list[Proof]:
@@ -113,20 +141,19 @@ class _Proof:
             return ""
         if self._within is None:
             self._most = MOST
-        elif self._seconds > 0:
-            # Of what a clock has said as little as may be goes into a request, which the cache would know again.
-            self._most = 1 << max(int(self._within / (count * self._seconds)).bit_length() - 1, 0)
         else:
-            self._most = self._before.bench.options.steps
+            # Half of it: as far as somebody who looks for harm has gone (``ends.harm``), that has been run already.
+            seconds = _seconds(self._before.seen)
+            self._most = affordable(self._within / 2, count, seconds) or self._before.bench.options.steps
         for program in (self._before, self._after):
             run = self._train(program, self._seeds[:1])
             made = max((len(t.losses) for svi in run.svis for t in svi.trajectories), default=0)
-            if not _ended(run) or made >= self._most:
+            if not ended(run) or made >= self._most:
                 return f"its end is not reached after {made:,} steps; --prove looks for it" + self._by_time(run)
         return ""
 
     def _by_time(self, run: Observation) -> str:
-        return "" if _ended(run) else f" within {PATIENCE * self._before.bench.options.timeout:g} s (see --timeout)"
+        return "" if ended(run) else f" within {PATIENCE * self._before.bench.options.timeout:g} s (see --timeout)"
 
     def told(self) -> list[Proof]:
         ordinals = [svi.ordinal for svi in self._before.seen.svis]
@@ -136,7 +163,7 @@ class _Proof:
         return Proof(self._label, ordinal, self._seeds, "cannot tell", reason)
 
     def _of(self, ordinal: int) -> Proof:
-        """The proof for one SVI object, with more seeds where the first ones leave it open."""
+        """The proof for one SVI object, with more seeds where the first ones leave it open, or say that it is worse."""
         told = self._nothing("neither program has trained it", ordinal)
         sides: tuple[Side, Side] | None = None
         alone = False
@@ -153,7 +180,8 @@ class _Proof:
             sides = more if sides is None else (_joined(sides[0], more[0]), _joined(sides[1], more[1]))
             done = total
             told = self._judged(ordinal, tuple(range(total)), sides, alone)
-            if told.verdict != "cannot tell" or not told.gain:
+            # What holds a fix back is looked at again, as what is left open: more seeds may show what it is there for.
+            if told.verdict in {"better", "as good"} or not told.gain:
                 break
         return told
 
@@ -176,7 +204,7 @@ class _Proof:
         """Both programs under ``seeds``, each by its own objective where ``alone``; or why they cannot be compared."""
         runs = [self._train(program, seeds) for program in (self._before, self._after)]
         for program, run in zip((self._before, self._after), runs, strict=True):
-            if not _ended(run):
+            if not ended(run):
                 who = "the program" if program is self._before else "the program with the fixes"
                 return f"{who} did not come to its end within its time (see --timeout)"
             if run.made_up:
@@ -188,10 +216,11 @@ class _Proof:
         for program, judge, run in zip((self._before, self._after), judges, runs, strict=True):
             svi = svi_of(run, ordinal)
             if svi is None:
-                found.append(Side(0, endings={seed: _why(run) for seed in seeds}))
+                found.append(Side(0, endings={seed: missing(run) for seed in seeds}))
                 continue
-            views = self._views(judge, program, seeds, first=first)
-            found.append(_side(svi, seeds, svi_of(views, ordinal), unit(judge.seen, ordinal), views.warnings))
+            view = svi_of(self._views(judge, program, seeds, first=first), ordinal)
+            shown = side(svi, seeds, view, unit(judge.seen, ordinal))
+            found.append(self._weighed(shown, ordinal, judge, program, seeds) if first else shown)
         return found[0], found[1]
 
     def _judges(self, ordinal: int, alone: bool) -> tuple[Program, Program] | str:
@@ -210,25 +239,45 @@ class _Proof:
         """What ``judge`` thinks of where a program was under ``seeds``."""
         request = program.request(seeds, self._most, self._patience)
         states = {f"{seed}": (request, seed) for seed in seeds}
-        draws = DRAWS if first and self._seconds * DRAWS <= DRAW_BUDGET else 0
         how = replace(AT_THE_END, moments=("first", "late"), way=ON_THE_WAY if first else 0)
         words = f"{self._label}: where {len(seeds)} trainings were and ended"
         asked = judge.bench.request(judge.plan, None, seeds[:1], steps=max(self._most, how.evaluations))
-        return self._lab.referee(asked, states, words, replace(how, draws=draws))
+        return self._lab.referee(asked, states, words, how)
+
+    def _weighed(self, side: Side, ordinal: int, judge: Program, program: Program, seeds: tuple[int, ...]) -> Side:
+        """The side with k̂ of its median fit, so that one bad seed does not speak for all."""
+        fits = sorted((loss, seed) for seed, loss in side.losses.items() if math.isfinite(loss))
+        if not fits:
+            return side
+        if self._seconds * DRAWS > DRAW_BUDGET:
+            return replace(side, khat_missing=f"{DRAWS:,} draws take too long")
+        _, seed = fits[(len(fits) - 1) // 2]
+        states = {f"{seed}": (program.request(seeds, self._most, self._patience), seed)}
+        asked = judge.bench.request(judge.plan, None, seeds[:1])
+        run = self._lab.referee(asked, states, f"{self._label}: how well a fit fits", WEIGHTS)
+        view = svi_of(run, ordinal)
+        drawn = view.referee.get(f"{seed}/weights", ()) if view is not None else ()
+        if not drawn:
+            label = "/weights: "
+            return replace(
+                side, khat_missing=one_line(next((n.partition(label)[2] for n in run.warnings if label in n), ""))
+            )
+        fit, missing = khat(drawn)
+        return replace(side, khat=fit, khat_missing=missing)
 
     # --- verdicts
 
     def _judged(self, ordinal: int, seeds: tuple[int, ...], sides: tuple[Side, Side], alone: bool) -> Proof:
         judges = self._judges(ordinal, alone)
         own = judges[0] is not judges[1]
-        words = "each program's own objective" if own else "the original's objective"
+        words = "each program's own objective" if own else ORIGINALS
         data = _data(self._before.seen, ordinal) or _data(self._after.seen, ordinal)
         seconds = len(seeds) * self._seconds * max(side.steps for side in sides)
         proof = Proof(self._label, ordinal, seeds, "cannot tell", "", *sides, data=data, judge=words, seconds=seconds)
-        return _verdict(proof)
+        return verdict(replace(proof, most=self._most))
 
 
-def _verdict(proof: Proof) -> Proof:
+def verdict(proof: Proof) -> Proof:
     """The proof with what its sides come to."""
     before, after = proof.before, proof.after
     assert before is not None and after is not None
@@ -272,11 +321,37 @@ def _sentence(proof: Proof, word: Word) -> str:
     if word == "better":
         reached = f", the original's end reached in {proof.reached:,}" if proof.reached else ""
         of = f" of {proof.after.steps:,} steps" if reached else ""
-        return f"better by {nats(mean)} nats (95 % CI {nats(low)} to {nats(high)}, {count}){reached}{of}"
-    if word == "worse":
-        return f"worse by {nats(-mean)} nats (95 % CI {nats(-high)} to {nats(-low)}, {count})"
-    differs = f"the ELBO differs by {nats(low)} to {nats(high)} nats (95 % CI, {count})"
-    return f"as good: {differs}" if word == "as good" else f"cannot tell: {differs}"
+        told = f"better by {nats(mean)} nats (95 % CI {nats(low)} to {nats(high)}, {count}){reached}{of}"
+    elif word == "worse":
+        told = f"worse by {nats(-mean)} nats (95 % CI {nats(-high)} to {nats(-low)}, {count})"
+    elif max(-low, high) < SMALL:
+        told = f"{word}: the ELBO differs by less than {SMALL:g} nats ({count})"
+    else:
+        told = f"{word}: the ELBO differs by {nats(low)} to {nats(high)} nats (95 % CI, {count})"
+    return told + _rising(proof.after)
+
+
+def _as_it_is(side: Side) -> str:
+    count = len(side.losses) + len(side.endings)
+    wrong = (
+        f"{len(side.endings)} of {count} trainings go wrong: {next(iter(side.endings.values()))}"
+        if side.endings
+        else ""
+    )
+    if not side.losses:
+        return wrong
+    told = (
+        f"ELBO {-statistics.fmean(side.losses.values()):,.5g} after {side.steps:,} steps ({count} seeds){_rising(side)}"
+    )
+    return f"{wrong}; else {told}" if wrong else told
+
+
+def _rising(side: Side) -> str:
+    """Whether the training is over, to follow a sentence."""
+    if side.rise is None:
+        return ""
+    gain, last = side.rise
+    return f"; the ELBO still rises, by {nats(gain)} nats over the last {last:,} steps"
 
 
 def nats(value: float) -> str:
@@ -313,12 +388,26 @@ def _reached(level: float, after: Side) -> int | None:
     return None
 
 
+def _rise(way: Sequence[Point]) -> tuple[float, int] | None:
+    """By how much the ELBO still rises over the last fifth of the steps that were kept, if that is sure.
+
+    ``way`` is without the start and the end, which are evaluated under other random numbers.
+    """
+    if len(way) < FEWEST_POINTS:
+        return None
+    last = way[-1]
+    first = [point for point in way if point.step <= 0.8 * last.step][-1:]
+    gains = [point.losses[s] - last.losses[s] for point in first for s in point.losses if s in last.losses]
+    if len(gains) < 2 or not all(map(math.isfinite, gains)) or mean_interval(gains)[0] <= EQUAL:
+        return None
+    return statistics.fmean(gains), last.step - first[0].step
+
+
 # --- what trainings show
 
 
-def _side(
-    svi: SviObservation, seeds: Sequence[int], view: SviObservation | None, nat: float, notes: Sequence[str]
-) -> Side:
+def side(svi: SviObservation, seeds: Sequence[int], view: SviObservation | None, nat: float) -> Side:
+    """What trainings under ``seeds`` have shown, and what a judge has seen of where they were (``view``)."""
     referee = view.referee if view is not None else {}
     trajectories = {t.seed: t for t in svi.trajectories}
     endings = {seed: why for seed in seeds if (why := ending(trajectories.get(seed)))}
@@ -332,30 +421,15 @@ def _side(
     ]
     if losses:
         points.append(Point(made, losses))
-    fit, missing = _fit(referee, losses, notes)
     return Side(
         made,
         losses,
         endings,
         tuple(point for point in points if point.losses),
-        step_seconds(svi) if svi.trajectories else None,
+        measured_seconds(svi) if svi.trajectories else None,
         _noise([t for t in svi.trajectories if t.seed in losses], nat),
-        fit,
-        missing,
+        rise=_rise([point for point in points if 0 < point.step < made and point.losses]),
     )
-
-
-def _fit(
-    referee: Mapping[str, tuple[float, ...]], losses: Mapping[int, float], notes: Sequence[str]
-) -> tuple[float | None, str]:
-    """k̂ of the median fit, so that one bad seed does not speak for all."""
-    label = "/weights: "
-    found = sorted((losses[seed], seed) for seed in losses if referee.get(f"{seed}/weights"))
-    if not found:
-        why = next((note.partition(label)[2] for note in notes if label in note), "") if losses else ""
-        return None, one_line(why)
-    _, seed = found[(len(found) - 1) // 2]
-    return khat(referee[f"{seed}/weights"])
 
 
 def _unknown(side: Side) -> bool:
@@ -377,7 +451,8 @@ def _mean(losses: Sequence[float]) -> float:
     return statistics.fmean(losses) if losses else math.nan
 
 
-def _why(run: Observation) -> str:
+def missing(run: Observation) -> str:
+    """Why a run has trained nothing."""
     return f"{run.failure.kind}: {run.failure.message}" if run.failure is not None else "no SVI object was stepped"
 
 
@@ -387,7 +462,7 @@ def _noise(trajectories: Sequence[Trajectory], nat: float) -> float | None:
     return statistics.median(finite) / nat if finite else None
 
 
-def _ended(run: Observation) -> bool:
+def ended(run: Observation) -> bool:
     """Whether every training has come to its end, or gone wrong: no limit has stopped one."""
     trajectories = [t for svi in run.svis for t in svi.trajectories]
     return all(t.finished or t.failure or t.first_nonfinite is not None for t in trajectories) and not (

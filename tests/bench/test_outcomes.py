@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,3 +81,42 @@ def test_one_program_from_end_to_end(
     capsys.readouterr()
     assert outcomes.main() == 0
     assert "[1/" not in capsys.readouterr().err
+
+
+RUNS_OFF = """\
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import ClippedAdam
+
+data = 3 + torch.randn(20, generator=torch.Generator().manual_seed(0))
+
+
+def model():
+    loc = pyro.sample("loc", dist.Normal(0.0, 10.0))
+    with pyro.plate("data", 20):
+        pyro.sample("x", dist.Normal(loc, 1.0), obs=data)
+
+
+def guide():
+    loc = pyro.param("loc_q", torch.tensor(0.0))
+    scale = pyro.param("scale_q", torch.tensor(0.02))
+    pyro.sample("loc", dist.Normal(loc, scale))
+
+
+svi = SVI(model, guide, ClippedAdam({"lr": 0.03, "lrd": 0.1 ** (1 / 60)}), Trace_ELBO())
+for step in range(60):
+    svi.step()
+"""
+
+
+@pytest.mark.slow
+def test_a_program_is_mended_and_trained(tmp_path: Path) -> None:
+    (tmp_path / "runs_off.py").write_text(RUNS_OFF)
+    command = [sys.executable, str(BENCH / "outcomes.py"), str(tmp_path), "--seeds", "2", "--json", "o.json", "--each"]
+    command.append("--option=--no-cache")
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    (told,) = json.loads((tmp_path / "o.json").read_text())
+    assert "SVI051" in told["codes"] and len(told["before"]) == len(told["after"]) == 2, run.stderr
+    assert run.returncode == 0 and f"| {tmp_path.name}/runs_off | sound | " in run.stdout

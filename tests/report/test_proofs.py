@@ -52,6 +52,19 @@ def test_one_line_a_program() -> None:
     ]
 
 
+AS_IT_IS = Proof(
+    "python sound.py", 0, (0, 1), "as it is", "ELBO -52 after 800 steps (2 seeds)", side(100, 52, khat=0.4)
+)
+
+
+def test_a_program_that_no_fix_has_changed() -> None:
+    assert list(text.proofs(result(AS_IT_IS))) == [
+        "python sound.py: as it is: ELBO -52 after 800 steps (2 seeds); k\u0302 0.4"
+    ]
+    page = "".join(proofs.section([AS_IT_IS], str))
+    assert "ELBO -52 after 800 steps" in page and "<svg" in page
+
+
 def test_svi_objects_of_one_program_are_told_apart() -> None:
     first, second = text.proofs(result(BETTER, WORSE))
     assert "(SVI object 0): better" in first and "(SVI object 1): worse by 3" in second

@@ -341,3 +341,17 @@ def test_looks_that_differ_in_places_and_facts_are_equal(regression, moved):
     look = regression.look
     assert moved.guide["b"].where != look.guide["b"].where
     assert (moved.params, moved.guide, moved.model) == (look.params, look.guide, look.model)
+
+
+def test_what_a_step_does_is_counted(shared):
+    text = NORMAL + 'SVI(model, guide, Adam({"lr": 0.01}), Trace_ELBO()).step(data)\n'
+    shared.write("counted.py", text)
+    shared.write("larger.py", text.replace("randn(20)", "randn(2000)"))
+    first, again, larger = (
+        shared.run(name, steps=1, deep=FACTS).svis[0].look.work for name in ("counted.py", "counted.py", "larger.py")
+    )
+    assert first.params == 2 and first.calls > 200 and first.elements > 20 and first.flops == 0
+    assert (again.elements, again.flops) == (first.elements, first.flops)
+    assert abs(again.calls - first.calls) <= 0.01 * first.calls
+    assert larger.elements > first.elements + 2 * 1980 and abs(larger.calls - first.calls) <= 0.01 * first.calls
+    assert shared.run("counted.py", steps=1, deep=Deep(seeds=2)).svis[0].look.work is None

@@ -85,7 +85,7 @@ def test_a_fix_that_costs_at_the_end_is_left_out(check) -> None:  # type: ignore
     (finding,) = result.findings
     assert finding.verdict.status is Status.REJECTED and not result.changes
     assert re.match(
-        r"trained to its end the program is worse by .* nats \(95 % CI .*, 3 seeds\) with it", finding.verdict.reason
+        r"trained to its end the program is worse by .* nats \(95 % CI .*, 16 seeds\) with it", finding.verdict.reason
     )
 
 
@@ -124,3 +124,21 @@ def test_how_good_both_fits_are(check) -> None:  # type: ignore[no-untyped-def]
     # The posterior is a Normal, and so is the guide.
     assert proof.after.khat is not None and proof.after.khat < 0.7, proof.after.khat_missing
     assert proof.before.gradient_noise is not None and proof.before.step_seconds is not None
+
+
+SLOW = FAR.replace('{"lr": 0.1, "lrd": 1.0}', '{"lr": 0.01, "lrd": 1.0}')
+
+
+def test_a_program_that_nothing_is_wrong_with_is_told_as_it_is(check) -> None:  # type: ignore[no-untyped-def]
+    (proof,) = check(SLOW).proofs
+    assert proof.verdict == "as it is" and proof.after is None and proof.before is not None
+    assert re.fullmatch(
+        r"ELBO -[\d.,]+ after 350 steps \(3 seeds\); the ELBO still rises, by [\d.,]+ nats over the last \d+ steps",
+        proof.reason,
+    ), proof.reason
+
+
+def test_a_training_that_goes_wrong_after_the_short_run_is_told(check) -> None:  # type: ignore[no-untyped-def]
+    late = FAR.replace("    svi.step(data)", "    svi.step(data)\n    assert step < 300, 'too late'")
+    (proof,) = check(late).proofs
+    assert proof.verdict == "as it is" and proof.reason.startswith("3 of 3 trainings go wrong: AssertionError")

@@ -12,6 +12,9 @@ from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.seen import SeenSvi
 from pyro_fix.analysis.values import Made
 
+#: Rates below this get stuck (tip 1); from about one on, Adam's steps are longer than what they are to find.
+SMALLEST, LARGEST = 1e-4, 1.0
+
 
 def runs_of(program: Program, optimizer: Made) -> list[SeenSvi]:
     """What was seen of the SVI objects that use an optimiser, where they made a step."""

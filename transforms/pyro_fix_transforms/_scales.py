@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 from pyro_fix import edits
 from pyro_fix.analysis.scopes import Module
-from pyro_fix.transform import Edit
+from pyro_fix.transform import Candidate, Edit, Number
 
 #: Standard deviations to try, best known first.  Source: tip 7 (0.05) and its neighbours.
 LADDER = (0.1, 0.05, 0.01)
+#: The least that makes sense; the greatest is the ladder's, since from there on a scale is found again.
+LEAST = 0.001
 #: Methods of a tensor that leave its elements as they are.
 MOVING = frozenset({"to", "cuda", "cpu", "expand", "clone"})
+
+
+def sizes(candidate: Callable[[float, tuple[Number, ...]], Candidate | None]) -> tuple[Candidate, ...]:
+    """Candidates for the sizes of the ladder; others may take their place."""
+
+    def sized(size: float) -> Candidate | None:
+        return candidate(size, (Number("initial scale", size, LEAST, LADDER[0], sized),))
+
+    return tuple(filter(None, map(sized, LADDER)))
 
 
 def constants(node: ast.expr) -> list[ast.expr] | None:

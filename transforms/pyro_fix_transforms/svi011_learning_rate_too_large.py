@@ -16,11 +16,9 @@ from pyro_fix.analysis.spell import step_count
 from pyro_fix.analysis.stability import Derailment, derailed
 from pyro_fix.analysis.values import Applied, Attribute, Made, Value, options
 from pyro_fix.observation import Look
-from pyro_fix.transform import Candidate, Promise, Proposal, Rate, Threshold, Transform
-from pyro_fix_transforms._rates import literal_rate, runs_of, shown_rate
+from pyro_fix.transform import Candidate, Number, Promise, Proposal, Rate, Threshold, Transform
+from pyro_fix_transforms._rates import SMALLEST, literal_rate, runs_of, shown_rate
 
-#: Rates below this get stuck: the ladder ends here.  Source: tip 1.
-SMALLEST = 1e-4
 #: Optimisers whose steps are as long as the rate, whatever the gradient: where a number alone says how large it is.
 ADAPTIVE = frozenset({"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ClippedAdam"})
 #: Who lets the rate of an optimiser decay, after which nothing in the source says that it is large.
@@ -35,7 +33,8 @@ class LearningRateTooLarge(Transform):
     rate of its optimiser: to a tenth, a hundredth and so on, down to 0.001 and 0.0001, the first that keeps its
     promise. The source alone makes a finding of a literal rate of 0.1 or more that a noisy ELBO is to follow for
     500 steps and longer; a run in which nothing goes wrong takes that back, and where a decay is proposed for the same
-    optimiser (SVI022, SVI031), which leaves nothing of it, the decay's finding tells it.
+    optimiser (SVI022, SVI031), which leaves nothing of it, the decay's finding tells it. `--tune` tries other rates,
+    from 0.0001 up to the one that is too large.
 
     ## Why
     The gradient of the ELBO is noisy, and a large rate throws parameters into regions where numbers overflow. Once a
@@ -128,17 +127,22 @@ class LearningRateTooLarge(Transform):
         # A run that came back may have ended well because of its rate.
         ends_well = bool(troubles) and all(trouble.recovered for trouble in troubles)
         promise = self.promise | Promise.NO_WORSE if ends_well else self.promise
-        candidates = tuple(
-            Candidate(
+        steps = step_count(program, made, chosen.scope).literal
+
+        def candidate(smaller: float) -> Candidate | None:
+            if smaller >= written:  # that one is too large
+                return None
+            return Candidate(
                 (edits.replace(made.module, node, repr(smaller)),),
                 promise,
                 f"learning rate {smaller:g}",
                 Rate(share=smaller / written),
                 needs_run=True,
-                steps=step_count(program, made, chosen.scope).literal,
+                steps=steps,
+                numbers=(Number("learning rate", smaller, SMALLEST, written, candidate),),
             )
-            for smaller in ladder(written)
-        )
+
+        candidates = tuple(filter(None, map(candidate, ladder(written))))
         return self.finding(made.module, made.node, message, candidates, source=source)
 
 

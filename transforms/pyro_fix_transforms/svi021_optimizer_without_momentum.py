@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pyro_fix import edits
 from pyro_fix.analysis.optimizers import Options, given_to_svi, options_of
@@ -12,10 +12,10 @@ from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Made
-from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Transform
+from pyro_fix.transform import Candidate, Edit, Number, Promise, Proposal, Transform
 from pyro_fix_transforms import _classes
-from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, decay_of, renamed
-from pyro_fix_transforms._rates import literal_rate, runs_of
+from pyro_fix_transforms._clipped_adam import FEWEST_STEPS, GAMMA, decay_of, left_over, renamed
+from pyro_fix_transforms._rates import LARGEST, SMALLEST, literal_rate, runs_of
 
 #: Optimisers of ``pyro.optim`` that follow every gradient as it comes.
 PLAIN = frozenset({"SGD", "Adagrad", "RMSprop", "Adadelta", "Rprop", "ASGD"})
@@ -38,7 +38,8 @@ class OptimizerWithoutMomentum(Transform):
     rate of 0.01 is tried first; before it one of 0.05, where there are fewer than 2000 and a run shows no more than
     1000 numbers to train. A rate that is an argument, an attribute or a variable with other uses stays. `ClippedAdam`
     clamps each element of the gradient at 10; where a run shows that it would, it is `Adam` instead. A weight decay is
-    kept; options that both lack (`momentum`, `nesterov`, `alpha`) are dropped, and named in the verdict.
+    kept; options that both lack (`momentum`, `nesterov`, `alpha`) are dropped, and named in the verdict. `--tune` tries
+    other rates, from 0.0001 to 1, and decays that leave 0.01 to 0.5 of the rate.
 
     ## Why
     The gradient of the ELBO is noisy, and its elements differ by orders of magnitude. Momentum averages the noise,
@@ -92,7 +93,7 @@ class OptimizerWithoutMomentum(Transform):
                 yield self.finding(made.module, made.node, message, held_back="the name ClippedAdam is taken here")
                 continue
             count = step_count(program, made, options.scope)
-            rates = tuple(map(repr, _rates(count.literal or 0, _parameters(program, made))))
+            rates: tuple[float | str, ...] = _rates(count.literal or 0, _parameters(program, made))
             given = options.node_of("lr")
             if given is not None and isinstance(literal_rate(program, made, options), str):
                 rates = (edits.text_of(made.module, given),)  # which is for the program's user to set
@@ -102,22 +103,43 @@ class OptimizerWithoutMomentum(Transform):
             yield self.finding(made.module, made.node, message, tuple(candidates))
 
     def _candidate(
-        self, made: Made, options: Options, count: StepCount, rate: str, rename: tuple[Edit, ...]
+        self,
+        made: Made,
+        options: Options,
+        count: StepCount,
+        rate: float | str,
+        rename: tuple[Edit, ...],
+        left: float = GAMMA,
     ) -> Candidate:
-        entries = {"lr": rate}
+        entries = {"lr": f"{rate}"}
+        numbers = _rate(rate, lambda other: self._candidate(made, options, count, other, rename, left))
+        faster = "" if left == GAMMA else f" that falls to {left:g} of it"
         if count.source and not (count.literal and count.literal < FEWEST_STEPS):
-            entries["lrd"] = decay_of(count)
-        label = f"ClippedAdam with lr {rate}{_dropped(options)}"
+            entries["lrd"] = decay_of(count, left)
+            share = left_over(left, lambda other: self._candidate(made, options, count, rate, rename, other))
+            numbers = (*numbers, share)
+        label = f"ClippedAdam with lr {rate}{faster}{_dropped(options)}"
         changes = (*rename, _options(made, options, entries))
-        return Candidate(changes, self.promise, label, needs_run=True, steps=count.literal)
+        return Candidate(changes, self.promise, label, needs_run=True, steps=count.literal, numbers=numbers)
 
     def _unclamped(
-        self, made: Made, options: Options, count: StepCount, rate: str, rename: tuple[Edit, ...]
+        self, made: Made, options: Options, count: StepCount, rate: float | str, rename: tuple[Edit, ...]
     ) -> Candidate:
         label = f"Adam with lr {rate}, which clamps no gradient{_dropped(options)}"
-        changes = (*rename, _options(made, options, {"lr": rate}))
-        asked = Promise.WHOLE_GRADIENT
-        return Candidate(changes, self.promise, label, needs_run=True, only_after=asked, steps=count.literal)
+        return Candidate(
+            (*rename, _options(made, options, {"lr": f"{rate}"})),
+            self.promise,
+            label,
+            needs_run=True,
+            only_after=Promise.WHOLE_GRADIENT,
+            steps=count.literal,
+            numbers=_rate(rate, lambda other: self._unclamped(made, options, count, other, rename)),
+        )
+
+
+def _rate(rate: float | str, written: Callable[[float], Candidate]) -> tuple[Number, ...]:
+    """The rate as a number, where it is one that stands there."""
+    return () if isinstance(rate, str) else (Number("learning rate", rate, SMALLEST, LARGEST, written),)
 
 
 def _options(made: Made, options: Options, entries: Mapping[str, str]) -> Edit:

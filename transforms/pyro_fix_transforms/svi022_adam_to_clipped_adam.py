@@ -20,6 +20,8 @@ class AdamToClippedAdam(Transform):
     the first one's rate. A decay to a tenth leaves the parameters 39 % of the way that they could go. So a rate that is
     written there, and is below 0.1, is raised to two and a half times as much, and they come as far as before; one that
     comes from elsewhere (`args.lr`) is multiplied where it is used, if the runs show it to be below 0.1.
+    `--tune` tries other first rates, from 0.0001 to 1 (or up to ten times what comes from elsewhere), and decays that
+    leave 0.01 to 0.5 of the rate.
 
     `ClippedAdam` also clamps each element of the gradient at 10 (`clip_norm`), which makes a vote of signs of gradients
     that are larger. Where a run shows that it would, `clip_norm` is set to infinity, and nothing is clamped.

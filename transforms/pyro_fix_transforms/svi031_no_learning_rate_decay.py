@@ -20,7 +20,8 @@ class NoLearningRateDecay(Transform):
     tenth of the first one's learning rate. A decay to a tenth leaves the parameters 39 % of the way that they could go.
     So a rate that is written there, and is below 0.1, is raised to two and a half times as much, and they come as far
     as before; one that comes from elsewhere (`args.lr`) is multiplied where it is used, if the runs show it to be below
-    0.1.
+    0.1. `--tune` tries other first rates, from 0.0001 to 1 (or up to ten times what comes from elsewhere), and decays
+    that leave 0.01 to 0.5 of the rate.
 
     ## Why
     A constant rate keeps the parameters jumping round the optimum in the end (tip 3). Whether a decay is worth anything

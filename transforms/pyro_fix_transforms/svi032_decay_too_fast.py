@@ -6,6 +6,7 @@ import ast
 import math
 import operator
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -14,8 +15,8 @@ from pyro_fix.analysis.optimizers import Options, given_to_svi, kind_of, options
 from pyro_fix.analysis.program import Program
 from pyro_fix.analysis.spell import StepCount, step_count
 from pyro_fix.analysis.values import Arithmetic, Const, Made, Value, is_small
-from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
-from pyro_fix_transforms._clipped_adam import AFTER, FEWEST_STEPS, GAMMA, decay_of, declared
+from pyro_fix.transform import Candidate, Number, Promise, Proposal, Rate, Threshold, Transform
+from pyro_fix_transforms._clipped_adam import AFTER, FEWEST_STEPS, GAMMA, decay_of, declared, left_over
 from pyro_fix_transforms._rates import runs_of
 
 #: Optimisers whose rate falls by a factor -> the option that says how fast.
@@ -46,7 +47,8 @@ class DecayTooFast(Transform):
     Finds a `ClippedAdam` whose `lrd` brings the learning rate below a thousandth of its start before the last step, and
     makes it `0.1 ** (1 / num_steps)`, so that the last step has a tenth of the first one's rate. The same goes for the
     `gamma` of an `ExponentialLR`, and for the `step_size` of a `StepLR` (`num_steps // 4` where `gamma` is a half),
-    that a run shows to be stepped as often as the SVI object.
+    that a run shows to be stepped as often as the SVI object. `--tune` tries decays that leave 0.01 to 0.5 of the
+    rate, or have 2 to 10 equal parts.
 
     ## Why
     `lrd` multiplies the rate at every step, not at every epoch: `0.95` looks gentle and leaves a 170th after 100 steps;
@@ -113,16 +115,14 @@ class DecayTooFast(Transform):
                 doubt = f"{key} is not a number that is written at the call"
             if not doubt and scheduler and any(_falls(rates, key) is None for rates in _paths(program, made)):
                 doubt = "the scheduler is not stepped at every step, whose number alone is known"
-            text = _stretched(options, count) if key == "step_size" and not doubt else decay_of(count)
-            if text is None:
+            parts = _parts(options) if key == "step_size" and not doubt else 1
+            if parts is None:
                 doubt = "gamma is no number that brings the rate to a tenth in a few falls"
-            if doubt or node is None or text is None:
+            if doubt or node is None or parts is None:
                 yield self.finding(made.module, made.node, message, held_back=doubt, source=source)
                 continue
-            change = edits.replace(made.module, node, text)
-            promise = Promise.SAME_START | Promise.BETTER_END if scheduler else self.promise
-            rate = None if scheduler else declared(count, options)
-            candidate = Candidate((change,), promise, f"{key} = {text}", rate, needs_run=True, steps=count.literal)
+            written = _Written(made, options, count, key, node, self.promise)
+            candidate = written.in_parts(parts) if key == "step_size" else written.falling_to(GAMMA)
             yield self.finding(made.module, made.node, message, (candidate,), source=source)
 
     def _by_source(self, options: Options, count: StepCount) -> tuple[int, float, Literal["static"]] | None:
@@ -151,6 +151,34 @@ class DecayTooFast(Transform):
         return None
 
 
+@dataclass(frozen=True)
+class _Written:
+    """Writes another decay in the place of one (``node``)."""
+
+    made: Made
+    options: Options
+    count: StepCount
+    key: str
+    node: ast.expr
+    promise: Promise
+
+    def falling_to(self, left: float) -> Candidate:
+        """A factor with which so much of the rate is left at the last step."""
+        rate = declared(self.count, self.options, left) if self.key == "lrd" else None
+        return self._candidate(decay_of(self.count, left), rate, left_over(left, self.falling_to))
+
+    def in_parts(self, parts: float) -> Candidate:
+        """A size of the steps with which the rate is the same in so many parts of the training."""
+        number = Number("number of equal parts", parts, 2, MOST_PARTS, self.in_parts, whole=True, late=True)
+        return self._candidate(f"{self.count.source} // {parts:g}", None, number)
+
+    def _candidate(self, text: str, rate: Rate | None, number: Number) -> Candidate:
+        change = edits.replace(self.made.module, self.node, text)
+        promise = self.promise if self.key == "lrd" else Promise.SAME_START | Promise.BETTER_END
+        label, steps = f"{self.key} = {text}", self.count.literal
+        return Candidate((change,), promise, label, rate, needs_run=True, steps=steps, numbers=(number,))
+
+
 def _paths(program: Program, made: Made) -> Iterator[list[float]]:
     """The rates of every trajectory that was seen, as far as the program went by itself."""
     for seen in runs_of(program, made):
@@ -169,13 +197,13 @@ def _falls(rates: Sequence[float], key: str) -> tuple[int, float] | None:
     return gaps.pop(), factors[0]
 
 
-def _stretched(options: Options, count: StepCount) -> str | None:
-    """Source of the size of the steps with which a ``StepLR`` comes to about ``GAMMA`` of its start, in equal parts."""
+def _parts(options: Options) -> int | None:
+    """Into how many equal parts a ``StepLR`` has to put the training to come to about ``GAMMA`` of its start."""
     factor = options.number("gamma") if "gamma" in options.items else DEFAULT_FACTOR
     if factor is None or not 0 < factor < 1:
         return None
     parts = 1 + max(1, int(math.log(GAMMA) / math.log(factor) + STEADY))
-    return f"{count.source} // {parts}" if parts <= MOST_PARTS else None
+    return parts if parts <= MOST_PARTS else None
 
 
 def _is_written(node: ast.expr | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 from pyro_fix import edits
@@ -12,8 +13,8 @@ from pyro_fix.analysis.noise import gradient_noise
 from pyro_fix.analysis.program import Param, Program, Use
 from pyro_fix.analysis.requirements import constraint_text
 from pyro_fix.analysis.tensors import extent
-from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Threshold, Transform
-from pyro_fix_transforms._scales import LADDER, assigned_once, constant_name, shrunk
+from pyro_fix.transform import Candidate, Edit, Number, Promise, Proposal, Threshold, Transform
+from pyro_fix_transforms._scales import LADDER, assigned_once, constant_name, shrunk, sizes
 
 #: Initial standard deviations above this are wide.  Exactly 1 is common and no error.
 WIDEST = 1.0
@@ -27,7 +28,8 @@ class WideInitialScale(Transform):
     ## What it does
     Finds a param of the guide whose initial value is a literal above 1 and that is the standard deviation of a guide's
     site, and makes it 0.1, or 0.05, or 0.01: the first that keeps its promise. Shape and dtype stay. A literal from 0.1
-    to 1 is found only where a run shows that the gradient is mostly noise at the first step.
+    to 1 is found only where a run shows that the gradient is mostly noise at the first step. `--tune` tries other
+    values, from 0.001 to 0.1.
 
     ## Why
     A wide guide samples latents from all over the place, so the first gradients are mostly noise, and the optimiser
@@ -84,14 +86,18 @@ class WideInitialScale(Transform):
             source: Literal["static", "seen"] = "seen" if noise else "static"
             if not doubt and _shrunk(program, param, LADDER[0]) is None:
                 doubt = "its initial value is not a literal at the call"
-            candidates = tuple(
-                Candidate(changes, self.promise, f"initial value {size}", needs_run=bool(noise))
-                for size in LADDER
-                if _allowed(param, size) and (changes := _shrunk(program, param, size)) is not None
-            )
+            candidates = sizes(partial(self._candidate, program, param, bool(noise)))
             if not doubt and not candidates:
                 doubt = "its constraint allows no smaller value"
             yield self.finding(param.module, param.call, message, candidates, doubt, source)
+
+    def _candidate(
+        self, program: Program, param: Param, needs_run: bool, size: float, numbers: tuple[Number, ...]
+    ) -> Candidate | None:
+        changes = _shrunk(program, param, size) if _allowed(param, size) else None
+        if changes is None:
+            return None
+        return Candidate(changes, self.promise, f"initial value {size}", needs_run=needs_run, numbers=numbers)
 
     def _noise(self, program: Program, param: Param) -> float:
         """The least noise of the gradient over the runs of the SVI objects that train it; 0 where none was measured."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from functools import partial
 
 from pyro_fix import edits
 from pyro_fix.analysis import distributions
 from pyro_fix.analysis.program import Program
-from pyro_fix.analysis.values import Const
-from pyro_fix.transform import Candidate, Promise, Proposal, Threshold, Transform
-from pyro_fix_transforms._scales import LADDER
+from pyro_fix.analysis.values import Const, Made
+from pyro_fix.transform import Candidate, Number, Promise, Proposal, Threshold, Transform
+from pyro_fix_transforms._scales import sizes
 
 
 class WideAutoguideScale(Transform):
@@ -17,7 +19,7 @@ class WideAutoguideScale(Transform):
 
     ## What it does
     Finds an autoguide whose `init_scale` is a literal above 0.1, its default, and makes it 0.1, or 0.05, or 0.01: the
-    first that keeps its promise.
+    first that keeps its promise. `--tune` tries others, from 0.001 to 0.1.
 
     ## Why
     A wide guide samples latents from all over the place, so the first gradients are mostly noise (tip 7).
@@ -63,8 +65,9 @@ class WideAutoguideScale(Transform):
             if edits.literal_number(node) != given.value or node is None:
                 yield self.finding(made.module, made.node, message, held_back="init_scale is not a literal at the call")
                 continue
-            candidates = tuple(
-                Candidate((edits.replace(made.module, node, repr(size)),), self.promise, f"init_scale={size}")
-                for size in LADDER
-            )
+            candidates = sizes(partial(self._candidate, made, node))
             yield self.finding(made.module, made.node, message, candidates)
+
+    def _candidate(self, made: Made, node: ast.expr, size: float, numbers: tuple[Number, ...]) -> Candidate:
+        change = edits.replace(made.module, node, repr(size))
+        return Candidate((change,), self.promise, f"init_scale={size}", numbers=numbers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import statistics
 from collections.abc import Iterator
+from functools import partial
 
 from pyro_fix import edits
 from pyro_fix.analysis import distributions
@@ -12,7 +13,7 @@ from pyro_fix.analysis.noise import gradient_noise, loss_noise, progress
 from pyro_fix.analysis.program import Program, Svi
 from pyro_fix.analysis.values import Const, Made, options
 from pyro_fix.observation import SviObservation
-from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Threshold, Transform
+from pyro_fix.transform import Candidate, Edit, Number, Promise, Proposal, Threshold, Transform
 from pyro_fix_transforms._particles import hazard
 
 #: Numbers of particles to try.  Source: tip 8; usually more steps with fewer particles win.
@@ -25,7 +26,7 @@ class TooFewParticles(Transform):
     ## What it does
     Finds an SVI with one particle whose loss varies, in a run, from step to step by more than it falls over the whole
     run, and whose gradient has more noise than signal, and gives it 2, 5 or 10 particles, drawn at once: the first
-    number that keeps its promise. It is off unless it is selected.
+    number that keeps its promise. It is off unless it is selected. `--tune` tries 3 as well.
 
     ## Why
     More particles mean less variance for more computation, less than so many times as much when they are vectorised
@@ -83,11 +84,14 @@ class TooFewParticles(Transform):
         number = made.keywords.get("num_particles")
         if "vectorize_particles" in made.keywords or (number is not None and not _is_one(number)):
             return
-        candidates = tuple(
-            Candidate((_change(made, count),), self.promise, f"{count} particles, vectorised", needs_run=True)
-            for count in LADDER
-        )
+        candidates = tuple(self._candidate(made, count) for count in LADDER)
         yield self.finding(made.module, made.node, message, candidates, hazard(program, made), source="seen")
+
+    def _candidate(self, made: Made, count: float) -> Candidate:
+        # Always a gain by the step, and not by the second: more than the ladder has nobody should find by tuning.
+        number = Number("number of particles", count, LADDER[0], LADDER[-1], partial(self._candidate, made), whole=True)
+        change, label = _change(made, int(count)), f"{count:g} particles, vectorised"
+        return Candidate((change,), self.promise, label, needs_run=True, numbers=(number,))
 
     def _is_noisy(self, run: SviObservation) -> bool:
         """Whether the loss's noise exceeds its progress in most trajectories, and the gradient has little signal."""

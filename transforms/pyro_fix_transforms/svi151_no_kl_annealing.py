@@ -10,11 +10,13 @@ from pyro_fix import edits, imports
 from pyro_fix.analysis.program import Program, Site, Step, Svi
 from pyro_fix.analysis.scopes import Module, Scope
 from pyro_fix.analysis.values import Const, Function, Instance, Library, Made, Value, options, walk
-from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Threshold, Transform
+from pyro_fix.transform import Candidate, Edit, Number, Promise, Proposal, Threshold, Transform
 from pyro_fix_transforms._losses import JIT
 
 #: The keyword that hands the factor from the loop to model and guide.
 FACTOR = "annealing_factor"
+#: The shortest and the longest annealing, as a share of the steps: some are to be made with the whole objective.
+SHORTEST, LONGEST = 0.02, 0.8
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
@@ -25,7 +27,7 @@ class NoKlAnnealing(Transform):
     ## What it does
     Finds an `SVI` that is stepped in a plain loop. Model and guide get a keyword `annealing_factor=1.0` and scale their
     latent sites, and not the observed ones, by it; the loop passes a factor that rises from 0 to 1 over the first
-    fifth of the steps. It is off unless it is selected.
+    fifth of the steps. It is off unless it is selected. `--tune` tries other parts of the steps, from 0.02 to 0.8.
 
     ## Why
     Some complex models get stuck where the guide equals the prior, because at first the KL divergence is all that
@@ -89,13 +91,24 @@ class NoKlAnnealing(Transform):
             if _is_scaled(program, svi):
                 continue
             message = "the KL divergence counts in full from the first step; annealed, the data speak first"
-            found = _changes(program, svi, self.share)
+            found = self._candidate(program, svi, self.share)
             if isinstance(found, str):
                 yield self.finding(svi.module, svi.call, message, held_back=found)
                 continue
-            label = f"an annealing factor over the first {self.share:g} of the steps"
-            candidate = Candidate(found, self.promise, label, needs_run=True)
-            yield self.finding(svi.module, svi.call, message, (candidate,))
+            yield self.finding(svi.module, svi.call, message, (found,))
+
+    def _candidate(self, program: Program, svi: Svi, share: float) -> Candidate | str:
+        found = _changes(program, svi, share)
+        if isinstance(found, str):
+            return found
+
+        def written(other: float) -> Candidate | None:
+            candidate = self._candidate(program, svi, other)
+            return candidate if isinstance(candidate, Candidate) else None
+
+        number = Number("share of the steps with annealing", share, SHORTEST, LONGEST, written, late=True)
+        label = f"an annealing factor over the first {share:g} of the steps"
+        return Candidate(found, self.promise, label, needs_run=True, numbers=(number,))
 
 
 @dataclass(frozen=True)
