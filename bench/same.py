@@ -26,6 +26,8 @@ from typing import Any
 
 #: What tells where and on what a verdict was come to, and says nothing of what it is.
 PLACES = frozenset({"reproduce", "command", "python", "files", "versions", "device"})
+#: In the place of what one of the two does not say.
+NOTHING = "(nothing)"
 #: What becomes of a fix.
 VERDICT = ("status", "suggestion", "diff")
 #: CPU time: the one thing that is measured and cannot be the same; as a name, and in a sentence.
@@ -77,12 +79,12 @@ def busy(count: int) -> Iterator[None]:
 
 def report(first: dict[str, Any], second: dict[str, Any], *, verdicts_only: bool = False) -> int:
     """Print what differs, and how much was compared."""
-    one, other = (list(told(document)) for document in (first, second))
-    differing = [(a, b) for a, b in zip(one, other, strict=False) if a != b]
-    losses = sum(isinstance(value, float) for _, value in one)
-    for (where, a), (_, b) in differing[:20]:
-        print(f"{where}: {a!r} became {b!r}", file=sys.stderr)
-    same = not differing and len(one) == len(other)
+    one, other = (dict(told(document)) for document in (first, second))
+    losses = sum(isinstance(value, float) for value in one.values())
+    differing = [where for where in {**one, **other} if one.get(where, NOTHING) != other.get(where, NOTHING)]
+    for where in differing[:20]:
+        print(f"{where}: {one.get(where, NOTHING)!r} became {other.get(where, NOTHING)!r}", file=sys.stderr)
+    same = not differing
     alike = verdicts(first) == verdicts(second)
     count = len(first["findings"])
     print(f"{'the same' if same else 'DIFFERENT'}: {count} findings, {len(one)} values, {losses} of them numbers")
