@@ -286,6 +286,7 @@ def measure(
                 deep=Deep(seeds=4, facts=True),
                 expect_svis=plan.expect_svis,
                 timeout=arguments.timeout,
+                stand_ins=False,
             )
         )
         stray = before.left(watched)

@@ -16,7 +16,7 @@ MOST_SUSPECTS = 6
 COSTS = "costs at the end"
 ALL_TOGETHER = "trained to its end with all fixes the program is {}, and leaving out no single one mends that"
 ONE = "trained to its end with the other fixes it costs: with it the program is {}, without it {}"
-ALONE = "trained to its end the program is {} with it"
+ALONE = "trained to its end with it the program is {}"
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def test_two_that_cost() -> None:
 
 
 def test_a_single_fix_is_left_out() -> None:
-    assert Job(a=-3).found() == {"a": "trained to its end the program is worse by 3 nats with it"}
+    assert Job(a=-3).found() == {"a": "trained to its end with it the program is worse by 3 nats"}
 
 
 def test_all_where_no_single_one_is_to_blame() -> None:

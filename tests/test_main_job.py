@@ -117,11 +117,11 @@ def test_static_pass_imports_no_torch(folder: Path) -> None:
 
 def test_verified_fixes_are_shown_and_applied(folder: Path) -> None:
     before = dirty(folder)
-    code, shown, err = run(folder, SELECT, "--diff", "--steps", "40")
+    code, shown, err = run(folder, SELECT, "--diff", "--steps", "40", "--prove-within", "0")
     assert code == 1, err
     assert dirty(folder) == before, "--diff writes nothing"
     assert "verified: " in err and "torch " in err
-    code, out, err = run(folder, SELECT, "--apply", "--steps", "40")
+    code, out, err = run(folder, SELECT, "--apply", "--steps", "40", "--prove-within", "0")
     assert (code, out) == (0, ""), err
     assert text(folder) == FIXED
     (folder / "train.py").write_text(PROGRAM, encoding="utf-8")
@@ -133,13 +133,13 @@ def test_verified_fixes_are_shown_and_applied(folder: Path) -> None:
 def test_a_program_that_cannot_run_keeps_its_fixes_back(folder: Path) -> None:
     broken = PROGRAM.replace("import torch\n", "import torch\nimport no_such_module_at_all\n")
     (folder / "train.py").write_text(broken, encoding="utf-8")
-    code, out, err = run(folder, SELECT, "--diff")
+    code, out, err = run(folder, SELECT, "--no-stand-ins", "--diff")
     assert (code, out) == (1, "")
     assert "left out: " in err and "no_such_module_at_all" in err
-    code, _, err = run(folder, SELECT, "--apply")
+    code, _, err = run(folder, SELECT, "--no-stand-ins", "--apply")
     assert code == 3
     assert text(folder) == broken
-    code, _, err = run(folder, SELECT, "--apply", "--unverified")
+    code, _, err = run(folder, SELECT, "--no-stand-ins", "--apply", "--unverified")
     assert code == 0, err
     assert "constraint=dist.constraints.positive" in text(folder)
 

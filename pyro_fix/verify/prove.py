@@ -300,6 +300,11 @@ def verdict(proof: Proof) -> Proof:
     reached = _reached(statistics.fmean(before.losses.values()), after)
     proof = replace(proof, gain=(mean, low, high), reached=reached)
     word = _word(gains, low, high, [before.losses[seed] for seed in both])
+    if word == "worse" and after.rise is not None and -mean <= after.rise[0]:
+        # A parameter that moves in another unit is slower or faster: where that leads, no longer training has shown.
+        interval = f"95 % CI {nats(-high)} to {nats(-low)}, {count} seeds"
+        words = f"cannot tell: behind by {nats(-mean)} nats ({interval}) where training stops"
+        return replace(proof, reason=words + _rising(after))
     return replace(proof, verdict=word, reason=_sentence(proof, word))
 
 

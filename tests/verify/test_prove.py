@@ -72,6 +72,16 @@ class TestVerdicts:
         proof = proven(fake, end=5, hot=[])
         assert proof.verdict == "cannot tell" and "without the fixes 1 of 8 trainings go wrong" in proof.reason
 
+    def test_who_is_behind_and_goes_on_is_not_worse(self) -> None:
+        before = Side(500, {seed: 10.0 + seed / 100 for seed in range(4)})
+        after = replace(before, losses={seed: 12.0 + seed / 100 for seed in range(4)})
+        asked = Proof("train.py", 0, (0, 1, 2, 3), "cannot tell", "", before, after)
+        assert verdict(asked).verdict == "worse"
+        assert verdict(replace(asked, after=replace(after, rise=(1.5, 100)))).verdict == "worse"
+        told = verdict(replace(asked, after=replace(after, rise=(2.5, 100))))
+        assert told.verdict == "cannot tell" and told.reason.startswith("cannot tell: behind by 2 nats (95 % CI ")
+        assert told.reason.endswith("the ELBO still rises, by 2.5 nats over the last 100 steps")
+
     def test_more_seeds_where_four_leave_it_open(self, fake: FakeRunner) -> None:
         fake.program("train.py", end=0, noise=1.5)
         proof = proven(fake, end=-1.2)

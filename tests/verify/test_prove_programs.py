@@ -80,12 +80,13 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     yield run
 
 
+@pytest.mark.slow
 def test_a_fix_that_costs_at_the_end_is_left_out(check) -> None:  # type: ignore[no-untyped-def]
     result = check(FAR, SLOWER)
     (finding,) = result.findings
     assert finding.verdict.status is Status.REJECTED and not result.changes
     assert re.match(
-        r"trained to its end the program is worse by .* nats \(95 % CI .*, 16 seeds\) with it", finding.verdict.reason
+        r"trained to its end with it the program is worse by .* nats \(95 % CI .*, 16 seeds\)", finding.verdict.reason
     )
 
 
@@ -139,6 +140,6 @@ def test_a_program_that_nothing_is_wrong_with_is_told_as_it_is(check) -> None:  
 
 
 def test_a_training_that_goes_wrong_after_the_short_run_is_told(check) -> None:  # type: ignore[no-untyped-def]
-    late = FAR.replace("    svi.step(data)", "    svi.step(data)\n    assert step < 300, 'too late'")
+    late = FAR.replace("svi.step(data)", "svi.step(data if step < 300 else data / 0 * 0)")
     (proof,) = check(late).proofs
-    assert proof.verdict == "as it is" and proof.reason.startswith("3 of 3 trainings go wrong: AssertionError")
+    assert proof.verdict == "as it is" and proof.reason == "3 of 3 trainings go wrong: ValueError at step 300"
