@@ -17,12 +17,18 @@ def khat(weights: Sequence[float]) -> tuple[float | None, str]:
     finite = [weight for weight in weights if math.isfinite(weight)]
     if len(finite) < FEWEST:
         return None, "too few weights are finite"
+    if len(set(finite)) < FEWEST:
+        return None, "too few weights differ"  # as of a guide without latents: all are the same
     try:
         import numpy
         from arviz_stats.base.array import array_stats
     except ImportError:
         return None, NO_ARVIZ
     smoothed: Any = array_stats.psislw  # without types
-    _, shape = smoothed(-numpy.array(finite))  # it takes what importance weights of leave-one-out are: 1 / w
+    try:
+        with numpy.errstate(all="ignore"):
+            _, shape = smoothed(-numpy.array(finite))  # it takes what importance weights of leave-one-out are: 1 / w
+    except ValueError as error:  # what it cannot fit is no fault of the program's
+        return None, f"ArviZ cannot tell: {error}"
     value = float(shape)
     return (value, "") if math.isfinite(value) else (None, "the weights have no tail")
