@@ -43,7 +43,7 @@ def best(
     first: dict[str, Choice] = {}
     spent, tried = 0.0, 0
     for fingerprint, label in _others(outcome.findings, codes):
-        proofs = [proof for proof in outcome.proofs if proof.verdict != "as it is"]
+        proofs = [proof for proof in outcome.proofs if proof.compares]
         cost = sum(proof.seconds for proof in proofs) / 2
         if tried == MOST or not proofs or (within is not None and spent + cost > within):
             break
@@ -105,9 +105,7 @@ def _is_better(old: Sequence[Proof], new: Sequence[Proof]) -> bool:
 
     known = {(proof.program, proof.svi): proof for proof in old}
     gains = []
-    for proof in new:
-        if proof.verdict == "as it is":
-            continue
+    for proof in (proof for proof in new if proof.compares):
         before = known.get((proof.program, proof.svi))
         if before is None or before.after is None or proof.after is None or before.judge != proof.judge:
             return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_fix.analysis.scopes import Module
 from pyro_fix.analysis.values import LARGEST_NUMBER
+from pyro_fix.rewrite import alike
 from pyro_fix.sources import Source
 from pyro_fix.transform import Edit
 
@@ -312,13 +313,7 @@ def _change(source: Source, node: ast.expr, change: Any) -> Edit:
 
 def _splice(source: Source, start: int, end: int, new: str) -> Edit:
     """The smallest edit that turns ``text[start:end]`` into ``new``."""
-    old = source.text[start:end]
-    head = 0
-    while head < min(len(old), len(new)) and old[head] == new[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
-        tail += 1
+    head, tail = alike(source.text[start:end], new)
     return Edit(source.path, start + head, end - tail, new[head : len(new) - tail])
 
 

@@ -47,10 +47,8 @@ class _State:
     current: dict[Path, Source] = field(default_factory=dict)
     real: dict[Path, Path] = field(default_factory=dict)
     """Where the files lie, by links that lead to them when they are read."""
-    ways: dict[Path, list[rewrite.Way]] = field(default_factory=dict)
-    """The way back from a current text to the original one, a round after the other."""
     rounds: list[rewrite.Round] = field(default_factory=list)
-    """What was written in each."""
+    """What was written in each, and the way back from there."""
     skipped: dict[Path, Skipped] = field(default_factory=dict)
     failed: set[Path] = field(default_factory=set)
     """Files that something went wrong with as they were analysed: the rest of the job does without them."""
@@ -518,7 +516,6 @@ def _apply(state: _State, program: Program, included: Sequence[Finding]) -> list
     for path, text in patch.texts.items():
         state.original.setdefault(path, texts[path])
         state.current[path] = sources.from_bytes(path, texts[path].encode(text))
-        state.ways.setdefault(path, []).append(ways[path])
     state.rounds.append(rewrite.Round(texts, tuple(map(_edits, applied)), ways))
     return applied
 
@@ -607,8 +604,9 @@ def _home(proposal: Proposal, state: _State) -> tuple[int, int]:
     if old is new:
         return proposal.line, proposal.column
     offset = new.offset(proposal.line, 0) + proposal.column - 1
-    for way in reversed(state.ways[proposal.path]):
-        offset = way.back(offset)
+    for one in reversed(state.rounds):
+        way = one.ways.get(proposal.path)
+        offset = offset if way is None else way.back(offset)
     line = old.line_of(offset)
     return line, offset - old.offset(line, 0) + 1
 

@@ -71,6 +71,11 @@ class Proof:
     seconds: float = 0.0
     """CPU seconds that both trainings take, by what their steps took: an estimate."""
 
+    @property
+    def compares(self) -> bool:
+        """Whether fixes have changed the program, so that there are two to compare."""
+        return self.verdict != "as it is"
+
 
 #: Nats: what differs by less is as good, however surely it differs by so much.
 EQUAL = 0.1

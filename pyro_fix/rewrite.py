@@ -110,17 +110,23 @@ def instead(
 
 def _difference(old: str, new: str) -> tuple[int, int, str]:
     """From where to where two texts differ, by whole words, and what stands there in the new one."""
+    head, tail = alike(old, new)
+    while head and _in_word(old[head - 1]):
+        head -= 1
+    while tail and _in_word(old[-tail]):
+        tail -= 1
+    return head, len(old) - tail, new[head : len(new) - tail]
+
+
+def alike(old: str, new: str) -> tuple[int, int]:
+    """How many characters two texts share at their beginnings, and how many of the rest at their ends."""
     head = 0
     while head < min(len(old), len(new)) and old[head] == new[head]:
         head += 1
     tail = 0
     while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
         tail += 1
-    while head and _in_word(old[head - 1]):
-        head -= 1
-    while tail and _in_word(old[-tail]):
-        tail -= 1
-    return head, len(old) - tail, new[head : len(new) - tail]
+    return head, tail
 
 
 def _in_word(character: str) -> bool:

@@ -110,7 +110,7 @@ def best(
         one = _Tuned(number)
         known = sum(bool(other.rungs) for others in tuned.values() for other in others)
         tuned.setdefault(finding.fingerprint, []).append(one)
-        doubt = _unproven([proof for proof in outcome.proofs if proof.verdict != "as it is"])
+        doubt = _unproven([proof for proof in outcome.proofs if proof.compares])
         if known >= MOST_NUMBERS:
             doubt = doubt or f"no more than {MOST_NUMBERS} numbers are"
         if doubt:

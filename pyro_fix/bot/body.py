@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pyro_fix import catalogue
-from pyro_fix.analysis.sayings import shortened
 from pyro_fix.bot import escape, memory, plot, proofs, runs
 from pyro_fix.bot.memory import Memory
 from pyro_fix.bot.plan import Fix, Group
@@ -20,7 +19,7 @@ from pyro_fix.report.curves import beyond
 from pyro_fix.transform import Transform
 
 #: Characters of a title; of a path, sentence or diff of which more would only be in the way.
-LONGEST_TITLE, LONGEST_PATH, LONGEST_WORDS, LONGEST_DIFF = 120, 60, 400, 8000
+LONGEST_TITLE, LONGEST_PATH, LONGEST_DIFF = 120, 60, 8000
 #: Comments beside a body: each is a mail to everybody who watches.
 MOST_REST = 10
 #: Things that the machine lacked, of which it is told what took their place.
@@ -123,13 +122,13 @@ def remark(fix: Fix, change: str, part: int, parts: int) -> str:
     """A comment at lines; ``change`` is Markdown that shows or suggests the change."""
     if part > 1:
         return f"{escape.code(fix.code)}, part {part} of {parts}: take all of them together.\n\n{change}"
-    said = f"**{_status(fix).capitalize()}**: {escape.text(_cut(fix.reason))}."
-    lines = [f"{escape.code(fix.code)} {escape.text(_cut(fix.message))} ({_tip(fix)}).", "", said]
+    said = f"**{_status(fix).capitalize()}**: {escape.text(runs.cut(fix.reason))}."
+    lines = [f"{escape.code(fix.code)} {escape.text(runs.cut(fix.message))} ({_tip(fix)}).", "", said]
     if parts > 1:
         lines += ["", f"Part 1 of {parts}: take all of them together."]
     lines += ["", change]
     command = runs.words(fix.evidence.get("reproduce"))
-    if command and len(command) <= LONGEST_WORDS:
+    if command and len(command) <= runs.LONGEST_WORDS:
         lines += ["", f"To come to this verdict again: {escape.code(command)}"]
     return "\n".join(lines)
 
@@ -176,8 +175,8 @@ def _head(group: Group) -> str:
 
 def _row(fix: Fix) -> str:
     where = escape.code(_place(fix), cell=True)
-    wrong = escape.text(_cut(fix.message))
-    done = escape.text(_cut(fix.label))
+    wrong = escape.text(runs.cut(fix.message))
+    done = escape.text(runs.cut(fix.label))
     return f"| {where} | {escape.code(fix.code)} {wrong} | {done} | {_status(fix)} |\n"
 
 
@@ -186,9 +185,9 @@ def _details(fix: Fix) -> str:
     evidence = fix.evidence
     parts = [
         f"\n<details>\n<summary>{_status(fix)}: {escape.html(f'{fix.code} {fix.name}, {_place(fix)}')}</summary>\n",
-        f"{escape.text(_cut(fix.message))}.\n",
+        f"{escape.text(runs.cut(fix.message))}.\n",
         f"{_tip(fix)}. {_why(fix.code)}\n",
-        f"**{_status(fix).capitalize()}**: {escape.text(_cut(fix.reason))}.\n",
+        f"**{_status(fix).capitalize()}**: {escape.text(runs.cut(fix.reason))}.\n",
         *_judgements(fix),
     ]
     for run in runs.of(evidence):
@@ -210,8 +209,8 @@ def _judgements(fix: Fix) -> Iterator[str]:
         answer = runs.table(judgement).get("kept")
         kept = "kept" if answer is True else "not kept" if answer is False else "cannot tell"
         reason = runs.words(runs.table(judgement).get("reason"))
-        more = "" if reason in ("", name) else f"; {escape.text(_cut(reason.removeprefix(f'{name}: ')))}"
-        lines.append(f"- {escape.text(_cut(name))}: {kept}{more}")
+        more = "" if reason in ("", name) else f"; {escape.text(runs.cut(reason.removeprefix(f'{name}: ')))}"
+        lines.append(f"- {escape.text(runs.cut(name))}: {kept}{more}")
     if lines:
         yield "What the fix promises, and what was measured:\n\n" + "\n".join(lines[:20]) + "\n"
 
@@ -225,7 +224,7 @@ def _run(run: Run) -> Iterator[str]:
             cells = []
             for side in (run.original, run.patched):
                 own = next((t for t in side if t.seed == seed), None)
-                broke = escape.text(_cut(own.end)) if own is not None and own.end else ""
+                broke = escape.text(runs.cut(own.end)) if own is not None and own.end else ""
                 cells += [_number(own.first), broke or _number(own.last)] if own is not None else ["", ""]
             rows.append(f"| {seed} | {' | '.join(cells)} |")
         yield f"SVI object {run.svi}. Losses are -ELBO; the end is the median of the last {runs.FEW} steps.\n"
@@ -257,12 +256,12 @@ def _facts(fix: Fix) -> str:
     lacking = evidence.get("substitutes")
     lacking = lacking if isinstance(lacking, list) else []
     parts = [
-        f"ran {escape.code(_cut(command))}" if command else "",
-        f"seeds {_cut(seeds)}" if seeds else "",
+        f"ran {escape.code(runs.cut(command))}" if command else "",
+        f"seeds {runs.cut(seeds)}" if seeds else "",
         f"{steps} steps" if runs.whole(steps) else "",
-        escape.text(_cut(", ".join(versions))),
-        escape.text(_cut(runs.words(evidence.get("device")))),
-        *(escape.text(_cut(runs.words(sentence))) for sentence in lacking[:MOST_LACKING]),
+        escape.text(runs.cut(", ".join(versions))),
+        escape.text(runs.cut(runs.words(evidence.get("device")))),
+        *(escape.text(runs.cut(runs.words(sentence))) for sentence in lacking[:MOST_LACKING]),
     ]
     return "; ".join(filter(None, parts))
 
@@ -305,10 +304,6 @@ def _status(fix: Fix) -> str:
 def _number(value: float) -> str:
     """A number for a table; NaN and infinity in words."""
     return number(value) if value == value and abs(value) < 1e300 else "not finite"
-
-
-def _cut(words: str) -> str:
-    return shortened(words, LONGEST_WORDS)
 
 
 def _within(part: str, longest: int) -> str:

@@ -70,8 +70,7 @@ def _group(key: str, result: Result, top: Path) -> Group:
     known = checkout.blobs(top, (_relative(change.source.path, top) for change in result.changes))
     files = tuple(_file(change, top, known) for change in result.changes)
     patch = b"".join(of_change(change, top) for change in result.changes)
-    changed = [proof for proof in result.proofs if proof.verdict != "as it is"]
-    proofs = tuple(_from_top(json.of_proof(proof), f"{top}{os.sep}") for proof in changed)
+    proofs = tuple(_from_top(json.of_proof(proof), f"{top}{os.sep}") for proof in result.proofs if proof.compares)
     return Group(key, fixes, files, patch, proofs)  # type: ignore[arg-type]
 
 

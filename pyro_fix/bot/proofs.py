@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pyro_fix.analysis.sayings import shortened
 from pyro_fix.bot import escape, plot, runs
 from pyro_fix.bot.runs import Run, Trajectory
 
-#: Characters of a sentence, and proofs that are told.
-LONGEST_WORDS, MOST = 400, 8
+#: Proofs that are told.
+MOST = 8
 
 
 def told(proofs: Sequence[Mapping[str, Any]]) -> str:
@@ -23,7 +22,7 @@ def _of(proof: Mapping[str, Any]) -> Iterator[str]:
     program, reason = runs.words(proof.get("program")), runs.words(proof.get("reason"))
     if not program or not reason:
         return
-    yield f"{escape.code(_cut(program))}: {escape.text(_cut(reason))}.\n"
+    yield f"{escape.code(runs.cut(program))}: {escape.text(runs.cut(reason))}.\n"
     sides = [tuple(_trajectories(runs.table(proof.get(side)))) for side in ("before", "after")]
     chart = plot.mermaid(Run(0, sides[0], sides[1], None))
     if chart:
@@ -39,7 +38,3 @@ def _trajectories(side: Mapping[str, Any]) -> Iterator[Trajectory]:
     for seed in seeds[:16]:
         losses = tuple(runs.number(runs.table(point.get("losses")).get(seed)) for point in points)
         yield Trajectory(int(seed[:9]), tuple(point["step"] for point in points), losses, "")
-
-
-def _cut(words: str) -> str:
-    return shortened(words, LONGEST_WORDS)

@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pyro_fix.analysis.sayings import shortened
+
+#: Characters of a sentence.
+LONGEST_WORDS = 400
 #: Losses that a first and a last value are the median of: one loss is noise.
 FEW = 10
 
@@ -98,3 +102,8 @@ def number(value: object) -> float:
         return float(value) if isinstance(value, (int, float, str)) else math.nan
     except (ValueError, OverflowError):
         return math.nan
+
+
+def cut(words: str) -> str:
+    """What a sentence has room for."""
+    return shortened(words, LONGEST_WORDS)

@@ -241,3 +241,32 @@ def looking(fake: FakeRunner, change: Callable[[Look, bytes], Look]) -> Callable
 
 def script(path: Path) -> Target:
     return Target("script", path.name, (), path.parent, f"{path.name} steps an SVI")
+
+
+def far(optimizer: str, steps: int) -> str:
+    """A program whose guide has to move from 0 to 20 in so many steps."""
+    return f"""\
+import pyro
+import torch
+from pyro import distributions as dist
+from pyro.infer import SVI, Trace_ELBO
+
+data = 20 + torch.randn(40, generator=torch.Generator().manual_seed(1))
+
+
+def model(data):
+    loc = pyro.sample("loc", dist.Normal(0.0, 50.0))
+    with pyro.plate("data", len(data)):
+        pyro.sample("x", dist.Normal(loc, 1.0), obs=data)
+
+
+def guide(data):
+    loc = pyro.param("loc_q", torch.tensor(0.0))
+    scale = pyro.param("scale_q", torch.tensor(0.3), constraint=dist.constraints.positive)
+    pyro.sample("loc", dist.Normal(loc, scale))
+
+
+svi = SVI(model, guide, {optimizer}, Trace_ELBO())
+for step in range({steps}):
+    svi.step(data)
+"""

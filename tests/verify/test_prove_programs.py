@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from handmade import far
 
 from pyro_fix import catalogue, engine
 from pyro_fix.analysis.program import Program
@@ -16,31 +17,7 @@ from pyro_fix.result import Result
 from pyro_fix.transform import Candidate, Edit, Promise, Proposal, Rate, Status, Transform
 from pyro_fix.verify import ends
 
-FAR = """\
-import pyro
-import torch
-from pyro import distributions as dist
-from pyro.infer import SVI, Trace_ELBO
-
-data = 20 + torch.randn(40, generator=torch.Generator().manual_seed(1))
-
-
-def model(data):
-    loc = pyro.sample("loc", dist.Normal(0.0, 50.0))
-    with pyro.plate("data", len(data)):
-        pyro.sample("x", dist.Normal(loc, 1.0), obs=data)
-
-
-def guide(data):
-    loc = pyro.param("loc_q", torch.tensor(0.0))
-    scale = pyro.param("scale_q", torch.tensor(0.3), constraint=dist.constraints.positive)
-    pyro.sample("loc", dist.Normal(loc, scale))
-
-
-svi = SVI(model, guide, pyro.optim.ClippedAdam({"lr": 0.1, "lrd": 1.0}), Trace_ELBO())
-for step in range(350):
-    svi.step(data)
-"""
+FAR = far('pyro.optim.ClippedAdam({"lr": 0.1, "lrd": 1.0})', 350)
 
 
 class Literal(Transform):

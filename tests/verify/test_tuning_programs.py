@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from handmade import far
 
 from pyro_fix import catalogue, engine, tuning
 from pyro_fix.analysis.program import Program
@@ -25,26 +26,7 @@ from pyro.infer.autoguide import AutoNormal
 
 """
 #: From 0 to 20 in 400 steps: a rate of 0.05 is just not enough once it decays to a tenth.
-FAR = f"""{IMPORTS}
-data = 20 + torch.randn(40, generator=torch.Generator().manual_seed(1))
-
-
-def model(data):
-    loc = pyro.sample("loc", dist.Normal(0.0, 50.0))
-    with pyro.plate("data", len(data)):
-        pyro.sample("x", dist.Normal(loc, 1.0), obs=data)
-
-
-def guide(data):
-    loc = pyro.param("loc_q", torch.tensor(0.0))
-    scale = pyro.param("scale_q", torch.tensor(0.3), constraint=dist.constraints.positive)
-    pyro.sample("loc", dist.Normal(loc, scale))
-
-
-svi = SVI(model, guide, OPTIMIZER, Trace_ELBO())
-for step in range(400):
-    svi.step(data)
-"""
+FAR = far("OPTIMIZER", 400)
 #: The posterior is 0.03 wide, and 150 steps of 0.002 change a scale by a third.
 WIDE = f"""{IMPORTS}
 data = 0.1 * torch.randn(20, generator=torch.Generator().manual_seed(1))
