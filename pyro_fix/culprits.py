@@ -110,5 +110,6 @@ def _worth(proofs: Sequence[Proof]) -> float:
 
 
 def _told(proofs: Sequence[Proof]) -> str:
-    worst = min(proofs, key=lambda proof: proof.gain[0] if proof.gain else 0.0, default=None)
+    compared = [proof for proof in proofs if proof.compares]
+    worst = min(compared, key=lambda proof: proof.gain[0] if proof.gain else 0.0, default=None)
     return worst.reason if worst is not None else ""

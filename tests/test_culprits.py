@@ -78,3 +78,15 @@ def test_the_search_is_bounded() -> None:
     job = Job({frozenset("abcdefghij"): 0.0}, **dict.fromkeys("abcdefghij", -1.0))
     job.found()
     assert len(job.tried) < 2 + culprits.MOST_SUSPECTS * 10
+
+
+def test_a_program_that_is_as_it_is_says_nothing_of_what_is_left_out() -> None:
+    other = Proof("other.py", 0, (0, 1), "as it is", "ELBO -5 after 100 steps (2 seeds)")
+
+    class Beside(Job):
+        def __call__(self, left: culprits.Left) -> culprits.Outcome:
+            outcome = super().__call__(left)
+            return culprits.Outcome(outcome.findings, [*outcome.proofs, other], None)
+
+    reason = Beside(a=2, b=-3).found()["b"]
+    assert reason.endswith("with it the program is worse by 1 nats, without it better by 2 nats"), reason

@@ -212,8 +212,10 @@ class _Proof:
         judges = self._judges(ordinal, alone)
         if isinstance(judges, str):
             return judges
-        found = []
+        found: list[Side] = []
         for program, judge, run in zip((self._before, self._after), judges, runs, strict=True):
+            if found and program is self._before:  # as it is: there is one program
+                return found[0], found[0]
             svi = svi_of(run, ordinal)
             if svi is None:
                 found.append(Side(0, endings={seed: missing(run) for seed in seeds}))
